@@ -1,0 +1,77 @@
+# Needs make and Python 3.11 or newer; everything else goes into .venv.
+
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= 2
+# make lock keeps torch here unless told otherwise: other builds can be gigabytes larger.
+TORCH ?= 2.13.0
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := -m pip --disable-pip-version-check --no-input
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow lint types imports check lock clean python-version
+.DELETE_ON_ERROR:
+
+help:  ## show this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) \
+		| while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
+
+setup: $(READY)  ## make the virtual environment from the pinned versions
+
+python-version:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "riskml needs Python 3.11 or newer, '$(PYTHON)' is not (or is missing)." >&2; \
+		echo "Name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { \
+		echo "'$(PYTHON)' cannot make virtual environments." >&2; \
+		echo "Install its venv package (Debian, Ubuntu: python3-venv)." >&2; exit 1; }
+
+# The stamp comes last, so an interrupted set-up is taken up again where it stopped.
+$(READY): requirements.lock pyproject.toml | python-version
+	@rm -f $@
+	@echo "Setting up $(VENV): downloads once, some minutes on a fresh machine."
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python $(PIP) install -r requirements.lock
+	$(BIN)/python $(PIP) install --no-deps -e .
+	@touch $@
+
+demo: $(READY)  ## train a VAE on a simulated organisation, then compare it with the baselines
+	$(BIN)/python train.py model=vae
+	$(BIN)/python evaluate.py
+
+test: $(READY)  ## run the tests, except the slow ones, with coverage
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --cov --cov-report=term-missing
+
+test-slow: $(READY)  ## run the slow tests
+	@$(BIN)/python -m pytest -m slow -n $(WORKERS) || { status=$$?; \
+		if [ $$status -eq 5 ]; then echo "There are no slow tests."; else exit $$status; fi; }
+
+lint: $(READY)  ## check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)  ## check types
+	$(BIN)/mypy
+
+imports: $(READY)  ## check that imports follow the house plan
+	$(BIN)/lint-imports
+
+check: lint types imports test  ## all of the above, except the slow tests
+
+lock: | python-version  ## resolve the dependencies of pyproject.toml anew into requirements.lock
+	rm -rf $(VENV)-lock
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python $(PIP) install torch==$(TORCH)
+	$(VENV)-lock/bin/python $(PIP) install -e ".[dev]"
+	sed '/^[^#]/,$$d' requirements.lock > requirements.lock.new
+	$(VENV)-lock/bin/python $(PIP) list --format=freeze --exclude-editable --exclude pip \
+		| sed 's/^\(torch==[^+]*\)+.*/\1/' >> requirements.lock.new
+	mv requirements.lock.new requirements.lock
+	rm -rf $(VENV)-lock
+
+clean:  ## remove the virtual environment and caches; results stay
+	rm -rf $(VENV) $(VENV)-lock build dist *.egg-info .coverage .coverage.* htmlcov
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

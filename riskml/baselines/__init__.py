@@ -1,0 +1,1 @@
+"""What ours is compared with: PyOD on the same windows, and scores that need no learning."""

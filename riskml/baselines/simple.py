@@ -1,0 +1,71 @@
+"""Scores that need no learning; whoever does not beat them has learnt nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from riskml.core.types import FeatureSpec, FloatArray, Windows
+from riskml.models.base import Detector, read_state, write_state
+
+
+class _NothingLearnt(Detector):
+    """Keeps the feature spec, nothing else."""
+
+    def fit(self, windows: Windows, validation: Windows | None = None) -> Self:
+        """Remember the columns."""
+        self.spec_ = windows.spec
+        return self
+
+    def settings(self) -> dict[str, Any]:
+        """Constructor arguments: none."""
+        return {}
+
+    def save(self, folder: Path) -> None:
+        """Write `detector.json`."""
+        write_state(folder, self)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        state = read_state(folder, cls)
+        detector = cls(**state["settings"])
+        detector.spec_ = FeatureSpec.from_dict(state["spec"], np.zeros((0, 0), np.float32))
+        return detector
+
+
+class RandomDetector(_NothingLearnt):
+    """A random number for each window, drawn from its id, so that it never changes.
+
+    Args:
+        seed: another seed, another order.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+
+    def settings(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {"seed": self.seed}
+
+    def score(self, windows: Windows) -> FloatArray:
+        """Float32 [n] in [0, 1)."""
+        self.check_spec(windows)
+        salt = str(self.seed).encode()
+        digests = b"".join(
+            hashlib.blake2b(name.encode(), digest_size=4, salt=salt).digest()
+            for name in windows.keys["window_id"].to_list()
+        )
+        return (np.frombuffer(digests, np.uint32) / 2.0**32).astype(np.float32)
+
+
+class WindowLengthDetector(_NothingLearnt):
+    """The number of events in a window."""
+
+    def score(self, windows: Windows) -> FloatArray:
+        """Float32 [n] counts."""
+        self.check_spec(windows)
+        return windows.keys["n_events"].to_numpy().astype(np.float32)

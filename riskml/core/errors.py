@@ -1,0 +1,34 @@
+"""Errors whose message names what is wrong and how to put it right."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RiskmlError(Exception):
+    """Base of every error that a user can put right; shown without a traceback."""
+
+
+class ConfigError(RiskmlError):
+    """A setting is wrong; the message names the setting and the remedy."""
+
+
+class DataError(RiskmlError):
+    """The input is wrong; the message names file, column or row and the remedy."""
+
+
+class BundleError(RiskmlError):
+    """A saved model folder is incomplete, damaged or of another kind."""
+
+
+def did_you_mean(name: str, valid: Iterable[str]) -> str:
+    """End of an error message: the nearest valid name, then all of them.
+
+    >>> did_you_mean("sesion", ["session", "block"])
+    "did you mean 'session'? Valid: block, session"
+    """
+    names = sorted(valid)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return f"{hint}Valid: {', '.join(names)}"

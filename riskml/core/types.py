@@ -1,0 +1,162 @@
+"""What travels between rooms: features, windows, reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from riskml.core.errors import DataError
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int32]
+
+PAD, UNKNOWN_ACTION = 0, 1
+"""Token ids that every vocabulary reserves."""
+
+
+class FeatureKind(StrEnum):
+    """What sort of number a feature is; it picks the likelihood that models it."""
+
+    COUNT = "count"
+    BINARY = "binary"
+    CONTINUOUS = "continuous"
+    CYCLIC = "cyclic"
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One named number of a window.
+
+    Args:
+        name: unique column name.
+        family: the room that makes it (`volume`, `time_of_day`, ...).
+        kind: picks the likelihood head.
+        meaning: one line for people, used in reasons ("failed actions").
+        unit: of the number, empty for a plain count or share.
+        topic: features of one topic are explained together (all dimensions of an embedding,
+            sine and cosine of an hour); defaults to the feature's own name.
+    """
+
+    name: str
+    family: str
+    kind: FeatureKind
+    meaning: str
+    unit: str = ""
+    topic: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", FeatureKind(self.kind))
+        if not self.topic:
+            object.__setattr__(self, "topic", self.name)
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """What the columns of `Windows.x` and the ids in `Windows.tokens` mean.
+
+    Args:
+        features: one entry per column of `x`, in order.
+        actions: token id -> action name; ids 0 and 1 are padding and the unknown action.
+        action_vectors: float32 [len(actions), k] frozen embedding of each token, k may be 0.
+    """
+
+    features: tuple[Feature, ...]
+    actions: tuple[str, ...] = ("<pad>", "<unknown>")
+    action_vectors: FloatArray = field(
+        default_factory=lambda: np.zeros((2, 0), np.float32), compare=False
+    )
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @property
+    def names(self) -> list[str]:
+        """Column names of `x`."""
+        return [feature.name for feature in self.features]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; the vectors are stored apart."""
+        return {"features": [asdict(f) for f in self.features], "actions": list(self.actions)}
+
+    @classmethod
+    def from_dict(cls, state: dict[str, Any], action_vectors: FloatArray) -> FeatureSpec:
+        """Read what `to_dict` gave."""
+        features = tuple(Feature(**feature) for feature in state["features"])
+        return cls(features, tuple(state["actions"]), action_vectors)
+
+    def columns(self, *kinds: FeatureKind) -> npt.NDArray[np.int64]:
+        """Indices of the columns of the given kinds, in order."""
+        return np.array([i for i, f in enumerate(self.features) if f.kind in kinds], np.int64)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The scored units and all that a detector may see of them. No labels inside.
+
+    Args:
+        keys: frame with window_id (str), user_id (str), start, end (datetime[us, UTC]) and
+            n_events (int), one row a window.
+        x: float32 [n, d] feature values, raw (not scaled).
+        spec: meaning of columns and tokens.
+        tokens: int32 [n, L] action ids in order, padded with 0.
+        lengths: int32 [n] number of valid tokens in each row.
+
+    Raises:
+        DataError: the parts disagree in length, or a feature value is not finite.
+    """
+
+    keys: pl.DataFrame
+    x: FloatArray
+    spec: FeatureSpec
+    tokens: IntArray
+    lengths: IntArray
+
+    def __post_init__(self) -> None:
+        rows = {len(self.keys), len(self.x), len(self.tokens), len(self.lengths)}
+        if len(rows) != 1:
+            raise DataError(f"windows: keys, x, tokens and lengths differ in rows: {sorted(rows)}")
+        if self.x.shape[1:] != (len(self.spec),):
+            raise DataError(
+                f"windows: x is {self.x.shape}, the spec names {len(self.spec)} columns"
+            )
+        if not np.isfinite(self.x).all():
+            row, column = np.argwhere(~np.isfinite(self.x))[0]
+            raise DataError(
+                f"windows: feature '{self.spec.names[column]}' of window "
+                f"'{self.keys['window_id'][int(row)]}' is not a finite number"
+            )
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def take(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Windows:
+        """The windows at `rows` (a mask or indices), in that order."""
+        index = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        return Windows(
+            self.keys[index], self.x[index], self.spec, self.tokens[index], self.lengths[index]
+        )
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a window scored as it did, for one topic.
+
+    Args:
+        topic: feature topic or action that it speaks of.
+        share: part of the score that is due to it, in the score's unit (nats for likelihoods).
+        text: the sentence for people.
+    """
+
+    topic: str
+    share: float
+    text: str
+
+
+Explanations = Sequence[Sequence[Reason]]
+"""One list of reasons a window, largest share first."""

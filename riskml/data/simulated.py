@@ -1,0 +1,65 @@
+"""The simulated organisation as a source: made once for the same settings, then read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from riskml.core.schema import EVENT_SCHEMA, TIME_ZONE
+from riskml.data.simulator import SimulationSettings, settings_digest, simulate
+from riskml.data.sources import EventLog
+
+DONE = "world.json"
+
+
+class SimulatedSource:
+    """A world of `riskml.data.simulator`, cached by a hash of its settings and the code version.
+
+    Args:
+        users, days, tier, seed: see `SimulationSettings`.
+        cache: folder that keeps worlds.
+        settings: further fields of `SimulationSettings`.
+    """
+
+    def __init__(
+        self, users: int, days: int, tier: str, seed: int, cache: str, **settings: Any
+    ) -> None:
+        self.settings = SimulationSettings(users=users, days=days, tier=tier, seed=seed, **settings)
+        self.folder = Path(cache) / f"simulated-{settings_digest(self.settings)[:16]}"
+
+    def load(self) -> EventLog:
+        """Events with the user's time zone, and their truth."""
+        if not (self.folder / DONE).is_file():
+            _simulate_with_progress(self.settings, self.folder)
+        users = pl.read_parquet(self.folder / "users.parquet").select("user_id", TIME_ZONE)
+        events = (
+            pl.scan_parquet(self.folder / "events", hive_partitioning=False)
+            .join(users.lazy(), on="user_id", how="left")
+            .sort("timestamp", "event_id")
+            .collect()
+        )
+        truth = pl.read_parquet(self.folder / "event_labels.parquet").with_columns(
+            pl.lit(1, pl.Int8).alias("label")
+        )
+        rejected = pl.DataFrame(schema={"rule": pl.String})
+        return EventLog(events.select(*EVENT_SCHEMA, pl.exclude(*EVENT_SCHEMA)), truth, rejected)
+
+
+def _simulate_with_progress(settings: SimulationSettings, folder: Path) -> None:
+    columns = (
+        TextColumn("simulating an organisation"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("days"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, transient=True) as progress:
+        task = progress.add_task("", total=settings.days)
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        simulate(settings, folder, progress=show)

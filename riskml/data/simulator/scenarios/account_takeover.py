@@ -1,0 +1,33 @@
+"""A stranger logs on with stolen credentials from a device never seen before."""
+
+import numpy as np
+
+from riskml.data.simulator.scenarios.base import AttackDay, Scenario
+
+
+class AccountTakeover(Scenario):
+    """Enter from a new device and place, look around, take something."""
+
+    name = "account_takeover"
+    phases = ("enter", "explore", "take")
+    touches = ("new_device", "new_address", "failed_logon", "new_resources", "download")
+
+    def length(self, draw: np.random.Generator) -> int:
+        """Return one to three days."""
+        return int(draw.integers(1, 4))
+
+    def act(self, day: AttackDay) -> None:
+        """Enter, explore, take; on later days without the failures."""
+        at = day.during_work(40) if day.chance(0.5) else day.after_work(0.5, 9.0)
+        if day.step == 0 and day.chance(0.5):
+            day.do("logon", day.amount(1.5), "enter", at - 120, 2, foreign=True, success=False)
+        day.do("logon", 1, "enter", at, 0.5, foreign=True, success=True)
+        day.do("search", day.amount(2), "explore", at + 60, 15, reach=(0.2, 0.3, 0.5), foreign=True)
+        day.do("email_read", day.amount(4), "explore", at + 60, 15, foreign=True)
+        day.do("file_open", day.amount(5, 1), "explore", at + 90, 25, reach=(0.2, 0.4, 0.4),
+               foreign=True)
+        day.do("download", day.amount(2.5), "take", at + 900, 20, reach=(0.2, 0.4, 0.4),
+               foreign=True, size=2.0)
+        if day.chance(0.4):
+            day.do("share_change", day.amount(1, 1), "take", at + 900, 10, foreign=True)
+        day.do("logoff", 1, "take", at + 2_200, 3, foreign=True)

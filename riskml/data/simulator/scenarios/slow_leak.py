@@ -1,0 +1,25 @@
+"""A little every day, for weeks."""
+
+import numpy as np
+
+from riskml.data.simulator.scenarios.base import AttackDay, Scenario
+
+
+class SlowLeak(Scenario):
+    """A few documents a day leave by one channel, within working hours."""
+
+    name = "slow_leak"
+    phases = ("leak",)
+    touches = ("email_external", "upload", "file_open", "new_resources")
+    weight = 0.7
+
+    def length(self, draw: np.random.Generator) -> int:
+        """Return twelve days or more."""
+        return int(draw.integers(12, 17))
+
+    def act(self, day: AttackDay) -> None:
+        """Read a little and send a little."""
+        at = day.during_work(60)
+        channel = "upload" if day.incident.number % 2 else "email_external"
+        day.do("file_open", day.amount(2.5), "leak", at, 40, reach=(0.2, 0.5, 0.3))
+        day.do(channel, day.amount(2.5, 1), "leak", at + 300, 50, reach=(0.3, 0.1, 0.6), size=2.0)

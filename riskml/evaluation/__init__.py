@@ -1,0 +1,1 @@
+"""How well a detector does, told without fooling the reader."""

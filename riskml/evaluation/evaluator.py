@@ -1,0 +1,125 @@
+"""Fits what needs fitting, scores, calibrates, and measures: one row of the table a detector."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import polars as pl
+
+from riskml.core.errors import DataError
+from riskml.core.types import FloatArray
+from riskml.evaluation.metrics import Metrics, alert_metrics, ranking_metrics
+from riskml.features.preparation import PreparedWindows, labels_of
+from riskml.models.base import Detector
+from riskml.scoring.calibration import Calibration
+from riskml.scoring.thresholds import Threshold, days
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One detector on one data set.
+
+    Args:
+        name: of the detector, as in `model=`.
+        scores: test windows in order of start, with score, p_value, risk, alert, and label where
+            the truth is known.
+        calibration: score → risk.
+        threshold: the score from which on a window is an alert.
+        metrics: stable names, see docs/outputs.md.
+    """
+
+    name: str
+    scores: pl.DataFrame
+    calibration: Calibration
+    threshold: float
+    metrics: Metrics
+
+
+def evaluate_detector(
+    name: str,
+    detector: Detector,
+    windows: PreparedWindows,
+    rule: Threshold,
+    fit_seconds: float | None = None,
+) -> Evaluation:
+    """Score calibration and test windows of a fitted detector and measure.
+
+    Args:
+        name: for tables and files.
+        detector: fitted.
+        windows: by period.
+        rule: how many alerts there may be; the threshold is set on the calibration period.
+        fit_seconds: how long fitting took, where it is known.
+
+    Raises:
+        DataError: a score is not finite.
+    """
+    calibration_scores = detector.score(windows.calibration)
+    start = time.perf_counter()
+    scores = detector.score(windows.test)
+    score_seconds = time.perf_counter() - start
+    _check_finite(name, windows.test.keys, scores)
+    calibration = Calibration.fit(calibration_scores)
+    threshold = rule.fit(calibration_scores, windows.calibration.keys)
+    table = windows.test.keys.with_columns(
+        pl.Series("score", scores),
+        pl.Series("p_value", calibration.p_value(scores)),
+        pl.Series("risk", calibration.risk(scores)),
+        pl.Series("alert", scores >= threshold),
+        pl.Series("within_budget", rule.top(scores, windows.test.keys)),
+    )
+    if windows.test_truth is not None:
+        table = table.with_columns(windows.test_truth["label"], windows.test_truth["incidents"])
+    metrics = measure(table, windows.normal_weight) | {
+        "fit_seconds": fit_seconds,
+        "score_seconds": score_seconds,
+        "threshold": threshold,
+    }
+    return Evaluation(name, table, calibration, threshold, metrics)
+
+
+def measure(table: pl.DataFrame, normal_weight: float = 1.0) -> Metrics:
+    """All metrics of a table of scores (see `Evaluation`)."""
+    alerts, budget = table["alert"].to_numpy(), table["within_budget"].to_numpy()
+    metrics: Metrics = {
+        "test_windows": len(table),
+        "alerts_at_threshold": int(alerts.sum()),
+        "alerts_at_budget": int(budget.sum()),
+        "alerts_per_day_at_threshold": float(alerts.sum() / days(table)),
+    }
+    if "label" not in table.columns:
+        return metrics
+    labels = labels_of(table)
+    metrics |= {
+        "positive_windows": int(labels.sum()),
+        "prevalence": float(labels.mean()),
+        **ranking_metrics(labels, table["score"].to_numpy(), normal_weight),
+    }
+    for where, mask in (("budget", budget), ("threshold", alerts)):
+        for metric, value in alert_metrics(labels, mask, normal_weight).items():
+            metrics[f"{metric}_at_{where}"] = value
+        metrics[f"incident_recall_at_{where}"] = _incident_recall(table, where)
+    return metrics
+
+
+def _incident_recall(table: pl.DataFrame, where: str) -> float | None:
+    """Share of incidents with an alert; None where no incidents are known."""
+    chosen = pl.col("within_budget" if where == "budget" else "alert")
+    incidents = (
+        table.select(pl.col("incidents").alias("incident"), chosen.alias("found"))
+        .explode("incident")
+        .drop_nulls("incident")
+        .group_by("incident")
+        .agg(pl.col("found").any())
+    )
+    return None if incidents.is_empty() else float(incidents["found"].cast(pl.Float64).mean())  # type: ignore[arg-type]
+
+
+def _check_finite(name: str, keys: pl.DataFrame, scores: FloatArray) -> None:
+    odd = pl.Series(scores).is_finite().not_().arg_true()
+    if len(odd):
+        raise DataError(
+            f"{name} gave a score that is no finite number for {len(odd)} windows, "
+            f"first '{keys['window_id'][odd[0]]}'"
+        )

@@ -1,0 +1,138 @@
+"""What a run leaves for programs and people: metrics, scores, alerts, and a readable table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+from riskml import __version__
+from riskml.core.types import Explanations
+from riskml.evaluation.evaluator import Evaluation
+from riskml.evaluation.metrics import Metrics
+from riskml.features.preparation import PreparedWindows
+
+SCHEMA_VERSION = 1
+MAX_EXPLAINED = 200
+
+COLUMNS = {
+    "average_precision": "AP",
+    "roc_auc": "ROC-AUC",
+    "precision_at_budget": "precision",
+    "recall_at_budget": "recall",
+    "f1_at_budget": "F1",
+    "fit_seconds": "fit s",
+    "score_seconds": "score s",
+}
+
+
+def metrics_document(
+    evaluations: Sequence[Evaluation], windows: PreparedWindows, about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The content of metrics.json: the detector in focus first, then every detector by name."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "riskml_version": __version__,
+        **about,
+        "detector": evaluations[0].name,
+        "windows": {
+            "train": len(windows.train),
+            "calibration": len(windows.calibration),
+            "test": len(windows.test),
+        },
+        "features": len(windows.train.spec),
+        "unknown_action_rate": windows.unknown_action_rate,
+        "metrics": evaluations[0].metrics,
+        "detectors": {evaluation.name: evaluation.metrics for evaluation in evaluations},
+    }
+
+
+def write_metrics(folder: Path, document: Mapping[str, Any]) -> Path:
+    """Write metrics.json; numbers that are not defined are null."""
+    path = folder / "metrics.json"
+    path.write_text(json.dumps(document, indent=1, allow_nan=False))
+    return path
+
+
+def alerts_table(evaluation: Evaluation, reasons: Explanations) -> pl.DataFrame:
+    """The windows of `alert_rows` with their reasons as sentences."""
+    return alert_rows(evaluation).with_columns(
+        pl.Series("reasons", [[r.text for r in row] for row in reasons], dtype=pl.List(pl.String))
+    )
+
+
+def alert_rows(evaluation: Evaluation) -> pl.DataFrame:
+    """Alerts, riskiest first, at most `MAX_EXPLAINED`; `row` points into the test windows."""
+    return (
+        evaluation.scores.with_row_index("row")
+        .filter(pl.col("alert"))
+        .sort("score", "window_id", descending=[True, False])
+        .head(MAX_EXPLAINED)
+    )
+
+
+def write_tables(folder: Path, evaluation: Evaluation, alerts: pl.DataFrame) -> None:
+    """Write scores.parquet, alerts.parquet, and alerts.csv for a spreadsheet."""
+    evaluation.scores.drop("within_budget").write_parquet(folder / "scores.parquet")
+    alerts = alerts.drop("within_budget", "row")
+    alerts.write_parquet(folder / "alerts.parquet")
+    lists = [name for name, kind in alerts.schema.items() if kind == pl.List(pl.String)]
+    alerts.with_columns(pl.col(lists).list.join("; ")).write_csv(folder / "alerts.csv")
+
+
+def print_table(console: Console, evaluations: Sequence[Evaluation], budget: str) -> None:
+    """The comparison for people, best average precision first."""
+    if evaluations[0].metrics.get("average_precision") is None:
+        console.print("No truth in the test period: nothing to measure, alerts below.")
+        return
+    positives, total = (
+        evaluations[0].metrics[name] for name in ("positive_windows", "test_windows")
+    )
+    table = Table(
+        title=f"Test period: {positives:,} risky of {total:,} windows; budget: {budget}",
+        title_justify="left",
+    )
+    table.add_column("detector")
+    for title in COLUMNS.values():
+        table.add_column(title, justify="right")
+    for evaluation in sorted(evaluations, key=_by_average_precision):
+        style = "bold" if evaluation is evaluations[0] else ""
+        table.add_row(
+            evaluation.name,
+            *(_cell(evaluation.metrics, name) for name in COLUMNS),
+            style=style,
+        )
+    console.print(table)
+
+
+def print_alerts(console: Console, alerts: pl.DataFrame, top: int = 5) -> None:
+    """The riskiest alerts and why."""
+    console.print(
+        f"[bold]{len(alerts):,} alerts; the riskiest:[/bold]" if len(alerts) else "No alerts."
+    )
+    for alert in alerts.head(top).iter_rows(named=True):
+        truth = {1: "  (truly risky)", 0: "  (normal in truth)"}.get(alert.get("label", -1), "")
+        console.print(
+            f"  risk {alert['risk']:5.1f}  [bold]{alert['user_id']}[/bold]  "
+            f"{alert['start']:%Y-%m-%d %H:%M} to {alert['end']:%Y-%m-%d %H:%M} UTC, "
+            f"{alert['n_events']:,} events{truth}",
+            highlight=False,
+        )
+        for reason in alert["reasons"][:4]:
+            console.print(f"        - {reason}", highlight=False, markup=False)
+
+
+def _by_average_precision(evaluation: Evaluation) -> float:
+    return -(evaluation.metrics.get("average_precision") or 0.0)
+
+
+def _cell(metrics: Metrics, name: str) -> str:
+    value = metrics.get(name)
+    if value is None:
+        return "–"
+    return f"{value:.2f}" if name.endswith("seconds") else f"{value:.3f}"

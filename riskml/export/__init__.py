@@ -1,0 +1,1 @@
+"""What leaves the laboratory: a folder that a serving job loads."""

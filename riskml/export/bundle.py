@@ -1,0 +1,159 @@
+"""Writes and reads the exported folder; every file is hashed, none is a pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+
+from riskml import __version__
+from riskml.core.errors import BundleError
+from riskml.core.types import FloatArray, Windows
+from riskml.export.torchscript import GRAPH_FILE, load_graph, run_graph, save_graph
+from riskml.features.extractor import FeatureExtractor
+from riskml.models.base import Detector
+from riskml.scoring.calibration import Calibration
+from riskml.scoring.explain import Explainer
+
+FORMAT = 1
+MANIFEST, USERS, CALIBRATION, THRESHOLD = (
+    "manifest.json",
+    "users.json",
+    "calibration.json",
+    "threshold.json",
+)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded bundle: from raw events to scores, p-values, risk and alerts."""
+
+    manifest: dict[str, Any]
+    extractor: FeatureExtractor
+    graph: torch.jit.ScriptModule
+    users: dict[str, int]
+    calibration: Calibration
+    threshold: float
+    explainer: Explainer
+
+    def score_windows(self, windows: Windows) -> FloatArray:
+        """Float32 [n] scores of windows made by this bundle's extractor."""
+        return run_graph(self.graph, windows, self.users)
+
+    def score(self, events: pl.DataFrame) -> pl.DataFrame:
+        """Windows of the events with score, p_value, risk and alert."""
+        windows = self.extractor.transform(events)
+        scores = self.score_windows(windows)
+        return windows.keys.with_columns(
+            pl.Series("score", scores),
+            pl.Series("p_value", self.calibration.p_value(scores)),
+            pl.Series("risk", self.calibration.risk(scores)),
+            pl.Series("alert", scores >= self.threshold),
+        )
+
+
+def export_bundle(
+    folder: Path,
+    detector: Detector,
+    extractor: FeatureExtractor,
+    calibration: Calibration,
+    threshold: float,
+    explainer: Explainer,
+    about: dict[str, Any],
+) -> Path:
+    """Write a bundle in one step: the folder is either whole or not there.
+
+    Args:
+        folder: of the bundle; an older one there is replaced.
+        detector: fitted, with a graph.
+        extractor: fitted.
+        calibration: score → risk; beside the graph, so that it can change without a new export.
+        threshold: score from which on a window is an alert; likewise.
+        explainer: usual ranges for reasons.
+        about: plain values for the manifest (detector name, data, periods).
+
+    Raises:
+        BundleError: the detector has no graph.
+    """
+    draft = folder.with_name(folder.name + ".draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    save_graph(detector, draft)
+    extractor.save(draft)
+    explainer.save(draft)
+    calibration.save(draft / CALIBRATION)
+    _write(draft / THRESHOLD, {"score": threshold})
+    _write(draft / USERS, detector.users())
+    files = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
+    manifest = {
+        "format": FORMAT,
+        "riskml": __version__,
+        "torch": torch.__version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **about,
+        "inputs": [
+            "x float32 [n, d]",
+            "tokens int64 [n, L]",
+            "lengths int64 [n]",
+            "user int64 [n]",
+        ],
+        "output": "score float32 [n]",
+        "files": files,
+    }
+    _write(draft / MANIFEST, manifest)
+    shutil.rmtree(folder, ignore_errors=True)
+    return draft.rename(folder)
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Check every hash, then read.
+
+    Raises:
+        BundleError: a file is missing, changed, or of a format that is not known.
+    """
+    manifest = _checked_manifest(folder)
+    extractor = FeatureExtractor.load(folder)
+    return Bundle(
+        manifest,
+        extractor,
+        load_graph(folder / GRAPH_FILE),
+        json.loads((folder / USERS).read_text()),
+        Calibration.load(folder / CALIBRATION),
+        float(json.loads((folder / THRESHOLD).read_text())["score"]),
+        Explainer.load(folder, extractor.spec),
+    )
+
+
+def _checked_manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+        files = dict(manifest["files"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{folder} is no bundle: {MANIFEST} cannot be read ({error})") from error
+    if manifest.get("format") != FORMAT:
+        raise BundleError(
+            f"{folder} has bundle format {manifest.get('format')}; this riskml reads {FORMAT}"
+        )
+    for name, digest in files.items():
+        path = folder / name
+        if Path(name).name != name or not path.is_file() or path.is_symlink():
+            raise BundleError(f"{folder} is incomplete: {name} is missing or not a plain file")
+        if _sha256(path) != digest:
+            raise BundleError(f"{path} was changed after export: its SHA-256 is not the manifest's")
+    return manifest
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False))

@@ -1,0 +1,1 @@
+"""Events → windows → features. Everything shared is fitted on the train period alone."""

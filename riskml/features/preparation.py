@@ -1,0 +1,89 @@
+"""A data set's events → the windows of each period, and the truth of each window apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from riskml.core.errors import DataError
+from riskml.core.types import Windows
+from riskml.data.datasets import Dataset
+from riskml.data.splits import CALIBRATION, PERIOD, TEST, TRAIN
+from riskml.features.actions import unknown_rate
+from riskml.features.extractor import FeatureExtractor
+from riskml.features.windows import WINDOW_ID
+
+
+@dataclass(frozen=True)
+class PreparedWindows:
+    """Windows by period.
+
+    Args:
+        train, calibration, test: a window that reaches into a later period belongs to that one.
+        test_truth: one row a test window, in its order: `label` (0 or 1) and `incidents` (list of
+            ids); None where there is no truth.
+        normal_weight: how many normal windows a normal test window stands for.
+    """
+
+    train: Windows
+    calibration: Windows
+    test: Windows
+    test_truth: pl.DataFrame | None
+    normal_weight: float = 1.0
+
+    @property
+    def unknown_action_rate(self) -> float:
+        """Share of test events whose action was not seen in training."""
+        return unknown_rate(self.test.tokens)
+
+
+def prepare(dataset: Dataset, extractor: FeatureExtractor) -> PreparedWindows:
+    """Transform all events with a fitted extractor and cut the windows into periods.
+
+    Raises:
+        DataError: a period has no window of its own.
+    """
+    windows = extractor.transform(dataset.events)
+    events = extractor.assign(dataset.events)
+    period = _in_order(windows, events.group_by(WINDOW_ID).agg(pl.col(PERIOD).max()))[PERIOD]
+    parts = {}
+    for name in (TRAIN, CALIBRATION, TEST):
+        parts[name] = windows.take((period == name).to_numpy())
+        if not len(parts[name]):
+            raise DataError(
+                f"no window lies wholly before the end of the {name} period: windows are too long "
+                "for data.split (try features=session or a smaller features.window.size)"
+            )
+    truth = None
+    if dataset.truth is not None:
+        truth = _window_truth(parts[TEST], events, dataset.truth)
+    return PreparedWindows(
+        parts[TRAIN], parts[CALIBRATION], parts[TEST], truth, dataset.normal_weight
+    )
+
+
+def _window_truth(windows: Windows, events: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:
+    """A window is positive if any of its events is."""
+    known = events.select("event_id", WINDOW_ID).join(truth, on="event_id")
+    incidents = (
+        pl.col("incident_id").drop_nulls().unique().sort()
+        if "incident_id" in truth.columns
+        else pl.lit([], pl.List(pl.String))
+    )
+    by_window = known.group_by(WINDOW_ID).agg(pl.col("label").max(), incidents.alias("incidents"))
+    return _in_order(windows, by_window).with_columns(
+        pl.col("label").fill_null(0), pl.col("incidents").fill_null([])
+    )
+
+
+def _in_order(windows: Windows, table: pl.DataFrame) -> pl.DataFrame:
+    return windows.keys.select(WINDOW_ID).join(
+        table, on=WINDOW_ID, how="left", maintain_order="left"
+    )
+
+
+def labels_of(truth: pl.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
+    """Labels of the test windows, int8 [n]."""
+    return truth["label"].to_numpy().astype(np.int8)

@@ -1,0 +1,1 @@
+"""Detectors that learn a likelihood; one detector a file."""

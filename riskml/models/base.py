@@ -1,0 +1,138 @@
+"""The contract of every detector, deep or not."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from riskml.core.errors import BundleError, DataError
+from riskml.core.targets import ALLOWED
+from riskml.core.types import FeatureSpec, FloatArray, Windows
+
+STATE_FILE = "detector.json"
+
+
+class Detector(ABC):
+    """Learns from windows and scores windows; higher is riskier, always.
+
+    A score is finite, deterministic, and the same alone as among others.
+    """
+
+    spec_: FeatureSpec
+
+    @abstractmethod
+    def fit(self, windows: Windows, validation: Windows | None = None) -> Self:
+        """Learn from train windows; `validation` (later windows) may stop training early."""
+
+    @abstractmethod
+    def score(self, windows: Windows) -> FloatArray:
+        """Float32 [n] scores."""
+
+    def contributions(self, windows: Windows) -> FloatArray:
+        """Exact shares of each score, float32 [n, parts]; each row sums to the window's score.
+
+        A detector that cannot tell has no parts.
+        """
+        return np.zeros((len(windows), 0), np.float32)
+
+    def topics(self) -> list[str] | None:
+        """What each part of `contributions` is about; None: the window's actions, in order."""
+        return []
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """Constructor arguments as plain values."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write the fitted detector without pickle."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            BundleError: a file is missing or of another detector.
+        """
+
+    def graph(self) -> torch.jit.ScriptModule | None:
+        """Scripted graph (x, tokens, lengths, user) -> score, or None where there is none."""
+        return None
+
+    def users(self) -> dict[str, int]:
+        """User id -> index that the graph takes; users not in it have index 0."""
+        return {}
+
+    def check_spec(self, windows: Windows) -> None:
+        """Refuse windows with other columns than the detector was fitted on.
+
+        Raises:
+            DataError: the detector is not fitted, or the columns differ.
+        """
+        fitted = getattr(self, "spec_", None)
+        if fitted is None:
+            raise DataError(f"{type(self).__name__} is not fitted: call fit(windows) first")
+        if fitted.names != windows.spec.names:
+            odd = set(fitted.names) ^ set(windows.spec.names)
+            raise DataError(
+                f"{type(self).__name__} was fitted on other features; not in both: "
+                f"{sorted(odd)[:5]}"
+            )
+
+
+def write_state(folder: Path, detector: Detector, **state: Any) -> None:
+    """Write `detector.json`: the class, its settings, its feature spec, and more plain values."""
+    folder.mkdir(parents=True, exist_ok=True)
+    spec = detector.spec_.to_dict()
+    document = {
+        "detector": _dotted(type(detector)),
+        "settings": detector.settings(),
+        "spec": spec,
+        **state,
+    }
+    (folder / STATE_FILE).write_text(json.dumps(document, indent=1, ensure_ascii=False))
+
+
+def read_state(folder: Path, kind: type[Detector]) -> dict[str, Any]:
+    """Read `detector.json` and check that it was written by `kind`.
+
+    Raises:
+        BundleError: missing, unreadable, or of another detector.
+    """
+    try:
+        document: dict[str, Any] = json.loads((folder / STATE_FILE).read_text())
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{folder} holds no readable {STATE_FILE}: {error}") from error
+    if document.get("detector") != _dotted(kind):
+        raise BundleError(f"{folder} holds a {document.get('detector')}, not a {_dotted(kind)}")
+    return document
+
+
+def load_detector(folder: Path) -> Detector:
+    """Load a detector of whatever kind the folder holds.
+
+    Raises:
+        BundleError: unreadable, or of a kind that is not on the allowlist.
+    """
+    try:
+        name = str(json.loads((folder / STATE_FILE).read_text())["detector"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{folder} holds no readable {STATE_FILE}: {error}") from error
+    if name not in ALLOWED:
+        raise BundleError(f"{folder} holds a {name}, which is not on the list of known detectors")
+    module, _, attribute = name.rpartition(".")
+    kind = getattr(import_module(module), attribute)
+    if not (isinstance(kind, type) and issubclass(kind, Detector)):
+        raise BundleError(f"{folder}: {name} is no detector")
+    return kind.load(folder)
+
+
+def _dotted(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"

@@ -1,0 +1,146 @@
+"""Windows as tensors in memory, cut into batches without a per-row collate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from riskml.core.types import IntArray, Windows
+
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]
+"""x [n, d], tokens [n, L], lengths [n], user [n]."""
+
+
+def user_index(windows: Windows, users: Mapping[str, int]) -> IntArray:
+    """Index of each window's user; 0 where the user was not in training."""
+    index = windows.keys["user_id"].replace_strict(users, default=0, return_dtype=None)
+    return index.to_numpy().astype(np.int32)
+
+
+def to_tensors(windows: Windows, users: Mapping[str, int]) -> Batch:
+    """The network's inputs for all windows."""
+    return (
+        torch.from_numpy(np.ascontiguousarray(windows.x)),
+        torch.from_numpy(windows.tokens.astype(np.int64)),
+        torch.from_numpy(windows.lengths.astype(np.int64)),
+        torch.from_numpy(user_index(windows, users).astype(np.int64)),
+    )
+
+
+def take(tensors: Batch, rows: Tensor) -> Batch:
+    """Some rows, with no more padding than the longest of them needs."""
+    x, tokens, lengths, user = tensors
+    longest = max(1, int(lengths[rows].max()))
+    return x[rows], tokens[rows, :longest], lengths[rows], user[rows]
+
+
+def in_batches(
+    function: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
+    tensors: Batch,
+    batch_size: int,
+    device: torch.device | None = None,
+) -> Tensor:
+    """Apply a network function to all rows, windows of like length together.
+
+    Args:
+        function: a batch → [n] or [n, parts].
+        tensors: all rows.
+        batch_size: rows a call.
+        device: where the function's network is.
+
+    Returns:
+        [n] or [n, parts] on the CPU, in the order of the rows; narrower parts are padded with 0.
+    """
+    order = torch.argsort(tensors[2], stable=True)
+    outputs = [
+        function(*(part.to(device) for part in take(tensors, rows))).cpu()
+        for rows in torch.split(order, batch_size)
+    ]
+    if outputs[0].dim() == 2:
+        width = max(output.shape[1] for output in outputs)
+        outputs = [pad(output, (0, width - output.shape[1])) for output in outputs]
+    return torch.cat(outputs)[torch.argsort(order)]
+
+
+class BatchLoader:
+    """Batches by slicing whole tensors; shuffled anew each epoch, the same for the same seed.
+
+    Args:
+        tensors: all rows.
+        batch_size: rows a batch; the last one may be smaller.
+        seed: of the shuffling; None keeps the order.
+        rank, world_size: this process takes every world_size-th row from rank on.
+    """
+
+    def __init__(
+        self,
+        tensors: Batch,
+        batch_size: int,
+        seed: int | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.tensors, self.batch_size, self.seed = tensors, batch_size, seed
+        self.rank, self.world_size = rank, world_size
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch's order; a resumed run sees what an uninterrupted one would."""
+        self.epoch = epoch
+
+    batch_sampler = None
+
+    @property
+    def sampler(self) -> BatchLoader:
+        """Lightning tells the epoch to a loader's sampler."""
+        return self
+
+    def __len__(self) -> int:
+        return -(-self._rows_here() // self.batch_size)
+
+    def _rows_here(self) -> int:
+        # every process sees equally many rows, or they would wait for each other
+        return -(-len(self.tensors[0]) // self.world_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        rows = len(self.tensors[0])
+        if self.seed is None:
+            order = torch.arange(rows)
+        else:
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+            order = torch.randperm(rows, generator=generator)
+        if self.world_size > 1:
+            total = self._rows_here() * self.world_size
+            order = torch.cat([order, order[: total - rows]])[self.rank :: self.world_size]
+        for part in torch.split(order, self.batch_size):
+            yield take(self.tensors, part)
+
+
+class WindowsDataModule(pl.LightningDataModule):
+    """Train and validation batches; every process of a distributed run takes its share of rows."""
+
+    def __init__(
+        self, train: Batch, validation: Batch, batch_size: int, score_batch_size: int, seed: int
+    ) -> None:
+        super().__init__()
+        self.train, self.validation = train, validation
+        self.batch_size, self.score_batch_size, self.seed = batch_size, score_batch_size, seed
+
+    def train_dataloader(self) -> BatchLoader:
+        """Shuffled batches."""
+        return self._loader(self.train, self.batch_size, self.seed)
+
+    def val_dataloader(self) -> BatchLoader:
+        """Batches in order."""
+        return self._loader(self.validation, self.score_batch_size, None)
+
+    def _loader(self, tensors: Batch, batch_size: int, seed: int | None) -> BatchLoader:
+        assert self.trainer is not None, "Lightning attaches the trainer before it asks for loaders"
+        return BatchLoader(
+            tensors, batch_size, seed, self.trainer.global_rank, self.trainer.world_size
+        )

@@ -1,0 +1,270 @@
+"""What the deep detectors share: fitting through Lightning, scoring, saving."""
+
+from __future__ import annotations
+
+import tempfile
+from abc import abstractmethod
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from riskml.core.errors import BundleError, ConfigError, RiskmlError
+from riskml.core.types import FeatureSpec, FloatArray, Windows
+from riskml.features.scaling import FeatureScaler
+from riskml.models.base import Detector, read_state, write_state
+from riskml.models.batches import Batch, WindowsDataModule, in_batches, to_tensors
+from riskml.models.networks import DetectorNetwork
+
+WEIGHTS_FILE = "weights.safetensors"
+VALIDATION_LOSS = "val/loss"
+
+
+class TrainingError(RiskmlError):
+    """Training cannot go on; the message says why and what to try."""
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a deep detector is trained.
+
+    Args:
+        learning_rate: of Adam with decoupled weight decay.
+        weight_decay: strength of the decay.
+        batch_size: windows a step.
+        score_batch_size: windows a forward pass in scoring.
+        max_epochs: passes over the train windows at most.
+        patience: epochs without a better validation loss before training stops.
+        seed: of weights, order and dropout.
+    """
+
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-4
+    batch_size: int = 128
+    score_batch_size: int = 4096
+    max_epochs: int = 60
+    patience: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "score_batch_size", "max_epochs", "patience"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"training.{name}={getattr(self, name)} must be at least 1")
+        if not self.learning_rate > 0:
+            raise ConfigError(f"training.learning_rate={self.learning_rate} must be above 0")
+
+
+@dataclass(frozen=True)
+class NetworkInputs:
+    """What a network has to know of the data before it is built."""
+
+    spec: FeatureSpec
+    scaler: FeatureScaler
+    mean_counts: Tensor
+    n_users: int
+
+
+class DeepDetector(pl.LightningModule, Detector):
+    """A Lightning module around a `DetectorNetwork`; subclasses build the network.
+
+    Args:
+        training: optimiser, batches, epochs, seed.
+    """
+
+    architecture: dict[str, Any]
+
+    def __init__(self, training: TrainingSettings | None = None) -> None:
+        super().__init__()
+        self.training_settings = training or TrainingSettings()
+        self.users_: dict[str, int] = {}
+
+    @abstractmethod
+    def build_network(self, inputs: NetworkInputs) -> DetectorNetwork:
+        """The untrained network."""
+
+    # ---- fitting
+
+    def fit(
+        self,
+        windows: Windows,
+        validation: Windows | None = None,
+        trainer: pl.Trainer | None = None,
+        ckpt_path: str | None = None,
+    ) -> Self:
+        """Train; the weights of the epoch with the lowest validation loss are kept.
+
+        Args:
+            windows: train windows.
+            validation: later, normal windows; without them the train loss decides.
+            trainer: a Lightning trainer, or None for a quiet one on the CPU.
+            ckpt_path: checkpoint to go on from.
+
+        Raises:
+            TrainingError: the loss is not a finite number.
+        """
+        self._build(windows)
+        with tempfile.TemporaryDirectory() as folder:
+            trainer = trainer or self._quiet_trainer(folder)
+            batches = self._batches(windows, validation)
+            trainer.fit(self, datamodule=batches, ckpt_path=ckpt_path, weights_only=True)
+            self._keep_best(trainer)
+        self.eval().cpu()
+        return self
+
+    def _build(self, windows: Windows) -> None:
+        self.spec_ = windows.spec
+        names = windows.keys["user_id"].unique().sort().to_list()
+        self.users_ = {name: i + 1 for i, name in enumerate(names)}
+        with torch.random.fork_rng():
+            torch.manual_seed(self.training_settings.seed)
+            self.network = self.build_network(
+                NetworkInputs(
+                    windows.spec,
+                    FeatureScaler.fit(windows),
+                    torch.from_numpy(windows.x.mean(0)),
+                    len(names),
+                )
+            )
+
+    def _batches(self, windows: Windows, validation: Windows | None) -> WindowsDataModule:
+        settings = self.training_settings
+        train = to_tensors(windows, self.users_)
+        return WindowsDataModule(
+            train,
+            train if validation is None else to_tensors(validation, self.users_),
+            settings.batch_size,
+            settings.score_batch_size,
+            settings.seed,
+        )
+
+    def _quiet_trainer(self, folder: str) -> pl.Trainer:
+        settings = self.training_settings
+        return pl.Trainer(
+            max_epochs=settings.max_epochs,
+            accelerator="cpu",
+            devices=1,
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            gradient_clip_val=1.0,
+            callbacks=[
+                EarlyStopping(VALIDATION_LOSS, patience=settings.patience),
+                ModelCheckpoint(folder, monitor=VALIDATION_LOSS),
+            ],
+        )
+
+    def _keep_best(self, trainer: pl.Trainer) -> None:
+        best = getattr(trainer.checkpoint_callback, "best_model_path", "")
+        if best:
+            state = torch.load(best, weights_only=True, map_location="cpu")["state_dict"]
+            self.load_state_dict(state)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Mean loss of a batch."""
+        if batch_idx == 0:
+            # by epoch, so that a resumed run draws what an uninterrupted one would
+            torch.manual_seed(self.training_settings.seed * 1_000_003 + self.current_epoch)
+        loss = self.network.loss(*batch).mean()
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"the training loss became {loss.item()} in epoch {self.current_epoch}, "
+                f"batch {batch_idx}: lower model.training.learning_rate, or look for extreme "
+                "feature values"
+            )
+        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Mean held-out loss."""
+        loss = self.network.loss(*batch).mean()
+        self.log(VALIDATION_LOSS, loss, prog_bar=True, sync_dist=True, batch_size=len(batch[0]))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam with decoupled weight decay, fused."""
+        settings = self.training_settings
+        return torch.optim.AdamW(
+            self.parameters(),
+            settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
+
+    # ---- scoring
+
+    @torch.inference_mode()
+    def score(self, windows: Windows) -> FloatArray:
+        """Float32 [n] scores."""
+        return self._forward(windows, self.network_ready(windows).forward)
+
+    def network_ready(self, windows: Windows) -> DetectorNetwork:
+        """The network in evaluation mode, after a check of the columns."""
+        self.check_spec(windows)
+        self.network.eval()
+        return self.network
+
+    @torch.inference_mode()
+    def contributions(self, windows: Windows) -> FloatArray:
+        """Exact shares of each score, float32 [n, parts]."""
+        return self._forward(windows, self.network_ready(windows).contributions)
+
+    def _forward(self, windows: Windows, function: Any) -> FloatArray:
+        if not len(windows):
+            return np.zeros(0, np.float32)
+        tensors = to_tensors(windows, self.users_)
+        size = self.training_settings.score_batch_size
+        result: FloatArray = in_batches(function, tensors, size, self.device).numpy()
+        return result
+
+    def users(self) -> dict[str, int]:
+        """Index of each user known from training."""
+        return self.users_
+
+    def graph(self) -> torch.jit.ScriptModule:
+        """The scripted network (x, tokens, lengths, user) -> score; never traced."""
+        self.network.eval()
+        return torch.jit.script(self.network.cpu())
+
+    # ---- saving
+
+    def settings(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {**self.architecture, "training": asdict(self.training_settings)}
+
+    def save(self, folder: Path) -> None:
+        """Write `detector.json` and `weights.safetensors`."""
+        write_state(folder, self, users=list(self.users_))
+        tensors = {**self.network.state_dict(), "action_vectors": self._action_vectors()}
+        save_file({name: t.contiguous() for name, t in tensors.items()}, folder / WEIGHTS_FILE)
+
+    def _action_vectors(self) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(self.spec_.action_vectors))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        state = read_state(folder, cls)
+        training = TrainingSettings(**state["settings"].pop("training"))
+        detector = cls(**state["settings"], training=training)
+        try:
+            weights = load_file(folder / WEIGHTS_FILE)
+            spec = FeatureSpec.from_dict(state["spec"], weights.pop("action_vectors").numpy())
+            detector.spec_ = spec
+            detector.users_ = {name: i + 1 for i, name in enumerate(state["users"])}
+            zeros = np.zeros(len(spec), np.float32)
+            scaler = FeatureScaler(zeros, zeros + 1, spec)
+            detector.network = detector.build_network(
+                NetworkInputs(spec, scaler, torch.ones(len(spec)), len(detector.users_))
+            )
+            detector.network.load_state_dict(weights)
+        except (OSError, KeyError, ValueError, RuntimeError) as error:
+            raise BundleError(
+                f"{folder / WEIGHTS_FILE} does not fit its detector: {error}"
+            ) from error
+        detector.eval()
+        return detector

@@ -1,0 +1,102 @@
+"""A distribution for every feature, picked by its kind; all of it can be scripted."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from riskml.core.types import FeatureKind, FeatureSpec
+
+
+def gaussian_nll(target: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+    """Negative log density of a Gaussian, elementwise, in nats."""
+    half_log_two_pi = 0.9189385332046727
+    return 0.5 * ((target - mean) * torch.exp(-log_scale)).square() + log_scale + half_log_two_pi
+
+
+def negative_binomial_nll(count: Tensor, log_mean: Tensor, log_shape: Tensor) -> Tensor:
+    """Negative log mass of a negative binomial, elementwise, in nats.
+
+    Args:
+        count: observed, 0 or more.
+        log_mean: log of the mean.
+        log_shape: log of the shape; the variance is mean + mean² / shape.
+    """
+    shape = torch.exp(log_shape)
+    log_total = torch.logaddexp(log_mean, log_shape)
+    return (
+        torch.lgamma(shape)
+        + torch.lgamma(count + 1)
+        - torch.lgamma(count + shape)
+        + shape * (log_total - log_shape)
+        + count * (log_total - log_mean)
+    )
+
+
+class FeatureLikelihood(nn.Module):
+    """Turns a hidden vector into the negative log-likelihood of each feature.
+
+    Gaussian for continuous and cyclic features (on the scaled value), negative binomial for
+    counts, Bernoulli for binary ones (on the raw value).
+
+    Args:
+        spec: names the kind of each column.
+        hidden: length of the hidden vector.
+        mean_counts: float32 [d] mean of each raw feature in training; the heads start there.
+    """
+
+    gaussian: Tensor
+    count: Tensor
+    binary: Tensor
+    order: Tensor
+
+    def __init__(self, spec: FeatureSpec, hidden: int, mean_counts: Tensor) -> None:
+        super().__init__()
+        gaussian = torch.from_numpy(spec.columns(FeatureKind.CONTINUOUS, FeatureKind.CYCLIC))
+        count = torch.from_numpy(spec.columns(FeatureKind.COUNT))
+        binary = torch.from_numpy(spec.columns(FeatureKind.BINARY))
+        self.register_buffer("gaussian", gaussian)
+        self.register_buffer("count", count)
+        self.register_buffer("binary", binary)
+        # columns are computed kind by kind and put back in the spec's order
+        self.register_buffer("order", torch.argsort(torch.cat([gaussian, count, binary])))
+        self.sizes = [len(gaussian), len(count), len(binary)]
+        self.location = nn.Linear(hidden, len(spec))
+        self.spread = nn.Linear(hidden, len(gaussian) + len(count))
+        start = torch.zeros(len(spec))
+        start[len(gaussian) : len(gaussian) + len(count)] = torch.log(mean_counts[count] + 0.01)
+        share = mean_counts[binary].clamp(0.01, 0.99)
+        start[len(gaussian) + len(count) :] = torch.log(share / (1 - share))
+        with torch.no_grad():
+            self.location.bias.copy_(start)
+            self.location.weight.mul_(0.1)
+            self.spread.weight.mul_(0.1)
+
+    def forward(self, hidden: Tensor, x: Tensor, scaled: Tensor) -> Tensor:
+        """Per-feature negative log-likelihood.
+
+        Args:
+            hidden: [n, hidden].
+            x: [n, d] raw features.
+            scaled: [n, d] the same, scaled.
+
+        Returns:
+            [n, d] in nats, columns in the order of the spec.
+        """
+        location = self.location(hidden).split(self.sizes, 1)
+        spread = self.spread(hidden).split(self.sizes[:2], 1)
+        parts = [
+            gaussian_nll(
+                scaled.index_select(1, self.gaussian), location[0], spread[0].clamp(-3.0, 3.0)
+            ),
+            negative_binomial_nll(
+                x.index_select(1, self.count).clamp(min=0.0),
+                location[1].clamp(-12.0, 16.0),
+                spread[1].clamp(-4.0, 6.0),
+            ),
+            binary_cross_entropy_with_logits(
+                location[2].clamp(-12.0, 12.0), x.index_select(1, self.binary), reduction="none"
+            ),
+        ]
+        return torch.cat(parts, 1).index_select(1, self.order)

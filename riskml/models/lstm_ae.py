@@ -1,0 +1,100 @@
+"""LSTM autoencoder over action sequences (Srivastava et al. 2015), masked and scriptable."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from riskml.core.types import PAD
+from riskml.models.deep import DeepDetector, NetworkInputs, TrainingSettings
+from riskml.models.networks import DetectorNetwork, UserView
+
+
+class SequenceAutoencoderNetwork(DetectorNetwork):
+    """Encodes the actions into one vector; predicts each from it, the one before and the user."""
+
+    def __init__(
+        self,
+        inputs: NetworkInputs,
+        hidden_size: int,
+        latent_dim: int,
+        user_dim: int,
+        population_weight: float,
+        action_dropout: float,
+    ) -> None:
+        super().__init__(UserView(inputs.n_users, user_dim), population_weight)
+        vectors = torch.from_numpy(inputs.spec.action_vectors)
+        actions, width = vectors.shape
+        if width == 0:
+            vectors, width = torch.randn(actions, hidden_size) * 0.1, hidden_size
+        self.embedding = nn.Embedding(actions, width, padding_idx=PAD)
+        with torch.no_grad():
+            self.embedding.weight.copy_(vectors)
+        self.encoder = nn.LSTM(width, hidden_size, batch_first=True)
+        self.latent = nn.Linear(hidden_size, latent_dim)
+        context = latent_dim + self.view.size
+        self.decoder = nn.LSTM(width + context, hidden_size, batch_first=True)
+        self.action = nn.Linear(hidden_size + context, actions)
+        self.action_dropout = action_dropout
+
+    def parts(self, x: Tensor, tokens: Tensor, lengths: Tensor, user: Tensor) -> Tensor:
+        """[n, L]: negative log-likelihood of each action over the window's length; 0 on padding.
+
+        Divided by the length, a window's score is its mean surprise an action, so that long
+        windows are not suspicious for their length alone.
+        """
+        embedded = self.embedding(tokens)
+        states, _ = self.encoder(embedded)
+        last = (lengths - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, states.size(2))
+        latent = torch.tanh(self.latent(states.gather(1, last).squeeze(1)))
+        context = torch.cat([latent, self.view(user)], 1).unsqueeze(1)
+        context = context.expand(-1, tokens.size(1), -1)
+        before = torch.cat([torch.zeros_like(embedded[:, :1]), embedded[:, :-1]], 1)
+        if self.training:
+            # without its neighbour in sight the decoder has to ask the latent vector
+            keep = torch.rand_like(before[:, :, :1]) >= self.action_dropout
+            before = before * keep
+        hidden, _ = self.decoder(torch.cat([before, context], 2))
+        logits = self.action(torch.cat([hidden, context], 2))
+        surprise = nn.functional.cross_entropy(
+            logits.transpose(1, 2), tokens, reduction="none", ignore_index=0
+        )
+        return surprise / lengths.clamp(min=1).unsqueeze(1)
+
+
+class LSTMAutoencoderDetector(DeepDetector):
+    """Scores a window by the mean surprise of its actions, less what surprises of anyone.
+
+    Args:
+        hidden_size: width of encoder and decoder.
+        latent_dim: numbers that a sequence is squeezed into.
+        action_dropout: share of previous actions hidden from the decoder in training.
+        user_dim: length of the per-user vector, 0 for none.
+        population_weight: how much of what is unusual for anyone is taken off, 0 to 1.
+        training: optimiser, batches, epochs, seed.
+    """
+
+    def __init__(
+        self,
+        hidden_size: int = 64,
+        latent_dim: int = 8,
+        action_dropout: float = 0.2,
+        user_dim: int = 32,
+        population_weight: float = 0.5,
+        training: TrainingSettings | None = None,
+    ) -> None:
+        super().__init__(training)
+        self.architecture = {
+            "hidden_size": hidden_size,
+            "latent_dim": latent_dim,
+            "action_dropout": action_dropout,
+            "user_dim": user_dim,
+            "population_weight": population_weight,
+        }
+
+    def build_network(self, inputs: NetworkInputs) -> DetectorNetwork:
+        """The untrained network."""
+        return SequenceAutoencoderNetwork(inputs, **self.architecture)
+
+    def topics(self) -> None:
+        """The parts are the window's actions, in order."""

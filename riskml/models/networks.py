@@ -1,0 +1,119 @@
+"""Building blocks that the detectors' networks share; all of it can be scripted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from riskml.core.types import FeatureKind, FeatureSpec
+from riskml.features.scaling import LIMIT, FeatureScaler
+
+INPUT_LIMIT = 8.0
+"""Scaled inputs beyond this say nothing more to an encoder; the likelihood still sees them."""
+
+
+def multilayer(sizes: Sequence[int]) -> nn.Sequential:
+    """Linear layers with SiLU between and after them."""
+    layers: list[nn.Module] = []
+    for size_in, size_out in pairwise(sizes):
+        layers += [nn.Linear(size_in, size_out), nn.SiLU()]
+    return nn.Sequential(*layers)
+
+
+def encoder(sizes: Sequence[int]) -> nn.Sequential:
+    """`multilayer` behind a limit on its scaled inputs."""
+    return nn.Sequential(nn.Hardtanh(-INPUT_LIMIT, INPUT_LIMIT), *multilayer(sizes))
+
+
+class Scale(nn.Module):
+    """`FeatureScaler.transform` inside the graph, so that the graph takes raw features."""
+
+    is_count: Tensor
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, spec: FeatureSpec, scaler: FeatureScaler) -> None:
+        super().__init__()
+        is_count = torch.zeros(len(spec), dtype=torch.bool)
+        is_count[torch.from_numpy(spec.columns(FeatureKind.COUNT))] = True
+        self.register_buffer("is_count", is_count)
+        self.register_buffer("mean", torch.from_numpy(scaler.mean))
+        self.register_buffer("scale", torch.from_numpy(scaler.scale))
+        self.limit = LIMIT
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, d] raw → [n, d] scaled."""
+        y = torch.where(self.is_count, torch.log1p(x.clamp(min=0.0)), x)
+        return ((y - self.mean) / self.scale).clamp(-self.limit, self.limit)
+
+
+class UserView(nn.Module):
+    """A learnt vector for every user; index 0 is the population, learnt by dropping users out.
+
+    Args:
+        n_users: users known from training.
+        size: length of the vector; 0, or a single user, switches the view off.
+        dropout: share of training rows that are shown as the population.
+    """
+
+    def __init__(self, n_users: int, size: int, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.size = size if n_users > 1 else 0
+        self.dropout = dropout
+        self.table = nn.Embedding(n_users + 1, self.size)
+        nn.init.normal_(self.table.weight, std=0.1)
+
+    def forward(self, user: Tensor) -> Tensor:
+        """[n] indices → [n, size]; in training some rows become the population."""
+        if self.training:
+            keep = torch.rand(user.shape, device=user.device) >= self.dropout
+            user = user * keep
+        vectors: Tensor = self.table(user)
+        return vectors
+
+
+class DetectorNetwork(nn.Module):
+    """A graph whose score is the exact sum of its contributions.
+
+    With a user view the score is a likelihood ratio: what is unusual for this user, less
+    `population_weight` times what is unusual for anyone.
+    """
+
+    def __init__(self, view: UserView, population_weight: float) -> None:
+        super().__init__()
+        self.view = view
+        self.population_weight = population_weight if view.size > 0 else 0.0
+
+    def parts(self, x: Tensor, tokens: Tensor, lengths: Tensor, user: Tensor) -> Tensor:
+        """Negative log-likelihood of each part of a window, [n, parts]."""
+        raise NotImplementedError("a detector's network defines parts()")
+
+    @torch.jit.export
+    def contributions(self, x: Tensor, tokens: Tensor, lengths: Tensor, user: Tensor) -> Tensor:
+        """Share of each part in the score, [n, parts]."""
+        parts = self.parts(x, tokens, lengths, user)
+        if self.population_weight > 0.0:
+            anyone = self.parts(x, tokens, lengths, torch.zeros_like(user))
+            parts = parts - self.population_weight * anyone
+        return parts
+
+    def forward(self, x: Tensor, tokens: Tensor, lengths: Tensor, user: Tensor) -> Tensor:
+        """Scores.
+
+        Args:
+            x: float32 [n, d] raw features.
+            tokens: int64 [n, L] action ids.
+            lengths: int64 [n].
+            user: int64 [n] user indices, 0 for a user not known.
+
+        Returns:
+            float32 [n].
+        """
+        return self.contributions(x, tokens, lengths, user).sum(1)
+
+    def loss(self, x: Tensor, tokens: Tensor, lengths: Tensor, user: Tensor) -> Tensor:
+        """What training minimises for each window, [n]."""
+        return self.parts(x, tokens, lengths, user).sum(1)

@@ -1,0 +1,1 @@
+"""The two commands: from a configuration to a trained, evaluated and exported detector."""

@@ -1,0 +1,92 @@
+"""From a checked Hydra config to the objects of a run; no other room sees a config."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from riskml.core.errors import ConfigError, did_you_mean
+from riskml.core.targets import instantiate
+from riskml.data.datasets import Dataset, load_dataset
+from riskml.features.extractor import FeatureExtractor
+from riskml.models.base import Detector
+from riskml.runs.tracking import Tracker
+from riskml.scoring.thresholds import Threshold
+
+NAME = "name"
+
+
+def build(node: DictConfig, **arguments: Any) -> Any:
+    """Instantiate a config node; its `name` is for people, not for the constructor."""
+    node = copy.copy(node)
+    with open_dict(node):
+        node.pop(NAME, None)
+    return instantiate(node, **arguments)
+
+
+def build_dataset(node: DictConfig) -> Dataset:
+    """Read a log and cut it into periods."""
+    return load_dataset(
+        build(node.source), build(node.split), node.normal_weight, node.get("single_user", False)
+    )
+
+
+def build_extractor(node: DictConfig) -> FeatureExtractor:
+    """The unfitted feature extractor."""
+    extractor: FeatureExtractor = build(node)
+    return extractor
+
+
+def build_detector(node: DictConfig) -> Detector:
+    """The unfitted detector."""
+    detector: Detector = build(node)
+    return detector
+
+
+def build_threshold(node: DictConfig) -> Threshold:
+    """The rule for alerts."""
+    threshold: Threshold = build(node)
+    return threshold
+
+
+def build_tracker(cfg: DictConfig) -> Tracker:
+    """Where the run tells what it does."""
+    tracker: Tracker = build(cfg.logger)
+    return tracker
+
+
+def model_config(cfg: DictConfig, name: str) -> DictConfig:
+    """The node of `conf/model/<name>.yaml`, its references to `cfg` resolved.
+
+    Raises:
+        ConfigError: there is no such model.
+    """
+    folder = Path(cfg.paths.conf) / "model"
+    known = [path.stem for path in folder.glob("*.yaml")]
+    if name not in known:
+        raise ConfigError(f"no model '{name}': {did_you_mean(name, known)}")
+    whole = OmegaConf.create({**cfg, "model": OmegaConf.load(folder / f"{name}.yaml")})
+    model = OmegaConf.create(OmegaConf.to_container(whole.model, resolve=True))
+    assert isinstance(model, DictConfig)
+    return model
+
+
+def chosen_parameters(cfg: DictConfig) -> dict[str, Any]:
+    """The settings worth a column in a table of runs: seed, data, model, windows, threshold."""
+    chosen: dict[str, Any] = {"seed": cfg.seed, "data": cfg.data.name}
+    for group in ("model", "features", "threshold"):
+        chosen.update(_flat(group, OmegaConf.to_container(cfg[group], resolve=True)))
+    return chosen
+
+
+def _flat(prefix: str, node: Any) -> dict[str, Any]:
+    if not isinstance(node, dict):
+        return {prefix: node}
+    flat: dict[str, Any] = {}
+    for key, value in node.items():
+        if key != "_target_":
+            flat.update(_flat(f"{prefix}.{key}", value))
+    return flat

@@ -1,0 +1,85 @@
+"""What every step of a run is handed: its config, folder, console and tracker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from riskml.core.errors import ConfigError
+from riskml.runs.assembly import build_tracker
+from riskml.runs.tracking import Tracker
+
+CONFIG_FILE, LATEST_FILE = "config.yaml", "latest.json"
+FEATURES, DETECTOR, CHECKPOINTS, PLOTS, BUNDLE = (
+    "features",
+    "detector",
+    "checkpoints",
+    "plots",
+    "bundle",
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a command."""
+
+    cfg: DictConfig
+    folder: Path
+    console: Console
+    tracker: Tracker
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+        self.console.print(text, highlight=False)
+
+
+@contextmanager
+def start_run(cfg: DictConfig, name: str) -> Iterator[Run]:
+    """Make the run folder, keep the resolved config in it, and start tracking."""
+    folder = Path(cfg.paths.run)
+    folder.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(cfg, folder / CONFIG_FILE, resolve=True)
+    tracker = build_tracker(cfg)
+    with tracker.run(name):
+        tracker.artifact(folder / CONFIG_FILE)
+        yield Run(cfg, folder, Console(soft_wrap=True), tracker)
+
+
+def remember_latest(outputs: Path, folder: Path) -> None:
+    """Note which train run was the last to finish, for `evaluate.py`."""
+    (outputs / LATEST_FILE).write_text(json.dumps({"train": str(folder.resolve())}))
+
+
+def find_run(outputs: Path, run: str) -> Path:
+    """The folder of a train run; `latest` is the last that finished.
+
+    Raises:
+        ConfigError: there is none, or the folder is no train run.
+    """
+    note = outputs / LATEST_FILE
+    if run == "latest":
+        if not note.is_file():
+            raise ConfigError(
+                "there is no finished train run yet: run `python train.py` first, "
+                "or name what to evaluate with model=... data=..."
+            )
+        run = json.loads(note.read_text())["train"]
+    folder = Path(run)
+    if not (folder / CONFIG_FILE).is_file() or not (folder / FEATURES).is_dir():
+        raise ConfigError(
+            f"run={folder} is no finished train run: it lacks {CONFIG_FILE} or {FEATURES}/"
+        )
+    return folder
+
+
+def load_config(folder: Path) -> DictConfig:
+    """The resolved config of a run."""
+    cfg = OmegaConf.load(folder / CONFIG_FILE)
+    assert isinstance(cfg, DictConfig)
+    return cfg

@@ -1,0 +1,109 @@
+"""`python evaluate.py`: a trained run, or a model fitted afresh, beside the baselines."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+from rich.progress import Progress
+
+from riskml.evaluation.evaluator import Evaluation, evaluate_detector
+from riskml.features.extractor import FeatureExtractor
+from riskml.features.preparation import PreparedWindows
+from riskml.models.base import Detector, load_detector
+from riskml.runs.assembly import build_detector, build_threshold, model_config
+from riskml.runs.context import DETECTOR, FEATURES, Run, find_run, load_config, start_run
+from riskml.runs.fitting import fit
+from riskml.runs.steps import explain_alerts, make_windows, read_data, report
+from riskml.scoring.explain import Explainer
+
+FROM_RUN = ("data", "features", "threshold", "seed")
+"""Settings that come from the run unless they are given."""
+
+
+def evaluate(cfg: DictConfig) -> Path:
+    """Evaluate the detector in focus and the baselines on the same windows.
+
+    Returns:
+        The folder with metrics.json, scores, alerts and plots.
+    """
+    cfg, trained = complete(cfg)
+    with start_run(cfg, f"evaluate {cfg.model.name} on {cfg.data.name}") as run:
+        dataset = read_data(run)
+        extractor = None if trained is None else FeatureExtractor.load(trained / FEATURES)
+        extractor, windows = make_windows(run, dataset, extractor)
+        detector, focus = _focus(run, trained, windows)
+        others = _baselines(run, windows)
+        explainer = Explainer.fit(windows.train, extractor.vocabulary.counts)
+        reasons = explain_alerts(focus, detector, explainer, windows)
+        report(run, [focus, *others], reasons, windows)
+        run.say(
+            f"results     {run.folder}\nplots       {run.folder / 'plots'}"
+            f"\nMLflow page {run.tracker.page()}"
+        )
+    return run.folder
+
+
+def complete(cfg: DictConfig) -> tuple[DictConfig, Path | None]:
+    """Fill in from a train run what the command line does not say.
+
+    Returns:
+        The whole config, and the run whose detector is evaluated, or None where `model=` asks for
+        one that is fitted afresh.
+
+    Raises:
+        ConfigError: neither a run nor model and data are given.
+    """
+    fresh = cfg.model is not None
+    if fresh and cfg.data is not None:
+        return cfg, None
+    folder = find_run(Path(cfg.paths.outputs), cfg.run)
+    past = load_config(folder)
+    whole = OmegaConf.create({str(key): cfg._get_node(key) for key in cfg})
+    for key in FROM_RUN:
+        if whole[key] is None:
+            whole[key] = past[key]
+    if not fresh:
+        whole.model = past.model
+        whole.features = past.features
+    assert isinstance(whole, DictConfig)
+    return whole, None if fresh else folder
+
+
+def _focus(run: Run, trained: Path | None, windows: PreparedWindows) -> tuple[Detector, Evaluation]:
+    seconds: float | None = None
+    if trained is None:
+        detector = build_detector(run.cfg.model)
+        seconds = fit(run, detector, windows)
+    else:
+        detector = load_detector(trained / DETECTOR)
+        seconds = _fit_seconds(trained)
+    rule = build_threshold(run.cfg.threshold)
+    return detector, evaluate_detector(run.cfg.model.name, detector, windows, rule, seconds)
+
+
+def _fit_seconds(trained: Path) -> float | None:
+    """As measured when the run was trained."""
+    document = json.loads((trained / "metrics.json").read_text())
+    seconds: float | None = document["metrics"]["fit_seconds"]
+    return seconds
+
+
+def _baselines(run: Run, windows: PreparedWindows) -> list[Evaluation]:
+    """Fit and evaluate each baseline on the same windows."""
+    rule = build_threshold(run.cfg.threshold)
+    names = [name for name in run.cfg.baselines if name != run.cfg.model.name]
+    evaluations = []
+    with Progress(console=run.console, transient=True) as progress:
+        task = progress.add_task("baselines", total=len(names))
+        for name in names:
+            progress.update(task, description=f"baseline {name}")
+            detector = build_detector(model_config(run.cfg, name))
+            start = time.perf_counter()
+            detector.fit(windows.train, windows.calibration)
+            seconds = time.perf_counter() - start
+            evaluations.append(evaluate_detector(name, detector, windows, rule, seconds))
+            progress.advance(task)
+    return evaluations

@@ -1,0 +1,102 @@
+"""The steps that training and evaluating share: windows, results, alerts, pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from riskml.core.schema import time_span
+from riskml.core.types import Explanations
+from riskml.data.datasets import Dataset
+from riskml.data.quality import write_quarantine
+from riskml.evaluation.evaluator import Evaluation
+from riskml.evaluation.outputs import (
+    alert_rows,
+    alerts_table,
+    metrics_document,
+    print_alerts,
+    print_table,
+    write_metrics,
+    write_tables,
+)
+from riskml.evaluation.plots import save_plots
+from riskml.features.extractor import FeatureExtractor
+from riskml.features.preparation import PreparedWindows, prepare
+from riskml.models.base import Detector
+from riskml.runs.assembly import build_dataset, build_extractor, build_threshold
+from riskml.runs.context import PLOTS, Run
+from riskml.scoring.explain import Explainer
+
+
+def read_data(run: Run) -> Dataset:
+    """The data set of the config; bad rows go to quarantine in the run folder."""
+    data = run.cfg.data
+    with run.console.status(f"reading {data.name}"):
+        dataset = build_dataset(data)
+    events = dataset.events
+    first, last = time_span(events["timestamp"], events["timestamp"])
+    run.say(
+        f"{data.name}: {len(events):,} events of {events['user_id'].n_unique():,} users, "
+        f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
+    )
+    quarantine = write_quarantine(dataset.rejected, run.folder)
+    if quarantine is not None:
+        counts = dataset.rejected["rule"].value_counts(sort=True)
+        rules = ", ".join(f"{rule} {count:,}" for rule, count in counts.iter_rows())
+        run.say(f"{len(dataset.rejected):,} bad rows set aside ({rules}): {quarantine}")
+    return dataset
+
+
+def make_windows(
+    run: Run, dataset: Dataset, extractor: FeatureExtractor | None = None
+) -> tuple[FeatureExtractor, PreparedWindows]:
+    """Windows of every period; features are fitted on the train period unless given fitted."""
+    with run.console.status("learning actions and computing features"):
+        if extractor is None:
+            extractor = build_extractor(run.cfg.features).fit(dataset.train_events)
+        windows = prepare(dataset, extractor)
+    run.say(
+        f"{extractor.window.kind} windows with {len(windows.train.spec)} features: "
+        f"train {len(windows.train):,}, calibration {len(windows.calibration):,}, "
+        f"test {len(windows.test):,}; unknown actions in test {windows.unknown_action_rate:.2%}"
+    )
+    return extractor, windows
+
+
+def explain_alerts(
+    evaluation: Evaluation, detector: Detector, explainer: Explainer, windows: PreparedWindows
+) -> Explanations:
+    """Reasons of each alert, riskiest first."""
+    alerts = windows.test.take(alert_rows(evaluation)["row"].to_numpy().astype("int64"))
+    return explainer.explain(alerts, detector.contributions(alerts), detector.topics())
+
+
+def report(
+    run: Run,
+    evaluations: Sequence[Evaluation],
+    reasons: Explanations,
+    windows: PreparedWindows,
+) -> None:
+    """Write metrics.json, scores, alerts and plots; show the table and the riskiest alerts.
+
+    Args:
+        run: where to.
+        evaluations: the detector in focus first.
+        reasons: of its alerts.
+        windows: by period.
+    """
+    focus = evaluations[0]
+    about = {
+        "data": run.cfg.data.name,
+        "seed": run.cfg.seed,
+        "budget": build_threshold(run.cfg.threshold).describe(),
+    }
+    write_metrics(run.folder, metrics_document(evaluations, windows, about))
+    alerts = alerts_table(focus, reasons)
+    write_tables(run.folder, focus, alerts)
+    with run.console.status("drawing plots"):
+        save_plots(evaluations, run.folder / PLOTS)
+    run.tracker.metrics({f"test/{name}": value for name, value in focus.metrics.items()})
+    for name in ("metrics.json", "alerts.csv", PLOTS):
+        run.tracker.artifact(run.folder / name, PLOTS if name == PLOTS else None)
+    print_table(run.console, evaluations, about["budget"])
+    print_alerts(run.console, alerts)

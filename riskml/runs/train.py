@@ -1,0 +1,95 @@
+"""`python train.py`: data → windows → fit → evaluate → export, tracked from start to end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+
+from riskml.core.errors import BundleError
+from riskml.core.schema import time_span
+from riskml.evaluation.evaluator import Evaluation, evaluate_detector
+from riskml.export.bundle import export_bundle, load_bundle
+from riskml.features.extractor import FeatureExtractor
+from riskml.features.preparation import PreparedWindows
+from riskml.models.base import Detector
+from riskml.runs.assembly import build_detector, build_threshold, chosen_parameters
+from riskml.runs.context import BUNDLE, DETECTOR, FEATURES, Run, remember_latest, start_run
+from riskml.runs.fitting import fit
+from riskml.runs.steps import explain_alerts, make_windows, read_data, report
+from riskml.scoring.explain import Explainer
+
+PARITY = 1e-5
+"""Largest difference between the exported graph's scores and the detector's."""
+
+
+def train(cfg: DictConfig) -> Path:
+    """Run the whole path.
+
+    Returns:
+        The run folder: metrics.json, scores, alerts, plots, detector, features and bundle.
+    """
+    pl.seed_everything(cfg.seed, verbose=False)
+    with start_run(cfg, f"{cfg.model.name} on {cfg.data.name}") as run:
+        run.tracker.parameters(chosen_parameters(cfg))
+        dataset = read_data(run)
+        extractor, windows = make_windows(run, dataset)
+        extractor.save(run.folder / FEATURES)
+        detector = build_detector(cfg.model)
+        seconds = fit(run, detector, windows)
+        detector.save(run.folder / DETECTOR)
+        rule = build_threshold(cfg.threshold)
+        evaluation = evaluate_detector(cfg.model.name, detector, windows, rule, seconds)
+        explainer = Explainer.fit(windows.train, extractor.vocabulary.counts)
+        reasons = explain_alerts(evaluation, detector, explainer, windows)
+        report(run, [evaluation], reasons, windows)
+        export(run, detector, extractor, evaluation, explainer, windows)
+        remember_latest(Path(cfg.paths.outputs), run.folder)
+        run.say(f"run folder  {run.folder}\nMLflow page {run.tracker.page()}")
+    return run.folder
+
+
+def export(
+    run: Run,
+    detector: Detector,
+    extractor: FeatureExtractor,
+    evaluation: Evaluation,
+    explainer: Explainer,
+    windows: PreparedWindows,
+) -> None:
+    """Write the bundle and check that its graph scores the whole test set as the detector does.
+
+    Raises:
+        BundleError: the graph differs by more than `PARITY`.
+    """
+    if detector.graph() is None:
+        run.say(f"{run.cfg.model.name} has no TorchScript graph: no bundle is written")
+        return
+    first, last = time_span(windows.train.keys["start"], windows.train.keys["end"])
+    about = {
+        "detector": run.cfg.model.name,
+        "data": run.cfg.data.name,
+        "train_from": first.isoformat(),
+        "train_until": last.isoformat(),
+    }
+    folder = export_bundle(
+        run.folder / BUNDLE,
+        detector,
+        extractor,
+        evaluation.calibration,
+        evaluation.threshold,
+        explainer,
+        about,
+    )
+    scores = load_bundle(folder).score_windows(windows.test)
+    difference = float(np.abs(scores - evaluation.scores["score"].to_numpy()).max())
+    if difference > PARITY:
+        raise BundleError(
+            f"the exported graph's scores differ by up to {difference:.1e} from the detector's; "
+            f"at most {PARITY:.0e} is allowed"
+        )
+    run.tracker.metrics({"export/largest_difference": difference})
+    run.tracker.artifact(folder, BUNDLE)
+    run.say(f"bundle      {folder} (largest score difference {difference:.1e})")

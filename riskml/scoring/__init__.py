@@ -1,0 +1,1 @@
+"""Score → risk → alert, and the reasons in words."""
