@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from riskml.core.errors import BundleError, ConfigError, did_you_mean
@@ -69,6 +71,7 @@ class PyODDetector(Detector):
             arguments["random_state"] = self.seed
         if self.algorithm in ("AutoEncoder", "VAE"):
             arguments["verbose"] = 0
+            arguments.setdefault("batch_size", min(32, len(x)))
         with _global_randomness_restored():
             module = import_module(f"pyod.models.{MODULES[self.algorithm]}")
             self.model_ = getattr(module, self.algorithm)(**arguments)
@@ -115,7 +118,7 @@ class PyODDetector(Detector):
             arrays = load_file(folder / TRAIN_FILE)
             spec = FeatureSpec.from_dict(state["spec"], np.zeros((0, 0), np.float32))
             detector._restore(spec, arrays)
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, KeyError, ValueError, SafetensorError) as error:
             raise BundleError(f"{folder / TRAIN_FILE} cannot be read: {error}") from error
         return detector
 
@@ -161,9 +164,13 @@ def _posterior_mean(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Ten
 def _global_randomness_restored() -> Iterator[None]:
     """PyOD's deep models seed the process; put its random states back afterwards."""
     python, numpy = random.getstate(), np.random.get_state()
+    hash_seed = os.environ.get("PYTHONHASHSEED")
     with torch.random.fork_rng():
         try:
             yield
         finally:
             random.setstate(python)
             np.random.set_state(numpy)
+            os.environ.pop("PYTHONHASHSEED", None)
+            if hash_seed is not None:
+                os.environ["PYTHONHASHSEED"] = hash_seed

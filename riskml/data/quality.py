@@ -236,7 +236,7 @@ def write_quarantine(rejected: pl.DataFrame, folder: Path) -> Path | None:
     unfinished = target.with_name(target.name + ".part")
     rejected.write_csv(unfinished)
     unfinished.replace(target)
-    _logger.warning("%s: %s", summarise(rejected), target)
+    _logger.info("%s: %s", summarise(rejected), target)
     return target
 
 

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from riskml.core.schema import EVENT_SCHEMA, TIME_ZONE
-from riskml.data.simulator import SimulationSettings, settings_digest, simulate
+from riskml.core.schema import EVENT_SCHEMA
+from riskml.data.simulator import WORLD_FILE, SimulationSettings, settings_digest, simulate
 from riskml.data.sources import EventLog
-
-DONE = "world.json"
 
 
 class SimulatedSource:
@@ -31,13 +30,11 @@ class SimulatedSource:
         self.folder = Path(cache) / f"simulated-{settings_digest(self.settings)[:16]}"
 
     def load(self) -> EventLog:
-        """Events with the user's time zone, and their truth."""
-        if not (self.folder / DONE).is_file():
-            _simulate_with_progress(self.settings, self.folder)
-        users = pl.read_parquet(self.folder / "users.parquet").select("user_id", TIME_ZONE)
+        """Events and their truth."""
+        if not (self.folder / WORLD_FILE).is_file():
+            simulate_with_progress(self.settings, self.folder)
         events = (
             pl.scan_parquet(self.folder / "events", hive_partitioning=False)
-            .join(users.lazy(), on="user_id", how="left")
             .sort("timestamp", "event_id")
             .collect()
         )
@@ -48,7 +45,13 @@ class SimulatedSource:
         return EventLog(events.select(*EVENT_SCHEMA, pl.exclude(*EVENT_SCHEMA)), truth, rejected)
 
 
-def _simulate_with_progress(settings: SimulationSettings, folder: Path) -> None:
+def simulate_with_progress(
+    settings: SimulationSettings,
+    folder: Path,
+    workers: int = 1,
+    console: Console | None = None,
+) -> None:
+    """Make a world with a progress bar on the console."""
     columns = (
         TextColumn("simulating an organisation"),
         BarColumn(),
@@ -56,10 +59,10 @@ def _simulate_with_progress(settings: SimulationSettings, folder: Path) -> None:
         TextColumn("days"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, transient=True) as progress:
+    with Progress(*columns, transient=True, console=console) as progress:
         task = progress.add_task("", total=settings.days)
 
         def show(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        simulate(settings, folder, progress=show)
+        simulate(settings, folder, workers, show)

@@ -113,7 +113,7 @@ class ColumnSplit:
             )
         is_train = pl.col(self.column) == TRAIN
         place = is_train.cum_sum().over("user_id")
-        early = place <= is_train.sum().over("user_id") * (1 - self.calibration)
+        early = place <= is_train.sum().over("user_id") * (1 - self.calibration) + 1e-9
         period = (
             pl.when(~is_train)
             .then(pl.lit(TEST))

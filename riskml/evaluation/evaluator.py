@@ -66,7 +66,7 @@ def evaluate_detector(
         pl.Series("score", scores),
         pl.Series("p_value", calibration.p_value(scores)),
         pl.Series("risk", calibration.risk(scores)),
-        pl.Series("alert", scores >= threshold),
+        pl.Series("alert", scores.astype("float64") >= threshold),
         pl.Series("within_budget", rule.top(scores, windows.test.keys)),
     )
     if windows.test_truth is not None:

@@ -11,7 +11,8 @@ Scores = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 Metrics = dict[str, float | None]
 
-FALSE_POSITIVE_RATES = (0.001, 0.01, 0.05)
+FALSE_POSITIVE_RATES = (0.001, 0.01, 0.013, 0.046, 0.05)
+"""1.3 % and 4.6 % are the working points of the literature on UNIX masquerades."""
 
 
 def ranking_metrics(labels: Labels, scores: Scores, normal_weight: float = 1.0) -> Metrics:

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from riskml import __version__
@@ -88,7 +89,7 @@ def write_tables(folder: Path, evaluation: Evaluation, alerts: pl.DataFrame) -> 
 def print_table(console: Console, evaluations: Sequence[Evaluation], budget: str) -> None:
     """The comparison for people, best average precision first."""
     if evaluations[0].metrics.get("average_precision") is None:
-        console.print("No truth in the test period: nothing to measure, alerts below.")
+        console.print("Nothing known to be risky in the test period: no measures, alerts below.")
         return
     positives, total = (
         evaluations[0].metrics[name] for name in ("positive_windows", "test_windows")
@@ -118,7 +119,7 @@ def print_alerts(console: Console, alerts: pl.DataFrame, top: int = 5) -> None:
     for alert in alerts.head(top).iter_rows(named=True):
         truth = {1: "  (truly risky)", 0: "  (normal in truth)"}.get(alert.get("label", -1), "")
         console.print(
-            f"  risk {alert['risk']:5.1f}  [bold]{alert['user_id']}[/bold]  "
+            f"  risk {alert['risk']:5.1f}  [bold]{escape(alert['user_id'])}[/bold]  "
             f"{alert['start']:%Y-%m-%d %H:%M} to {alert['end']:%Y-%m-%d %H:%M} UTC, "
             f"{alert['n_events']:,} events{truth}",
             highlight=False,

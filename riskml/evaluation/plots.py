@@ -126,7 +126,7 @@ def risk_over_time(evaluation: Evaluation, users: int = 8) -> Figure:
                 risky["start"].to_list(), [104] * len(risky), s=14, marker="v", color=RISKY
             )
         axes.set_ylim(0, 110)
-        axes.set_ylabel(user, rotation=0, ha="right", va="center", fontsize=8)
+        axes.set_ylabel(user, parse_math=False, rotation=0, ha="right", va="center", fontsize=8)
         axes.spines[["top", "right"]].set_visible(False)
     rows[-1].tick_params(axis="x", labelrotation=30, labelsize=8)
     marks = "dot: alert" + ("; triangle: truly risky" if "label" in table.columns else "")

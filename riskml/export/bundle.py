@@ -55,7 +55,7 @@ class Bundle:
             pl.Series("score", scores),
             pl.Series("p_value", self.calibration.p_value(scores)),
             pl.Series("risk", self.calibration.risk(scores)),
-            pl.Series("alert", scores >= self.threshold),
+            pl.Series("alert", scores.astype("float64") >= self.threshold),
         )
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from riskml.core.errors import BundleError
 from riskml.core.types import FloatArray, Windows
 from riskml.models.base import Detector
 from riskml.models.batches import in_batches, to_tensors
@@ -24,13 +23,7 @@ def save_graph(detector: Detector, folder: Path) -> Path:
     with warnings.catch_warnings():
         # TorchScript is deprecated upstream but is what the bundle's contract names
         warnings.simplefilter("ignore", DeprecationWarning)
-        graph = detector.graph()
-        if graph is None:
-            raise BundleError(
-                f"{type(detector).__name__} has no TorchScript graph and cannot be exported; "
-                "models with one: autoencoder, vae, lstm_ae"
-            )
-        graph.save(str(folder / GRAPH_FILE))
+        detector.graph().save(str(folder / GRAPH_FILE))
     return folder / GRAPH_FILE
 
 

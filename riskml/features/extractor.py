@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from riskml.core.errors import BundleError, ConfigError, DataError
@@ -173,11 +174,11 @@ class FeatureExtractor:
             )
             extractor.vocabulary.actions = tuple(state["actions"])
             extractor.vocabulary.counts = tuple(state["action_counts"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BundleError(f"{folder} holds no readable features.json: {error}") from error
-        for name, family in families.items():
-            prefix = f"{name}."
-            family.restore(
-                {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
-            )
+            for name, family in families.items():
+                prefix = f"{name}."
+                family.restore(
+                    {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
+                )
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise BundleError(f"{folder} holds no readable features: {error}") from error
         return extractor

@@ -54,7 +54,7 @@ class SessionWindows:
                     f"(features.window.column): {did_you_mean(self.column, events.columns)}"
                 )
             name = pl.col(self.column).cast(pl.String).fill_null("none")
-            return events.with_columns(_window_id(name))
+            return events.with_columns(_window_id(name.str.replace_all("/", "%2F", literal=True)))
         gap = pl.duration(microseconds=round(self.gap_minutes * 60e6))
         since_last = pl.col("timestamp").diff().over("user_id")
         begins = since_last.is_null() | (since_last > gap)

@@ -6,7 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ class Detector(ABC):
     """
 
     spec_: FeatureSpec
+    has_graph: ClassVar[bool] = False
 
     @abstractmethod
     def fit(self, windows: Windows, validation: Windows | None = None) -> Self:
@@ -62,9 +63,13 @@ class Detector(ABC):
             BundleError: a file is missing or of another detector.
         """
 
-    def graph(self) -> torch.jit.ScriptModule | None:
-        """Scripted graph (x, tokens, lengths, user) -> score, or None where there is none."""
-        return None
+    def graph(self) -> torch.jit.ScriptModule:
+        """Scripted graph (x, tokens, lengths, user) -> score.
+
+        Raises:
+            BundleError: the detector has none (see `has_graph`).
+        """
+        raise BundleError(f"{type(self).__name__} has no TorchScript graph to export")
 
     def users(self) -> dict[str, int]:
         """User id -> index that the graph takes; users not in it have index 0."""

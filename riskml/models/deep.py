@@ -77,6 +77,7 @@ class DeepDetector(pl.LightningModule, Detector):
         training: optimiser, batches, epochs, seed.
     """
 
+    has_graph = True
     architecture: dict[str, Any]
 
     def __init__(self, training: TrainingSettings | None = None) -> None:

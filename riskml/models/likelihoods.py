@@ -1,6 +1,7 @@
-"""A distribution for every feature, picked by its kind; all of it can be scripted."""
+"""A distribution for every feature, picked by its kind; all of it can be scripted.
 
-from __future__ import annotations
+No postponed annotations in this file: TorchScript reads those of the buffers.
+"""
 
 import torch
 from torch import Tensor, nn

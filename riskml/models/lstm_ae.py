@@ -77,7 +77,7 @@ class LSTMAutoencoderDetector(DeepDetector):
     def __init__(
         self,
         hidden_size: int = 64,
-        latent_dim: int = 8,
+        latent_dim: int = 4,
         action_dropout: float = 0.2,
         user_dim: int = 32,
         population_weight: float = 0.5,

@@ -1,6 +1,7 @@
-"""Building blocks that the detectors' networks share; all of it can be scripted."""
+"""Building blocks that the detectors' networks share; all of it can be scripted.
 
-from __future__ import annotations
+No postponed annotations in this file: TorchScript reads those of the buffers.
+"""
 
 from collections.abc import Sequence
 from itertools import pairwise

@@ -72,7 +72,7 @@ class VAEDetector(DeepDetector):
         self,
         hidden: Sequence[int] = (64, 32),
         latent_dim: int = 8,
-        beta: float = 1.0,
+        beta: float = 2.0,
         user_dim: int = 32,
         population_weight: float = 0.5,
         training: TrainingSettings | None = None,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from riskml.core.schema import time_span
 from riskml.core.types import Explanations
 from riskml.data.datasets import Dataset
-from riskml.data.quality import write_quarantine
+from riskml.data.quality import summarise, write_quarantine
 from riskml.evaluation.evaluator import Evaluation
 from riskml.evaluation.outputs import (
     alert_rows,
@@ -40,9 +40,7 @@ def read_data(run: Run) -> Dataset:
     )
     quarantine = write_quarantine(dataset.rejected, run.folder)
     if quarantine is not None:
-        counts = dataset.rejected["rule"].value_counts(sort=True)
-        rules = ", ".join(f"{rule} {count:,}" for rule, count in counts.iter_rows())
-        run.say(f"{len(dataset.rejected):,} bad rows set aside ({rules}): {quarantine}")
+        run.say(f"{summarise(dataset.rejected)}: {quarantine}")
     return dataset
 
 

@@ -64,7 +64,7 @@ def export(
     Raises:
         BundleError: the graph differs by more than `PARITY`.
     """
-    if detector.graph() is None:
+    if not detector.has_graph:
         run.say(f"{run.cfg.model.name} has no TorchScript graph: no bundle is written")
         return
     first, last = time_span(windows.train.keys["start"], windows.train.keys["end"])

@@ -53,7 +53,7 @@ class Calibration:
             body = body[np.linspace(0, len(body) - 1, max_knots).astype(int)]
         at_or_above = len(values) - np.searchsorted(values, body, "left")
         excess = values[values > body[-1]] - body[-1]
-        spread = float(np.std(values)) or 1.0
+        spread = float(np.std(values)) if values[0] < values[-1] else 1.0
         return cls(
             body,
             (at_or_above + 1) / (len(values) + 1),
@@ -98,5 +98,5 @@ class Calibration:
                 np.asarray(state["exceedance"], np.float64),
                 float(state["tail_scale"]),
             )
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise BundleError(f"{path} holds no readable calibration: {error}") from error

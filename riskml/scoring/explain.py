@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from riskml.core.errors import BundleError
 from riskml.core.types import (
+    UNKNOWN_ACTION,
     Explanations,
     Feature,
     FeatureKind,
@@ -124,7 +126,7 @@ class Explainer:
     def _sentence(self, topic: str, windows: Windows, i: int, row: int) -> str:
         columns = [j for j, f in enumerate(self.spec.features) if f.topic == topic]
         if not columns:
-            return "the combination of features is unusual"
+            return "the features together are unlike this user"
         feature = self.spec.features[columns[0]]
         if topic == "action_embedding":
             return f"the mix of actions is unusual (rarest here: {self._rarest(windows, i)})"
@@ -136,7 +138,11 @@ class Explainer:
     def _rarest(self, windows: Windows, i: int, n: int = 3) -> str:
         tokens = np.unique(windows.tokens[i, : windows.lengths[i]])
         rare = sorted(tokens.tolist(), key=lambda token: self.action_counts[token])[:n]
-        return ", ".join(self.spec.actions[token] for token in rare)
+        return ", ".join(self._action(token) for token in rare)
+
+    def _action(self, token: int) -> str:
+        known = token != UNKNOWN_ACTION
+        return f"'{self.spec.actions[token]}'" if known else "a new or rare action"
 
     def _action_reasons(
         self, windows: Windows, i: int, shares: FloatArray, top: int
@@ -150,7 +156,7 @@ class Explainer:
             Reason(
                 self.spec.actions[token],
                 total[token],
-                f"'{self.spec.actions[token]}' × {tokens.count(token)}: not expected here",
+                f"{self._action(token)} × {tokens.count(token)}: not expected here",
             )
             for token in largest
             if total[token] > 0
@@ -159,6 +165,7 @@ class Explainer:
     def save(self, folder: Path) -> None:
         """Write `usual.safetensors` and `usual.parquet` (user ids in the order of its rows)."""
         arrays = {"low": self.low, "high": self.high, "counts": np.array(self.action_counts)}
+        arrays = {name: np.ascontiguousarray(a) for name, a in arrays.items()}
         save_file(arrays, folder / "usual.safetensors")
         pl.DataFrame({"user_id": list(self.users)}, schema={"user_id": pl.String}).write_parquet(
             folder / "usual.parquet"
@@ -174,7 +181,7 @@ class Explainer:
         try:
             arrays = load_file(folder / "usual.safetensors")
             names = pl.read_parquet(folder / "usual.parquet")["user_id"].to_list()
-        except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        except (OSError, ValueError, pl.exceptions.PolarsError, SafetensorError) as error:
             raise BundleError(f"{folder} holds no readable usual ranges: {error}") from error
         users = {name: i + 1 for i, name in enumerate(names)}
         return cls(spec, users, arrays["low"], arrays["high"], tuple(arrays["counts"].tolist()))
@@ -189,13 +196,14 @@ def _value_sentence(feature: Feature, value: float, low: float, high: float) -> 
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if value == int(value) or abs(value) >= 100 else f"{value:.2g}"
+    return f"{value:,.0f}" if value == int(value) or abs(value) >= 10 else f"{value:.2g}"
 
 
 def _cyclic_sentence(feature: Feature, value: FloatArray, usual: FloatArray) -> str:
     here, there = _turn(value), _turn(usual)
     if feature.unit == "d":
-        return f"{feature.meaning}: {_weekday(here)}, usually around {_weekday(there)}"
+        # the middle of a working week would say nothing
+        return f"{feature.meaning}: {_weekday(here)}"
     return f"{feature.meaning} around {_clock(here)}, usually around {_clock(there)}"
 
 

@@ -33,35 +33,46 @@ class Threshold(Protocol):
 
 
 class DailyBudget:
-    """So many alerts a day.
+    """So many alerts a day, but never more than a share of all windows.
 
     Args:
         alerts_per_day: how many windows a day people can look at.
+        max_share: of all windows; what counts where there are few windows a day.
     """
 
-    def __init__(self, alerts_per_day: float = 5.0) -> None:
+    def __init__(self, alerts_per_day: float = 5.0, max_share: float = 0.05) -> None:
         if not alerts_per_day > 0:
             raise ConfigError(f"threshold.alerts_per_day={alerts_per_day} must be above 0")
-        self.alerts_per_day = alerts_per_day
+        if not 0 < max_share <= 1:
+            raise ConfigError(f"threshold.max_share={max_share} must lie above 0 and up to 1")
+        self.alerts_per_day, self.max_share = alerts_per_day, max_share
 
     def fit(self, scores: FloatArray, keys: pl.DataFrame) -> float:
         """The quantile of calibration scores that the budget sets."""
-        return score_of_rank(scores, self.alerts_per_day * days(keys))
+        return score_of_rank(scores, self._total(keys))
 
     def top(self, scores: FloatArray, keys: pl.DataFrame) -> Mask:
-        """The highest `alerts_per_day` windows of each UTC day on which windows end."""
-        day = keys["end"].dt.date()
+        """The highest `alerts_per_day` windows of each UTC day on which windows end.
+
+        Where `max_share` allows less than that, or the budget is under one alert a day, the
+        highest of the whole period.
+        """
+        if self.alerts_per_day < 1 or self._total(keys) < self.alerts_per_day * days(keys):
+            return highest(scores, self._total(keys))
         rank = (
-            pl.DataFrame({"day": day, "score": scores})
+            pl.DataFrame({"day": keys["end"].dt.date(), "score": scores})
             .select(pl.col("score").rank("ordinal", descending=True).over("day"))
             .to_series()
         )
-        mask: Mask = (rank <= max(1, round(self.alerts_per_day))).to_numpy()
+        mask: Mask = (rank <= round(self.alerts_per_day)).to_numpy()
         return mask
+
+    def _total(self, keys: pl.DataFrame) -> float:
+        return min(self.alerts_per_day * days(keys), self.max_share * len(keys))
 
     def describe(self) -> str:
         """The rule in words."""
-        return f"{self.alerts_per_day:g} alerts a day"
+        return f"{self.alerts_per_day:g} alerts a day, at most {self.max_share:.0%} of windows"
 
 
 class AlertShare:
@@ -82,9 +93,7 @@ class AlertShare:
 
     def top(self, scores: FloatArray, keys: pl.DataFrame) -> Mask:
         """The highest share of all windows."""
-        mask = np.zeros(len(scores), np.bool_)
-        mask[np.argsort(-scores, kind="stable")[: max(1, round(self.share * len(scores)))]] = True
-        return mask
+        return highest(scores, self.share * len(scores))
 
     def describe(self) -> str:
         """The rule in words."""
@@ -97,9 +106,21 @@ def days(keys: pl.DataFrame) -> float:
     return max(1.0, (last - first) / timedelta(days=1))
 
 
+def highest(scores: FloatArray, count: float) -> Mask:
+    """The highest scores, at least one; ties by place."""
+    mask = np.zeros(len(scores), np.bool_)
+    mask[np.argsort(-scores, kind="stable")[: max(1, round(count))]] = True
+    return mask
+
+
 def score_of_rank(scores: FloatArray, rank: float) -> float:
     """A threshold that about `rank` of the scores pass; between two scores, never on one."""
-    ordered = np.sort(np.asarray(scores, np.float64))[::-1]
-    place = min(max(round(rank), 1), len(ordered))
-    below = ordered[place] if place < len(ordered) else ordered[-1] - 1.0
-    return float((ordered[place - 1] + below) / 2)
+    levels, counts = np.unique(np.asarray(scores, np.float64), return_counts=True)
+    levels, passing = levels[::-1], np.cumsum(counts[::-1])
+    wanted = max(round(rank), 1)
+    k = int(np.argmin(np.abs(np.concatenate([[0], passing]) - wanted)))
+    if k == 0:
+        return float(levels[0] + max(1.0, abs(levels[0]) * 1e-3))
+    if k == len(levels):
+        return float(levels[-1] - max(1.0, abs(levels[-1]) * 1e-3))
+    return float((levels[k - 1] + levels[k]) / 2)

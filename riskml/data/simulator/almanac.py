@@ -11,7 +11,11 @@ import numpy as np
 from riskml.data.simulator.randomness import Flags, Floats, Integers
 
 TIME_ZONES = (
-    "Europe/London", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Asia/Seoul",
+    "Europe/London",
+    "Europe/Berlin",
+    "America/New_York",
+    "Asia/Kolkata",
+    "Asia/Seoul",
 )
 TIME_ZONE_SHARES = (0.42, 0.24, 0.14, 0.11, 0.09)
 

@@ -47,7 +47,9 @@ class EventBlock:
 
 def join_blocks(blocks: Sequence[EventBlock]) -> EventBlock:
     """Put blocks of the same day one after the other; at least one is needed."""
-    return EventBlock(**{
-        field.name: np.concatenate([getattr(block, field.name) for block in blocks])
-        for field in fields(EventBlock)
-    })
+    return EventBlock(
+        **{
+            field.name: np.concatenate([getattr(block, field.name) for block in blocks])
+            for field in fields(EventBlock)
+        }
+    )

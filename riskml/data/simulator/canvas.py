@@ -9,7 +9,7 @@ from riskml.data.simulator.blocks import NOBODY, EventBlock
 from riskml.data.simulator.day_state import HOUR, DayState
 from riskml.data.simulator.randomness import Floats, Integers
 from riskml.data.simulator.resources import USUAL
-from riskml.data.simulator.sessions import extra_session, sizes
+from riskml.data.simulator.sessions import SAME_RESOURCE, extra_session, sizes
 from riskml.data.simulator.vocabulary import (
     ACTION_CODE,
     ACTION_KIND,
@@ -80,18 +80,20 @@ class Canvas:
         outcome = draw.random(len(user)) >= FAILURE_RATE[code]
         if success is not None:
             outcome = np.full(len(user), success)
-        self.blocks.append(EventBlock(
-            user=user,
-            time=begin + draw.random(len(user)) * spread * 60.0,
-            action=actions,
-            resource=self._resources(code, user, reach, resources),
-            device=_per_event(state.device[who] if device is None else device, times),
-            address=_per_event(state.address[who] if address is None else address, times),
-            success=outcome,
-            size=sizes(actions, size, draw),
-            incident=np.full(len(user), incident),
-            phase=np.full(len(user), phase),
-        ))
+        self.blocks.append(
+            EventBlock(
+                user=user,
+                time=begin + draw.random(len(user)) * spread * 60.0,
+                action=actions,
+                resource=self._resources(code, user, reach, resources),
+                device=_per_event(state.device[who] if device is None else device, times),
+                address=_per_event(state.address[who] if address is None else address, times),
+                success=outcome,
+                size=sizes(actions, size, draw),
+                incident=np.full(len(user), incident),
+                phase=np.full(len(user), phase),
+            )
+        )
 
     def work(
         self,
@@ -120,10 +122,20 @@ class Canvas:
             return
         lengths = np.maximum(np.broadcast_to(np.asarray(amounts, dtype=np.int64), who.shape), 1)
         begin = np.broadcast_to(np.asarray(at, dtype=np.float64), who.shape)
-        self.blocks.append(extra_session(
-            self.state, who, lengths, begin, minutes_apart, self.draw, device, address,
-            incident, phase,
-        ))
+        self.blocks.append(
+            extra_session(
+                self.state,
+                who,
+                lengths,
+                begin,
+                minutes_apart,
+                self.draw,
+                device,
+                address,
+                incident,
+                phase,
+            )
+        )
 
     def during_work(self, users: Integers, minutes: float = 30.0) -> Floats:
         """Return a random time of each user's working day that leaves ``minutes`` before its end."""
@@ -151,11 +163,23 @@ class Canvas:
         if kind == NO_KIND:
             return np.full(len(user), NOBODY, dtype=np.int64)
         if resources is not None:
-            return np.asarray(self.draw.choice(resources, len(user)))
-        state = self.state
-        return state.plan.resources.draw(
-            np.full(len(user), kind), user, state.role, state.project, state.day, reach, self.draw
-        )
+            codes = np.asarray(self.draw.choice(resources, len(user)))
+        else:
+            state = self.state
+            codes = state.plan.resources.draw(
+                np.full(len(user), kind),
+                user,
+                state.role,
+                state.project,
+                state.day,
+                reach,
+                self.draw,
+            )
+        # As in ordinary work, one often stays with a resource.
+        stay = self.draw.random(len(user)) < SAME_RESOURCE
+        stay[0] = False
+        stay[1:] &= user[1:] == user[:-1]
+        return np.asarray(codes[np.maximum.accumulate(np.where(stay, 0, np.arange(len(user))))])
 
 
 def _per_event(value: ArrayLike, times: Integers) -> Integers:

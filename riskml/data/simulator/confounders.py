@@ -13,6 +13,7 @@ from riskml.data.simulator.resources import OWN, ROLE
 from riskml.data.simulator.roles import ROLE_NAMES
 
 _ADMIN = ROLE_NAMES.index("it_admin")
+_PRIVATE = 12
 
 
 class Confounder(ABC):
@@ -62,8 +63,9 @@ class BulkExport(Confounder):
         for code, action in enumerate(("file_copy", "download", "db_export", "upload")):
             chosen = choice == code
             amounts = _amount(canvas, users[chosen], 22 if action == "file_copy" else 9)
-            canvas.paint(action, users[chosen], amounts, at[chosen], 45, reach=(0.6, 0.35, 0.05),
-                         size=2.5)
+            canvas.paint(
+                action, users[chosen], amounts, at[chosen], 45, reach=(0.6, 0.35, 0.05), size=2.5
+            )
 
 
 class LateDeadline(Confounder):
@@ -125,8 +127,14 @@ class AuditBrowsing(Confounder):
         canvas.paint("file_open", users, _amount(canvas, users, 12), at, 170, reach=(0, 0.4, 0.6))
         canvas.paint("db_query", users, _amount(canvas, users, 3), at, 170, reach=(0, 0.4, 0.6))
         secret = _some(canvas, users, 0.5)
-        canvas.paint("file_open", secret, 4, canvas.during_work(secret, 60), 60,
-                     resources=canvas.sensitive("file"))
+        canvas.paint(
+            "file_open",
+            secret,
+            4,
+            canvas.during_work(secret, 60),
+            60,
+            resources=canvas.sensitive("file"),
+        )
 
 
 class MemoryStick(Confounder):
@@ -138,8 +146,9 @@ class MemoryStick(Confounder):
         """Plug it in and copy."""
         at = canvas.during_work(users, 20)
         canvas.paint("usb_connect", users, 1, at, 1)
-        canvas.paint("usb_copy", users, _amount(canvas, users, 5, 0.8), at + 60, 15,
-                     reach=(0.75, 0.2, 0.05))
+        canvas.paint(
+            "usb_copy", users, _amount(canvas, users, 5, 0.8), at + 60, 15, reach=(0.75, 0.2, 0.05)
+        )
 
 
 class ForgottenPassword(Confounder):
@@ -149,8 +158,11 @@ class ForgottenPassword(Confounder):
 
     def paint(self, canvas: Canvas, users: Integers) -> None:
         """Fail, and ask for a new one."""
-        at = np.where(canvas.draw.random(len(users)) < 0.5, canvas.state.start[users] - 300,
-                      canvas.during_work(users))
+        at = np.where(
+            canvas.draw.random(len(users)) < 0.5,
+            canvas.state.start[users] - 300,
+            canvas.during_work(users),
+        )
         canvas.paint("logon", users, _amount(canvas, users, 4, 0.4), at, 4, success=False)
         resets = canvas.draw.random(len(users)) < 0.6
         canvas.paint("password_reset", users[resets], 1, at[resets] + 270, 2)
@@ -159,7 +171,7 @@ class ForgottenPassword(Confounder):
 class Exploration(Confounder):
     """Curiosity, a new task, help for another team: resources never touched before."""
 
-    name, rate = "exploration", 0.030
+    name, rate = "exploration", 0.045
 
     def paint(self, canvas: Canvas, users: Integers) -> None:
         """Look around."""
@@ -167,21 +179,35 @@ class Exploration(Confounder):
         action = canvas.draw.integers(0, 4, len(users))
         for code, name in enumerate(("file_open", "web_visit", "db_query", "file_open")):
             chosen = action == code
-            canvas.paint(name, users[chosen], _amount(canvas, users[chosen], 5), at[chosen], 80,
-                         reach=(0, 0.4, 0.6))
+            canvas.paint(
+                name,
+                users[chosen],
+                _amount(canvas, users[chosen], 5),
+                at[chosen],
+                80,
+                reach=(0, 0.4, 0.6),
+            )
 
 
 class BorrowedComputer(Confounder):
-    """A logon from a colleague's, a meeting room's or one's own private computer."""
+    """A logon from a colleague's or, for those who do that, from one's own private computer."""
 
-    name, rate = "borrowed_computer", 0.010
+    name, rate = "borrowed_computer", 0.006
+
+    def who(self, canvas: Canvas, scale: float) -> Integers:
+        """Return who borrows one today, and who of those with a habit uses the private one."""
+        state = canvas.state
+        habit = np.arange(len(state.active)) % _PRIVATE == 0
+        rate = np.where(habit, 0.06, self.rate) * scale
+        happens = canvas.draw.random(len(state.active)) < rate
+        return np.flatnonzero(happens & state.active & ~state.plan.people.service)
 
     def paint(self, canvas: Canvas, users: Integers) -> None:
         """Work a little on a device that is not one's own."""
         state, draw = canvas.state, canvas.draw
         lender = draw.integers(0, len(state.active), len(users))
-        private = draw.random(len(users)) < 0.45
-        strange = state.plan.endpoints.stranger(users * 7 + draw.integers(0, 2, len(users)))
+        private = (users % _PRIVATE == 0) | (draw.random(len(users)) < 0.12)
+        strange = state.plan.endpoints.stranger(users * 7)
         device = np.where(private, strange, state.device[lender])
         outside = draw.random(len(users)) < 0.35
         address = np.where(private & outside, strange, state.address[users])
@@ -190,17 +216,24 @@ class BorrowedComputer(Confounder):
 
 
 class InternetNoise(Confounder):
-    """Passwords tried from outside on whatever account, by nobody in particular, in vain."""
+    """Passwords tried from outside on whatever account, by the same few scanners, in vain."""
 
-    name, rate = "internet_noise", 0.006
+    name, rate = "internet_noise", 0.004
 
     def paint(self, canvas: Canvas, users: Integers) -> None:
         """Fail once or twice, at any hour, from an unknown device."""
         draw = canvas.draw
-        strange = canvas.state.plan.endpoints.stranger(draw.integers(0, 2_000, len(users)))
-        canvas.paint("logon", users, draw.integers(1, 4, len(users)),
-                     draw.uniform(0, 86_000, len(users)), 3, device=strange, address=strange,
-                     success=False)
+        strange = canvas.state.plan.endpoints.stranger(draw.integers(0, 25, len(users)))
+        canvas.paint(
+            "logon",
+            users,
+            draw.integers(1, 4, len(users)),
+            draw.uniform(0, 86_000, len(users)),
+            3,
+            device=strange,
+            address=strange,
+            success=False,
+        )
 
 
 class Maintenance(Confounder):
@@ -217,11 +250,17 @@ class Maintenance(Confounder):
 
     def paint(self, canvas: Canvas, users: Integers) -> None:
         """Log on here and there, and run commands."""
-        at = np.where(canvas.draw.random(len(users)) < 0.25, canvas.after_work(users, 0.5, 4),
-                      canvas.during_work(users, 60))
-        canvas.paint("remote_logon", users, _amount(canvas, users, 4), at, 50, reach=(0.2, 0.4, 0.4))
-        canvas.paint("admin_command", users, _amount(canvas, users, 4), at + 60, 60,
-                     reach=(0.2, 0.4, 0.4))
+        at = np.where(
+            canvas.draw.random(len(users)) < 0.25,
+            canvas.after_work(users, 0.5, 4),
+            canvas.during_work(users, 60),
+        )
+        canvas.paint(
+            "remote_logon", users, _amount(canvas, users, 4), at, 50, reach=(0.2, 0.4, 0.4)
+        )
+        canvas.paint(
+            "admin_command", users, _amount(canvas, users, 4), at + 60, 60, reach=(0.2, 0.4, 0.4)
+        )
         rights = _some(canvas, users, 0.3)
         canvas.paint("privilege_change", rights, 1, canvas.during_work(rights), 5, reach=ROLE)
 
@@ -243,8 +282,14 @@ class OnCall(Confounder):
         canvas.work(users, _amount(canvas, users, 6), at, 2.5)
         fixers = canvas.draw.random(len(users)) < 0.5
         canvas.paint("remote_logon", users[fixers], 1, at[fixers] + 120, 5, reach=(0.4, 0.5, 0.1))
-        canvas.paint("admin_command", users[fixers], _amount(canvas, users[fixers], 3),
-                     at[fixers] + 180, 25, reach=(0.4, 0.5, 0.1))
+        canvas.paint(
+            "admin_command",
+            users[fixers],
+            _amount(canvas, users[fixers], 3),
+            at[fixers] + 180,
+            25,
+            reach=(0.4, 0.5, 0.1),
+        )
 
 
 class HandOver(Confounder):
@@ -274,18 +319,46 @@ class SharedProject(Confounder):
 
     def paint(self, canvas: Canvas, users: Integers) -> None:
         """Send or upload, some of it to new addresses."""
-        at = np.where(canvas.draw.random(len(users)) < 0.2, canvas.after_work(users, 0.2, 3.0),
-                      canvas.during_work(users, 60))
+        at = np.where(
+            canvas.draw.random(len(users)) < 0.2,
+            canvas.after_work(users, 0.2, 3.0),
+            canvas.during_work(users, 60),
+        )
         choice = canvas.draw.random(len(users)) < 0.5
-        canvas.paint("email_external", users[choice], _amount(canvas, users[choice], 5),
-                     at[choice], 60, reach=(0.4, 0.3, 0.3), size=2.0)
-        canvas.paint("upload", users[~choice], _amount(canvas, users[~choice], 4), at[~choice], 60,
-                     reach=(0.3, 0.3, 0.4), size=2.0)
+        canvas.paint(
+            "email_external",
+            users[choice],
+            _amount(canvas, users[choice], 5),
+            at[choice],
+            60,
+            reach=(0.4, 0.3, 0.3),
+            size=2.0,
+        )
+        canvas.paint(
+            "upload",
+            users[~choice],
+            _amount(canvas, users[~choice], 4),
+            at[~choice],
+            60,
+            reach=(0.3, 0.3, 0.4),
+            size=2.0,
+        )
 
 
 CONFOUNDERS: tuple[Confounder, ...] = (
-    BulkExport(), LateDeadline(), ProjectStart(), NewLaptop(), AuditBrowsing(), MemoryStick(),
-    ForgottenPassword(), Exploration(), BorrowedComputer(), InternetNoise(), Maintenance(),
-    OnCall(), HandOver(), SharedProject(),
+    BulkExport(),
+    LateDeadline(),
+    ProjectStart(),
+    NewLaptop(),
+    AuditBrowsing(),
+    MemoryStick(),
+    ForgottenPassword(),
+    Exploration(),
+    BorrowedComputer(),
+    InternetNoise(),
+    Maintenance(),
+    OnCall(),
+    HandOver(),
+    SharedProject(),
 )
 """Every benign oddity, in the order in which they are painted."""

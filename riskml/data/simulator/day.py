@@ -56,9 +56,10 @@ class DayMaker:
         self.plan = attacks.plan
         plan = self.plan
         seed = plan.settings.seed
-        self.epoch = int(
-            datetime.combine(plan.settings.first_day, datetime.min.time(), UTC).timestamp()
-        ) * MICROSECONDS
+        self.epoch = (
+            int(datetime.combine(plan.settings.first_day, datetime.min.time(), UTC).timestamp())
+            * MICROSECONDS
+        )
         endpoints = plan.endpoints
         place = np.asarray(PLACES)[endpoints.place].tolist()
         zones = np.asarray(TIME_ZONES)[plan.people.zone].tolist()
@@ -97,7 +98,11 @@ class DayMaker:
             locals_.append(np.full(len(rows), local))
         for old in [key for key in self._days if key < day]:
             del self._days[old]
-        block, clock, local_day = join_blocks(parts), np.concatenate(clocks), np.concatenate(locals_)
+        block, clock, local_day = (
+            join_blocks(parts),
+            np.concatenate(clocks),
+            np.concatenate(locals_),
+        )
         order = np.lexsort((block.action, block.user, clock))
         return self._frames(day, _rows(block, order), clock[order], local_day[order])
 
@@ -162,29 +167,34 @@ class DayMaker:
             here = touched[local_day[touched] == local]
             name_row[here] = plan.resources.name_index(block.resource[here], int(local))
         server = np.where(block.resource >= 0, self.server[block.resource], -1)
-        server_row = np.where(server >= 0, plan.resources.name_index(
-            np.maximum(server, 0), day), -1)
+        server_row = np.where(
+            server >= 0, plan.resources.name_index(np.maximum(server, 0), day), -1
+        )
         microseconds = pl.Datetime("us", "UTC")
         # Not every record has every field.
         known = block.action != LOGOFF
         sized = block.size > 0
-        events = pl.DataFrame({
-            "event_id": pl.Series(np.arange(len(block))),
-            "user_id": self.user_names.take(block.user),
-            "timestamp": pl.Series(clock).cast(microseconds),
-            "action": self.action_names.take(block.action),
-            "resource": self.resource_names.take(_nullable(name_row)),
-            "source": self.device_names.take(block.device),
-            "success": pl.Series(block.success).set(pl.Series(~known), None),
-            "ip": self.address_names.take(block.address),
-            "place": self.place_names.take(block.address),
-            "host": self.resource_names.take(_nullable(server_row)),
-            "bytes": pl.Series(block.size.astype(np.int64)).set(pl.Series(~sized), None),
-            "time_zone": self.zone_names.take(block.user),
-            "ingested_at": pl.Series(
-                clock + (delay * MICROSECONDS).astype(np.int64)
-            ).cast(microseconds),
-        }).with_columns(event_id=pl.lit(f"{date}-") + pl.col("event_id").cast(pl.String).str.zfill(7))
+        events = pl.DataFrame(
+            {
+                "event_id": pl.Series(np.arange(len(block))),
+                "user_id": self.user_names.take(block.user),
+                "timestamp": pl.Series(clock).cast(microseconds),
+                "action": self.action_names.take(block.action),
+                "resource": self.resource_names.take(_nullable(name_row)),
+                "source": self.device_names.take(block.device),
+                "success": pl.Series(block.success).set(pl.Series(~known), None),
+                "ip": self.address_names.take(block.address),
+                "place": self.place_names.take(block.address),
+                "host": self.resource_names.take(_nullable(server_row)),
+                "bytes": pl.Series(block.size.astype(np.int64)).set(pl.Series(~sized), None),
+                "time_zone": self.zone_names.take(block.user),
+                "ingested_at": pl.Series(clock + (delay * MICROSECONDS).astype(np.int64)).cast(
+                    microseconds
+                ),
+            }
+        ).with_columns(
+            event_id=pl.lit(f"{date}-") + pl.col("event_id").cast(pl.String).str.zfill(7)
+        )
         return events, self._labels(events, block)
 
     def _labels(self, events: pl.DataFrame, block: EventBlock) -> pl.DataFrame:
@@ -194,12 +204,15 @@ class DayMaker:
             scenario_named(incident.scenario).phases[phase]
             for incident, phase in zip(incidents, block.phase[rows], strict=True)
         ]
-        return pl.DataFrame({
-            "event_id": events["event_id"].gather(pl.Series(rows, dtype=pl.UInt32)),
-            "incident_id": [incident_name(incident.number) for incident in incidents],
-            "scenario": [incident.scenario for incident in incidents],
-            "phase": phases,
-        }, schema_overrides={"incident_id": pl.String, "scenario": pl.String, "phase": pl.String})
+        return pl.DataFrame(
+            {
+                "event_id": events["event_id"].gather(pl.Series(rows, dtype=pl.UInt32)),
+                "incident_id": [incident_name(incident.number) for incident in incidents],
+                "scenario": [incident.scenario for incident in incidents],
+                "phase": phases,
+            },
+            schema_overrides={"incident_id": pl.String, "scenario": pl.String, "phase": pl.String},
+        )
 
 
 def _nullable(codes: Integers) -> pl.Series:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from riskml.data.simulator.almanac import TIME_ZONE_SHARES
 from riskml.data.simulator.people import People
 from riskml.data.simulator.randomness import Integers, hashed, hashed_uniform
 
@@ -18,8 +19,24 @@ STRANGERS = 4_096
 
 _SITES = ("London", "Berlin", "New York", "Bangalore", "Seoul")
 _ELSEWHERE = (
-    "Paris", "Madrid", "Warsaw", "Dublin", "Toronto", "Chicago", "Austin", "Singapore", "Tokyo",
-    "Mumbai", "Dubai", "Sydney", "Sao Paulo", "Kyiv", "Istanbul", "Lagos", "Hanoi", "Bucharest",
+    "Paris",
+    "Madrid",
+    "Warsaw",
+    "Dublin",
+    "Toronto",
+    "Chicago",
+    "Austin",
+    "Singapore",
+    "Tokyo",
+    "Mumbai",
+    "Dubai",
+    "Sydney",
+    "Sao Paulo",
+    "Kyiv",
+    "Istanbul",
+    "Lagos",
+    "Hanoi",
+    "Bucharest",
 )
 PLACES = _SITES + _ELSEWHERE
 
@@ -54,16 +71,15 @@ def make_endpoints(seed: int, people: People) -> Endpoints:
     within = codes % PER_USER
     stranger = codes >= people.count * PER_USER
     owner = np.minimum(codes // PER_USER, people.count - 1)
-    pick = hashed_uniform(seed, "place", codes)
-    # Strangers and travellers come from the same places.
-    place = np.where(
-        stranger | (within >= 2), (pick * len(PLACES)).astype(np.int64), people.zone[owner]
-    )
+    # Strangers and travellers come from the same places, often from where the company is.
+    near = hashed_uniform(seed, "near", codes) < 0.5
+    chosen = hashed_uniform(seed, "place", codes)
+    anywhere = (chosen * len(PLACES)).astype(np.int64)
+    site = np.searchsorted(np.cumsum(TIME_ZONE_SHARES), chosen)
+    place = np.where(stranger | (within >= 2), np.where(near, site, anywhere), people.zone[owner])
     bits = hashed(seed, "address", codes)
     octets = [(bits >> np.uint64(shift)) & np.uint64(0xFF) for shift in (0, 8, 16)]
     desk = ~stranger & (within == 0)
     first = np.where(desk, 10, 24 + ((bits >> np.uint64(24)) % np.uint64(180)).astype(np.int64))
-    address_names = tuple(
-        f"{a}.{b}.{c}.{d}" for a, b, c, d in zip(first, *octets, strict=True)
-    )
+    address_names = tuple(f"{a}.{b}.{c}.{d}" for a, b, c, d in zip(first, *octets, strict=True))
     return Endpoints(people.count, device_names, address_names, np.asarray(place))

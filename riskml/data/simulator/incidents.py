@@ -11,9 +11,10 @@ from riskml.data.simulator.plan import Plan
 from riskml.data.simulator.randomness import Flags, Integers, generator
 from riskml.data.simulator.scenarios import Incident, Scenario, scenario_named
 
-_CONTROLS = 3
+_CONTROLS = 2
 _KNOWN_BEFORE = 20
 _SKIP_A_DAY = 0.25
+_BOLDNESS_MEDIAN, _BOLDNESS_SPREAD, _BOLDNESS_RANGE = 1.1, 0.5, (0.35, 3.0)
 _ROUNDS = 400
 
 
@@ -66,6 +67,7 @@ class _Planner:
         self.free: Flags = ~plan.people.service
         self.incidents: list[Incident] = []
         self.campaigns = 0
+        self.attacks_of: dict[str, int] = {}
 
     def fill(
         self, scenarios: list[Scenario], first: int, until: int, rate: float, period: str
@@ -73,20 +75,17 @@ class _Planner:
         """Plan attacks on the days ``first`` … ``until - 1`` up to the wanted share."""
         budget = rate * float(self.active[:, first:until].sum())
         spent = 0
-        queue: list[Scenario] = []
+        so_far = np.zeros(len(scenarios))
+        weights = np.array([scenario.weight for scenario in scenarios])
         for _ in range(_ROUNDS if scenarios else 0):
-            if not queue:
-                queue = self._round(scenarios)
-            scenario = queue.pop()
-            planned = self._attack(scenario, first, until, budget - spent)
+            # Mostly the scenario that lags behind its share, so that worlds resemble each other.
+            lag = so_far / weights + budget / weights.sum() * self.draw.random(len(scenarios))
+            chosen = int(np.argmin(lag))
+            planned = self._attack(scenarios[chosen], first, until, budget - spent)
+            so_far[chosen] += planned if planned else 0.05 * budget * weights[chosen]
             spent += planned
             if spent >= budget - 1:
                 break
-
-    def _round(self, scenarios: list[Scenario]) -> list[Scenario]:
-        """Return the scenarios in a random order, the rarer ones not every time."""
-        order = [scenarios[i] for i in self.draw.permutation(len(scenarios))]
-        return [item for item in order if self.draw.random() < item.weight]
 
     def _attack(self, scenario: Scenario, first: int, until: int, room: float) -> int:
         """Plan one attack if it fits, and return its number of user-days."""
@@ -95,7 +94,10 @@ class _Planner:
         accounts = int(self.draw.integers(least, most + 1))
         if length * accounts > room + 1:
             return 0
-        start = int(self.draw.integers(first, until))
+        working = np.arange(first, until)
+        working = working[self.plan.almanac.weekday[working] < 5]
+        # From a weekday on: who is there at a weekend differs in habits, controls would not.
+        start = int(self.draw.choice(working))
         chosen: list[tuple[int, tuple[int, ...]]] = []
         for user in self.draw.permutation(np.flatnonzero(self._candidates(scenario, start))):
             days = self._days(scenario, int(user), start, until, length)
@@ -105,10 +107,19 @@ class _Planner:
                 break
         if len(chosen) < accounts:
             return 0
+        boldness = self._boldness(scenario)
         for ordinal, (user, days) in enumerate(chosen):
-            self._commit(scenario, user, days, ordinal)
+            self._commit(scenario, user, days, ordinal, boldness)
         self.campaigns += 1
         return length * accounts
+
+    def _boldness(self, scenario: Scenario) -> float:
+        """Return log-normal boldness, a scenario's attacks in turn below and above the median."""
+        earlier = self.attacks_of.get(scenario.name, self.draw.integers(2))
+        self.attacks_of[scenario.name] = earlier + 1
+        size = abs(self.draw.standard_normal()) * (1 if earlier % 2 else -1)
+        boldness = _BOLDNESS_MEDIAN * np.exp(_BOLDNESS_SPREAD * size)
+        return float(np.clip(boldness, *_BOLDNESS_RANGE))
 
     def _candidates(self, scenario: Scenario, start: int) -> Flags:
         people = self.plan.people
@@ -124,7 +135,7 @@ class _Planner:
             pool = [day for day in range(start, until) if working[day]]
         else:
             pool = [day for day in range(start, until) if self.active[user, day]]
-        # An attack on one day hits those who are there on that day.
+        # An attack on many accounts hits those who are there on that day.
         if not pool or (scenario.accounts[1] > 1 and pool[0] != start):
             return ()
         days = [pool[0]]
@@ -134,7 +145,12 @@ class _Planner:
         return tuple(days)
 
     def _commit(
-        self, scenario: Scenario, user: int, days: tuple[int, ...], ordinal: int
+        self,
+        scenario: Scenario,
+        user: int,
+        days: tuple[int, ...],
+        ordinal: int,
+        boldness: float,
     ) -> None:
         self.free[user] = False
         if scenario.leaves_after:
@@ -143,25 +159,39 @@ class _Planner:
         if scenario.silent_before:
             silence = scenario.silent_before + int(self.draw.integers(0, 30))
             self.active[user, max(days[0] - silence, 0) : days[-1] + 1] = False
-        self.incidents.append(Incident(
-            number=len(self.incidents), scenario=scenario.name, user=user, days=days,
-            campaign=self.campaigns, ordinal=ordinal, controls=(),
-        ))
+        self.incidents.append(
+            Incident(
+                number=len(self.incidents),
+                scenario=scenario.name,
+                user=user,
+                days=days,
+                campaign=self.campaigns,
+                ordinal=ordinal,
+                boldness=boldness,
+                controls=(),
+            )
+        )
 
     def with_controls(self) -> tuple[Incident, ...]:
         """Give each incident its controls: same role, nearest volume, never attacked."""
-        return tuple(
-            replace(incident, controls=tuple(int(user) for user in self._controls(incident)))
-            for incident in self.incidents
-        )
+        found, taken = [], np.zeros(self.plan.people.count, dtype=np.bool_)
+        for incident in self.incidents:
+            controls = self._controls(incident, taken)
+            # Nobody stands in for two attackers, as long as there are enough people: a user who
+            # is often a control could be known by that alone.
+            taken[controls] = True
+            found.append(replace(incident, controls=tuple(int(user) for user in controls)))
+        return tuple(found)
 
-    def _controls(self, incident: Incident) -> Integers:
+    def _controls(self, incident: Incident, taken: Flags) -> Integers:
         people: People = self.plan.people
         first = incident.days[0]
         role = people.role_on(first)
         there = (people.joined <= first - _KNOWN_BEFORE) & (self.left > first)
-        pool = np.flatnonzero(self.free & there & (role == role[incident.user]))
-        if len(pool) < _CONTROLS:
-            pool = np.flatnonzero(self.free & there)
+        same_role = self.free & there & (role == role[incident.user])
+        for allowed in (same_role & ~taken, same_role, self.free & there):
+            pool = np.flatnonzero(allowed)
+            if len(pool) >= _CONTROLS:
+                break
         distance = np.abs(np.log(people.pace[pool] / people.pace[incident.user]))
         return np.sort(pool[np.argsort(distance, kind="stable")[:_CONTROLS]])

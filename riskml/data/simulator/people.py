@@ -16,8 +16,17 @@ NEVER = 1_000_000
 """A day that does not come."""
 
 TEAM_SIZE = 8
-_RARE_ACTIONS = ("usb_connect", "usb_copy", "privilege_change", "db_export", "upload",
-                 "remote_logon", "admin_command", "share_change", "file_delete")
+_RARE_ACTIONS = (
+    "usb_connect",
+    "usb_copy",
+    "privilege_change",
+    "db_export",
+    "upload",
+    "remote_logon",
+    "admin_command",
+    "share_change",
+    "file_delete",
+)
 
 
 @dataclass(frozen=True)
@@ -96,7 +105,7 @@ def make_people(settings: SimulationSettings) -> People:
     role = draw.choice(len(ROLES), users, p=shares / shares.sum())
     # Every human role exists, however small the world.
     humans = np.flatnonzero(~service)
-    role[humans[: SERVICE_ROLE]] = np.arange(SERVICE_ROLE)[: len(humans)]
+    role[humans[:SERVICE_ROLE]] = np.arange(SERVICE_ROLE)[: len(humans)]
     role[service] = SERVICE_ROLE
     zone = draw.choice(len(TIME_ZONES), users, p=TIME_ZONE_SHARES)
     team, manager = _teams(role, zone, service, draw)
@@ -113,10 +122,10 @@ def make_people(settings: SimulationSettings) -> People:
     leave_from = np.where(absent, draw.integers(-20, settings.days, users), NEVER)
     leave_until = leave_from + draw.integers(25, 70, users)
 
-    taste = draw.normal(0.0, 0.45, (users, len(ACTION_NAMES)))
+    taste = draw.normal(0.0, 0.30, (users, len(ACTION_NAMES)))
     rare = [ACTION_CODE[name] for name in _RARE_ACTIONS]
-    taste[:, rare] *= 2.4
-    taste[service] *= 0.6
+    taste[:, rare] *= 2.0
+    taste[service] *= 0.5
     # A few people use memory sticks as a habit.
     habit = draw.random(users) < 0.10
     taste[habit, ACTION_CODE["usb_connect"]] += 2.0
@@ -141,7 +150,7 @@ def make_people(settings: SimulationSettings) -> People:
         weekend_rate=np.where(service, 1.0, np.clip(draw.gamma(1.6, 0.05, users), 0.0, 0.6)),
         home_rate=np.where(service, 0.0, draw.beta(1.5, 2.5, users)),
         on_call=draw.random(users) < on_call_share,
-        curiosity=draw.lognormal(-0.1, 0.45, users),
+        curiosity=draw.lognormal(-0.1, 0.55, users),
         taste=taste,
     )
 

@@ -23,7 +23,7 @@ ROLE_SIZE = (60, 14, 22, 12, 6, 6)
 PERSONAL_SIZE = (14, 4, 5, 3, 2, 2)
 MAXIMUM_VERSIONS = 6
 
-USUAL = (0.80, 0.165, 0.035)
+USUAL = (0.78, 0.165, 0.055)
 """Shares of ordinary events on personal, role and organisation resources."""
 OWN, ROLE, ANYWHERE = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 
@@ -100,8 +100,11 @@ class Resources:
         organisation = tier >= shares[:, 0] + shares[:, 1]
         for kind in range(len(RESOURCE_KINDS)):
             here = kinds == kind
-            for where, source in ((personal, 0), (~(personal | organisation), 1),
-                                  (organisation, 2)):
+            for where, source in (
+                (personal, 0),
+                (~(personal | organisation), 1),
+                (organisation, 2),
+            ):
                 rows = np.flatnonzero(here & where)
                 if not len(rows):
                     continue
@@ -117,7 +120,12 @@ class Resources:
         return np.where(self.born[codes] > day, self.stand_in[codes], codes)
 
     def personal(
-        self, kind: int, slot: Integers, users: Integers, roles: Integers, switches: Integers,
+        self,
+        kind: int,
+        slot: Integers,
+        users: Integers,
+        roles: Integers,
+        switches: Integers,
         day: int,
     ) -> Integers:
         """Return what a personal slot of each user points to on a day: [n] codes.
@@ -171,7 +179,9 @@ def make_resources(seed: int, days: int, migrations: dict[int, int]) -> Resource
 
     never = np.iinfo(np.int64).max
     renames = np.full((count, MAXIMUM_VERSIONS - 1), never, dtype=np.int64)
-    renames[:, 0] = np.where(draw.random(count) < days / 1_200, draw.integers(0, days, count), never)
+    renames[:, 0] = np.where(
+        draw.random(count) < days / 1_200, draw.integers(0, days, count), never
+    )
     for column, (day, kind) in enumerate(list(migrations.items())[: MAXIMUM_VERSIONS - 2], 1):
         moved = (kind_of == kind) & (draw.random(count) < 0.35)
         renames[moved, column] = day
@@ -179,10 +189,14 @@ def make_resources(seed: int, days: int, migrations: dict[int, int]) -> Resource
     pools = []
     for kind, size in enumerate(ROLE_SIZE):
         popularity = np.diff(_ORGANISATION_ZIPF[kind], prepend=0.0)
-        pools.append(np.stack([
-            first_code[kind] + draw.choice(ORGANISATION_SIZE[kind], size, False, popularity)
-            for _ in ROLE_NAMES
-        ]))
+        pools.append(
+            np.stack(
+                [
+                    first_code[kind] + draw.choice(ORGANISATION_SIZE[kind], size, False, popularity)
+                    for _ in ROLE_NAMES
+                ]
+            )
+        )
     return Resources(
         seed=seed,
         first_code=first_code,

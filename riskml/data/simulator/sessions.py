@@ -19,12 +19,12 @@ from riskml.data.simulator.vocabulary import (
 )
 
 _BOOST = boost_table().astype(np.float32)
-_DISPERSION = 5.0
+_DISPERSION = 12.0
 _SESSION_RATE = np.array([role.sessions_per_day for role in ROLES])
-_PHONE_SHARE = 0.07
+_PHONE_SHARE = 0.12
 _NO_LOGOFF = 0.10
-_MISTYPED = 0.045
-_SAME_RESOURCE = 0.45
+_MISTYPED = 0.06
+SAME_RESOURCE = 0.45
 _LONGEST_GAP = 25 * 60.0
 _LONGEST_SESSION = 160
 
@@ -136,7 +136,7 @@ def work(
 
 def sizes(action: Integers, factor: Floats | float, draw: np.random.Generator) -> Floats:
     """Return transferred bytes: log-normal about the action's median, whole numbers."""
-    return np.floor(MEDIAN_BYTES[action] * factor * draw.lognormal(0.0, 1.1, len(action)))
+    return np.floor(MEDIAN_BYTES[action] * factor * draw.lognormal(0.0, 1.4, len(action)))
 
 
 def _split_into_sessions(
@@ -155,9 +155,7 @@ def _split_into_sessions(
     return owner, np.clip(length, 1, 2 * _LONGEST_SESSION)
 
 
-def _gaps(
-    owner: Integers, length: Integers, mean_gap: Floats, draw: np.random.Generator
-) -> Floats:
+def _gaps(owner: Integers, length: Integers, mean_gap: Floats, draw: np.random.Generator) -> Floats:
     """Return the seconds after each event of each session."""
     user = np.repeat(owner, length + 2)
     spread = 1.1
@@ -182,8 +180,9 @@ def _grammar(
     action[starts] = LOGON
     now = np.full(len(owner), LOGON)
     row, place = row[order], starts[order]
-    alive_at = np.searchsorted(-length[order], -np.arange(1, int(length.max(initial=0)) + 1),
-                               side="right")
+    alive_at = np.searchsorted(
+        -length[order], -np.arange(1, int(length.max(initial=0)) + 1), side="right"
+    )
     for step, alive in enumerate(alive_at, 1):
         reachable = table[row[:alive], now[:alive]]
         mark = draw.random(alive, dtype=np.float32) * reachable[:, -1]
@@ -203,14 +202,19 @@ def _resources(
     """Return a resource for each event; work often stays with the last one."""
     resource = np.full(len(user), NOBODY, dtype=np.int64)
     some = np.flatnonzero(kind != NO_KIND)
-    stay = draw.random(len(user)) < _SAME_RESOURCE
+    stay = draw.random(len(user)) < SAME_RESOURCE
     stay[1:] &= (kind[1:] == kind[:-1]) & ~first[1:]
     stay[0] = False
     stay &= kind != NO_KIND
     fresh = some[~stay[some]]
     resource[fresh] = state.plan.resources.draw(
-        kind[fresh], user[fresh], state.role, state.project, state.day,
-        state.reach[user[fresh]], draw,
+        kind[fresh],
+        user[fresh],
+        state.role,
+        state.project,
+        state.day,
+        state.reach[user[fresh]],
+        draw,
     )
     origin = np.maximum.accumulate(np.where(stay, 0, np.arange(len(user))))
     return resource[origin]

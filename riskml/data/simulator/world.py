@@ -92,8 +92,14 @@ def simulate(
 def _emptied(folder: Path) -> Path:
     """Make the folder, or clear the world that is in it."""
     folder.mkdir(parents=True, exist_ok=True)
-    ours = {"events", "users.parquet", "incidents.parquet", "event_labels.parquet",
-            "resources.parquet", WORLD_FILE}
+    ours = {
+        "events",
+        "users.parquet",
+        "incidents.parquet",
+        "event_labels.parquet",
+        "resources.parquet",
+        WORLD_FILE,
+    }
     foreign = sorted(path.name for path in folder.iterdir() if path.name not in ours)
     if foreign:
         raise ConfigError(
@@ -116,8 +122,9 @@ def _days(
             yield _write_day(maker, day, folder)
         return
     # Threads and fork do not go together, so processes start afresh and make their own plan.
-    chunks = [(start, min(start + _CHUNK, settings.days))
-              for start in range(0, settings.days, _CHUNK)]
+    chunks = [
+        (start, min(start + _CHUNK, settings.days)) for start in range(0, settings.days, _CHUNK)
+    ]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _begin_worker, (settings, str(folder))) as pool:
         for days in pool.map(_write_chunk, chunks):
@@ -176,9 +183,13 @@ def _incidents(attacks: Attacks, spans: pl.DataFrame) -> pl.DataFrame:
         for incident in attacks.incidents
     ]
     schema = {
-        "incident_id": pl.String, "user_id": pl.String, "scenario": pl.String,
-        "campaign_id": pl.String, "difficulty": pl.Float64,
-        "touched_features": pl.List(pl.String), "reserved": pl.Boolean,
+        "incident_id": pl.String,
+        "user_id": pl.String,
+        "scenario": pl.String,
+        "campaign_id": pl.String,
+        "difficulty": pl.Float64,
+        "touched_features": pl.List(pl.String),
+        "reserved": pl.Boolean,
         "controls": pl.List(pl.String),
     }
     seen = spans.group_by("incident_id").agg(
@@ -191,8 +202,20 @@ def _incidents(attacks: Attacks, spans: pl.DataFrame) -> pl.DataFrame:
         pl.DataFrame(rows, schema=schema)
         .join(seen, on="incident_id")
         .sort("incident_id")
-        .select("incident_id", "user_id", "scenario", "phases", "difficulty", "start", "end",
-                "events", "touched_features", "reserved", "campaign_id", "controls")
+        .select(
+            "incident_id",
+            "user_id",
+            "scenario",
+            "phases",
+            "difficulty",
+            "start",
+            "end",
+            "events",
+            "touched_features",
+            "reserved",
+            "campaign_id",
+            "controls",
+        )
     )
 
 
@@ -201,22 +224,30 @@ def _users(attacks: Attacks) -> pl.DataFrame:
     people, dates = plan.people, plan.almanac.dates
     names = account_names(people.count)
     days = plan.settings.days
-    return pl.DataFrame({
-        "user_id": names,
-        "role": [ROLE_NAMES[role] for role in people.role],
-        "team": [f"team-{team:03d}" for team in people.team],
-        "manager": [names[head] if head >= 0 else None for head in people.manager],
-        "time_zone": [TIME_ZONES[zone] for zone in people.zone],
-        "joined": [dates[day] if day >= 0 else None for day in people.joined],
-        "left": [dates[day] if day < days else None for day in people.left],
-        "account_type": np.where(people.service, "service", "person").tolist(),
-        "role_after_move": [
-            ROLE_NAMES[role] if day < NEVER else None
-            for role, day in zip(people.role_after, people.move_day, strict=True)
-        ],
-        "moved": [dates[day] if day < days else None for day in people.move_day],
-    }, schema_overrides={"manager": pl.String, "joined": pl.Date, "left": pl.Date,
-                         "role_after_move": pl.String, "moved": pl.Date})
+    return pl.DataFrame(
+        {
+            "user_id": names,
+            "role": [ROLE_NAMES[role] for role in people.role],
+            "team": [f"team-{team:03d}" for team in people.team],
+            "manager": [names[head] if head >= 0 else None for head in people.manager],
+            "time_zone": [TIME_ZONES[zone] for zone in people.zone],
+            "joined": [dates[day] if day >= 0 else None for day in people.joined],
+            "left": [dates[day] if day < days else None for day in people.left],
+            "account_type": np.where(people.service, "service", "person").tolist(),
+            "role_after_move": [
+                ROLE_NAMES[role] if day < NEVER else None
+                for role, day in zip(people.role_after, people.move_day, strict=True)
+            ],
+            "moved": [dates[day] if day < days else None for day in people.move_day],
+        },
+        schema_overrides={
+            "manager": pl.String,
+            "joined": pl.Date,
+            "left": pl.Date,
+            "role_after_move": pl.String,
+            "moved": pl.Date,
+        },
+    )
 
 
 def _resources(attacks: Attacks) -> pl.DataFrame:
@@ -231,17 +262,17 @@ def _resources(attacks: Attacks) -> pl.DataFrame:
         rows.append(resources.name_index(codes, day))
     index = np.unique(np.concatenate(rows))
     code = index // (len(resources.names) // resources.count)
-    return pl.DataFrame({
-        "resource": [resources.names[i] for i in index],
-        "kind": [RESOURCE_KINDS[kinds[c]] for c in code],
-        "sensitivity": resources.sensitivity[code],
-        "same_as": [resources.names[i] for i in rows[0][code]],
-    })
+    return pl.DataFrame(
+        {
+            "resource": [resources.names[i] for i in index],
+            "kind": [RESOURCE_KINDS[kinds[c]] for c in code],
+            "sensitivity": resources.sensitivity[code],
+            "same_as": [resources.names[i] for i in rows[0][code]],
+        }
+    )
 
 
-def _world(
-    attacks: Attacks, done: list[_DayDone], incidents: int, labelled: int
-) -> dict[str, Any]:
+def _world(attacks: Attacks, done: list[_DayDone], incidents: int, labelled: int) -> dict[str, Any]:
     """Return what ``world.json`` holds."""
     settings, dates = attacks.plan.settings, attacks.plan.almanac.dates
     mass = attacks.plan.mass_events

@@ -48,7 +48,14 @@ def scenario_named(name: str) -> Scenario:
 
 
 for _scenario in (
-    OffHoursExfiltration, AccountTakeover, PrivilegeAbuse, LateralMovement, SlowLeak,
-    HoardingBeforeResignation, CredentialStuffing, Mimicry, DormantAccount,
+    OffHoursExfiltration,
+    AccountTakeover,
+    PrivilegeAbuse,
+    LateralMovement,
+    SlowLeak,
+    HoardingBeforeResignation,
+    CredentialStuffing,
+    Mimicry,
+    DormantAccount,
 ):
     register(_scenario)

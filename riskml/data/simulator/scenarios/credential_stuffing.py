@@ -11,8 +11,8 @@ class CredentialStuffing(Scenario):
     name = "credential_stuffing"
     phases = ("attempt", "success")
     touches = ("failed_logon", "new_device", "new_address")
+    weight = 1.4
     accounts = (7, 11)
-    weight = 0.8
 
     def length(self, draw: np.random.Generator) -> int:
         """Return one day."""
@@ -20,12 +20,20 @@ class CredentialStuffing(Scenario):
 
     def act(self, day: AttackDay) -> None:
         """Try, and on the first accounts of the list get in."""
-        # All accounts of a campaign are tried within the same hours.
-        hour = (day.incident.campaign * 7919 % 20) + 1.5
-        at = hour * 3600.0 + day.draw.uniform(0, 5_400)
-        day.do("logon", day.amount(2.2, 1), "attempt", at, 12, foreign=True, success=False)
+        # All accounts of a campaign are tried within the same two hours, wherever they are.
+        at = day.utc(19.0 + day.incident.campaign * 7919 % 9) + day.draw.uniform(0, 5_400)
+        day.do("logon", day.amount(1.6, 1), "attempt", at, 12, foreign=True, success=False)
         if day.incident.ordinal < 2:
             day.do("logon", 1, "success", at + 800, 1, foreign=True, success=True)
             day.do("email_read", day.amount(4), "success", at + 860, 15, foreign=True)
-            day.do("file_open", day.amount(3), "success", at + 860, 15, foreign=True)
+            day.do("file_open", day.amount(4), "success", at + 860, 15, foreign=True)
+            day.sometimes(
+                "success",
+                at + 900,
+                12,
+                foreign=True,
+                password_reset=0.4,
+                share_change=0.4,
+                email_external=0.4,
+            )
             day.do("logoff", 1, "success", at + 1_900, 2, foreign=True)

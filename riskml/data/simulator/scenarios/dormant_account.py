@@ -11,6 +11,7 @@ class DormantAccount(Scenario):
     name = "dormant_account"
     phases = ("awaken", "use")
     touches = ("days_since_last_event", "new_device", "new_resources")
+    weight = 0.8
     quiet_days = True
     silent_before = 25
 
@@ -19,11 +20,25 @@ class DormantAccount(Scenario):
         return int(draw.integers(2, 5))
 
     def act(self, day: AttackDay) -> None:
-        """Log on and work, on one's own device only seldom."""
-        at = day.during_work(60)
-        if day.step == 0 and day.chance(0.4):
-            day.do("logon", day.amount(1, 1), "awaken", at - 200, 3, foreign=True, success=False)
-        day.work(day.amount(12, 3), "awaken", at, foreign_device=day.chance(0.7),
-                 foreign_address=day.chance(0.7))
-        day.do("file_open", day.amount(5), "use", at + 400, 40, reach=(0.2, 0.4, 0.4))
-        day.do("download", day.amount(2), "use", at + 400, 40, reach=(0.2, 0.4, 0.4))
+        """Log on and work, on the owner's device only seldom."""
+        at = day.during_work(60) if day.chance(0.5) else day.after_work(0.0, 9.0)
+        if day.step == 0 or day.chance(0.3):
+            day.do("logon", day.amount(1.5, 1), "awaken", at - 200, 3, foreign=True, success=False)
+        foreign = day.chance(0.85)
+        day.work(day.amount(12, 3), "awaken", at, foreign_device=foreign, foreign_address=foreign)
+        if day.chance(0.5):
+            day.do(
+                "file_open",
+                day.amount(3),
+                "use",
+                at + 400,
+                40,
+                resources=day.sensitive("file"),
+                foreign=foreign,
+            )
+        day.sometimes(
+            "use", at + 600, foreign=foreign, share_change=0.4, db_export=0.4, password_reset=0.3
+        )
+        day.do(
+            "download", day.amount(3), "use", at + 400, 40, reach=(0.5, 0.3, 0.2), foreign=foreign
+        )

@@ -11,6 +11,7 @@ class HoardingBeforeResignation(Scenario):
     name = "hoarding_before_resignation"
     phases = ("hoard", "carry_off")
     touches = ("file_copy", "download", "usb_copy", "code_pull", "new_resources")
+    weight = 1.4
     leaves_after = True
 
     def length(self, draw: np.random.Generator) -> int:
@@ -21,9 +22,20 @@ class HoardingBeforeResignation(Scenario):
         """Hoard, more and more, and carry off at the end."""
         at = day.during_work(90)
         growth = 0.7 + 0.8 * day.progress
-        day.do("file_open", day.amount(3 * growth), "hoard", at, 80, reach=(0.1, 0.6, 0.3))
-        day.do("file_copy", day.amount(4 * growth, 1), "hoard", at, 80, reach=(0.2, 0.5, 0.3))
-        day.do("download", day.amount(1.5 * growth), "hoard", at, 80, reach=(0.2, 0.4, 0.4))
-        if day.progress > 0.6 and day.chance(0.6):
+        day.do("file_open", day.amount(3 * growth), "hoard", at, 80, reach=(0.7, 0.3, 0))
+        day.do("file_copy", day.amount(9 * growth, 1), "hoard", at, 80, reach=(0.7, 0.3, 0))
+        if day.chance(0.3):
+            day.do(
+                "file_copy",
+                day.amount(2 * growth),
+                "hoard",
+                at,
+                80,
+                resources=day.sensitive("file"),
+            )
+        day.do("download", day.amount(4 * growth), "hoard", at, 80, reach=(0.7, 0.25, 0.05))
+        day.do("code_pull", day.amount(1 * growth), "hoard", at, 80, reach=(0.5, 0.4, 0.1))
+        day.sometimes("hoard", at, 90, db_export=0.5, print=0.4, upload=0.3)
+        if day.chance(0.2 + 0.5 * day.progress):
             day.do("usb_connect", 1, "carry_off", at + 4_000, 1)
-            day.do("usb_copy", day.amount(5, 1), "carry_off", at + 4_060, 25, reach=(0.4, 0.4, 0.2))
+            day.do("usb_copy", day.amount(7, 1), "carry_off", at + 4_060, 25, reach=(0.7, 0.3, 0))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from riskml.data.simulator.resources import ANYWHERE
 from riskml.data.simulator.scenarios.base import AttackDay, Scenario
 
 
@@ -11,6 +12,7 @@ class LateralMovement(Scenario):
     name = "lateral_movement"
     phases = ("probe", "spread")
     touches = ("remote_logon", "admin_command", "new_hosts", "failures")
+    weight = 1.1
 
     def length(self, draw: np.random.Generator) -> int:
         """Return one to three days."""
@@ -18,8 +20,29 @@ class LateralMovement(Scenario):
 
     def act(self, day: AttackDay) -> None:
         """Probe, then spread."""
-        at = day.during_work(120) if day.chance(0.6) else day.after_work(0.5, 4)
-        day.do("remote_logon", day.amount(1.5), "probe", at, 60, reach=(0, 0.3, 0.7), success=False)
-        day.do("remote_logon", day.amount(3.5, 1), "spread", at + 120, 80, reach=(0.1, 0.3, 0.6))
-        day.do("admin_command", day.amount(4), "spread", at + 300, 90, reach=(0.1, 0.3, 0.6))
-        day.do("file_open", day.amount(2.5), "spread", at + 600, 80, reach=(0, 0.4, 0.6))
+        at = day.during_work(120) if day.chance(0.3) else day.after_work(0.5, 8)
+        day.do("remote_logon", day.amount(3), "probe", at, 60, reach=ANYWHERE, success=False)
+        day.do("remote_logon", day.amount(5, 1), "spread", at + 120, 80, reach=(0.1, 0.3, 0.6))
+        day.sometimes("spread", at + 1_800, privilege_change=0.4, db_query=0.4, share_change=0.3)
+        for hop in range(1 + day.amount(1.2)):
+            later = at + 900 * (hop + 1)
+            device = day.colleagues_device()
+            day.do("logon", 1, "spread", later, 2, device=device)
+            day.do(
+                "admin_command",
+                day.amount(3),
+                "spread",
+                later + 120,
+                12,
+                reach=(0.1, 0.3, 0.6),
+                device=device,
+            )
+            day.do(
+                "file_open",
+                day.amount(1.3),
+                "spread",
+                later + 120,
+                12,
+                resources=day.sensitive("file"),
+                device=device,
+            )

@@ -11,6 +11,7 @@ class Mimicry(Scenario):
     name = "mimicry"
     phases = ("blend_in", "take")
     touches = ("new_device", "new_resources")
+    weight = 0.8
 
     def length(self, draw: np.random.Generator) -> int:
         """Return two to five days."""
@@ -19,7 +20,12 @@ class Mimicry(Scenario):
     def act(self, day: AttackDay) -> None:
         """Blend in, then take."""
         at = day.during_work(60)
-        day.work(day.amount(7, 1), "blend_in", at, foreign_device=True,
-                 foreign_address=day.chance(0.4))
-        day.do("file_open", day.amount(4, 1), "take", at + 300, 30, reach=(0.2, 0.4, 0.4))
-        day.do("file_copy", day.amount(2), "take", at + 600, 30, reach=(0.2, 0.4, 0.4))
+        day.work(
+            day.amount(7, 1), "blend_in", at, foreign_device=True, foreign_address=day.chance(0.4)
+        )
+        if day.chance(0.5):
+            day.do(
+                "file_open", day.amount(3), "take", at + 300, 30, resources=day.sensitive("file")
+            )
+        day.sometimes("take", at + 600, share_change=0.3, db_export=0.3, upload=0.3)
+        day.do("file_copy", day.amount(3), "take", at + 600, 30, reach=(0.6, 0.3, 0.1))

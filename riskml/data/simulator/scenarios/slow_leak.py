@@ -11,7 +11,7 @@ class SlowLeak(Scenario):
     name = "slow_leak"
     phases = ("leak",)
     touches = ("email_external", "upload", "file_open", "new_resources")
-    weight = 0.7
+    weight = 1.1
 
     def length(self, draw: np.random.Generator) -> int:
         """Return twelve days or more."""
@@ -21,5 +21,5 @@ class SlowLeak(Scenario):
         """Read a little and send a little."""
         at = day.during_work(60)
         channel = "upload" if day.incident.number % 2 else "email_external"
-        day.do("file_open", day.amount(2.5), "leak", at, 40, reach=(0.2, 0.5, 0.3))
-        day.do(channel, day.amount(2.5, 1), "leak", at + 300, 50, reach=(0.3, 0.1, 0.6), size=2.0)
+        day.do("file_open", day.amount(2.5), "leak", at, 40, reach=(0.4, 0.4, 0.2))
+        day.do(channel, day.amount(4, 1), "leak", at + 300, 50, reach=(0.3, 0.1, 0.6), size=1.3)

@@ -1,0 +1,63 @@
+"""Windows for the tests of every room that works on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from riskml.core.types import Feature, FeatureKind, FeatureSpec, Windows
+
+START = datetime(2024, 3, 4, tzinfo=UTC)
+SPEC = FeatureSpec(
+    (
+        Feature("events", "volume", FeatureKind.COUNT, "events"),
+        Feature("minutes", "volume", FeatureKind.COUNT, "minutes", "min"),
+        Feature("weekend", "time_of_day", FeatureKind.BINARY, "activity at a weekend"),
+        Feature("level", "other", FeatureKind.CONTINUOUS, "level"),
+        Feature("skewed", "other", FeatureKind.CONTINUOUS, "skewed"),
+    ),
+    ("<pad>", "<unknown>", "login", "read"),
+)
+
+MakeWindows = Callable[..., Windows]
+
+
+def _make_windows(
+    n: int, seed: int = 0, users: int = 3, per_day: int = 10, first_day: int = 0
+) -> Windows:
+    rng = np.random.default_rng(seed)
+    x = np.column_stack(
+        [
+            rng.poisson(6, n),
+            rng.negative_binomial(2, 0.05, n),
+            rng.integers(0, 2, n),
+            rng.normal(size=n),
+            rng.lognormal(size=n),
+        ]
+    )
+    lengths = rng.integers(1, 5, n)
+    tokens = rng.integers(1, 4, (n, 4)) * (np.arange(4) < lengths[:, None])
+    start = [START + timedelta(days=first_day + i / per_day) for i in range(n)]
+    keys = pl.DataFrame(
+        {
+            "window_id": [f"{seed}-{i:04d}" for i in range(n)],
+            "user_id": [f"user{i % users}" for i in range(n)],
+            "start": start,
+            "end": [moment + timedelta(minutes=5) for moment in start],
+            "n_events": lengths,
+        },
+        schema_overrides={"start": pl.Datetime("us", "UTC"), "end": pl.Datetime("us", "UTC")},
+    )
+    return Windows(
+        keys, x.astype(np.float32), SPEC, tokens.astype(np.int32), lengths.astype(np.int32)
+    )
+
+
+@pytest.fixture(scope="session")
+def make_windows() -> MakeWindows:
+    """Gives n windows of random numbers, `per_day` a day, with all kinds of features but cyclic."""
+    return _make_windows

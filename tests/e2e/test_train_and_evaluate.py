@@ -1,0 +1,167 @@
+"""The two commands on a log with planted attacks: what they print, write and track."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from command_line import (
+    ATTACKED_DAYS,
+    ROOT,
+    artifacts,
+    environment,
+    last_run,
+    read_json,
+    tracked,
+)
+from polars.testing import assert_frame_equal
+
+from riskml.export.bundle import load_bundle
+from riskml.models.base import load_detector
+
+PLOTS = ("precision_recall", "score_distribution", "risk_over_time", "recall_by_budget")
+SECONDS = ("fit_seconds", "score_seconds")
+
+
+def without_seconds(metrics: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if name not in SECONDS}
+
+
+@pytest.mark.parametrize("job", ["train", "evaluate"])
+def test_every_file_is_there(job: str, trained: Path) -> None:
+    folder = last_run(trained, job)
+    for name in ("metrics.json", "scores.parquet", "alerts.parquet", "alerts.csv", "config.yaml"):
+        assert (folder / name).stat().st_size > 0, name
+    for name in PLOTS:
+        content = (folder / "plots" / f"{name}.png").read_bytes()
+        assert content.startswith(b"\x89PNG")
+        assert len(content) > 5000
+    assert "${" not in (folder / "config.yaml").read_text()
+
+
+def test_train_leaves_detector_features_and_bundle(trained: Path) -> None:
+    folder = last_run(trained)
+    assert load_detector(folder / "detector").spec_.names
+    bundle = load_bundle(folder / "bundle")
+    scores = pl.read_parquet(folder / "scores.parquet")
+    assert bundle.manifest["detector"] == "vae"
+    assert bundle.threshold == read_json(folder / "metrics.json")["metrics"]["threshold"]
+    assert bundle.manifest["train_until"] < str(scores["start"].min().date())
+
+
+def test_evaluate_repeats_the_figures_of_training(trained: Path) -> None:
+    after_training = read_json(last_run(trained) / "metrics.json")
+    evaluated = read_json(last_run(trained, "evaluate") / "metrics.json")
+    metrics = without_seconds(after_training["metrics"])
+    assert metrics == without_seconds(evaluated["metrics"])
+    assert len(metrics) > 10
+    for key in ("data", "seed", "budget", "detector", "windows", "features"):
+        assert after_training[key] == evaluated[key]
+    for name in ("scores.parquet", "alerts.parquet"):
+        assert_frame_equal(
+            pl.read_parquet(last_run(trained) / name),
+            pl.read_parquet(last_run(trained, "evaluate") / name),
+        )
+
+
+def test_fit_seconds_are_those_of_the_training(trained: Path) -> None:
+    before, after = (
+        read_json(last_run(trained, job) / "metrics.json")["metrics"]["fit_seconds"]
+        for job in ("train", "evaluate")
+    )
+    assert before == after > 0
+
+
+def test_planted_attacks_are_found(trained: Path) -> None:
+    document = read_json(last_run(trained) / "metrics.json")
+    assert document["metrics"]["roc_auc"] >= 0.9
+    assert document["metrics"]["positive_windows"] == len(ATTACKED_DAYS)
+    alerts = pl.read_parquet(last_run(trained) / "alerts.parquet")
+    riskiest = alerts.head(len(ATTACKED_DAYS))
+    assert set(riskiest["user_id"]) == set(ATTACKED_DAYS.values())
+    assert riskiest["label"].min() == 1
+    assert alerts["score"].is_sorted(descending=True)
+    assert any("between 00 and 06 h" in text for text in riskiest["reasons"][0])
+
+
+def test_evaluate_ranks_the_baselines(trained: Path) -> None:
+    document = read_json(last_run(trained, "evaluate") / "metrics.json")
+    assert list(document["detectors"]) == ["vae", "random", "window_length"]
+    assert document["detectors"]["vae"]["roc_auc"] > document["detectors"]["random"]["roc_auc"]
+
+
+@pytest.mark.parametrize("job", ["train", "evaluate"])
+def test_what_people_read(job: str, trained: Path) -> None:
+    text = (trained.parent / f"{job}.out").read_text()
+    assert "ROC-AUC" in text
+    assert "risky of" in text
+    assert "alerts; the riskiest:" in text
+    assert "(truly risky)" in text
+    assert f"mlflow ui --backend-store-uri sqlite:///{trained}/mlflow.db" in text
+    assert str(last_run(trained, job)) in text
+    assert "Warning" not in text
+    assert "━━━━ " not in text, "callbacks=quiet shows no bar"
+
+
+@pytest.mark.parametrize("job", ["train", "evaluate"])
+def test_mlflow_run(job: str, trained: Path) -> None:
+    runs = {run.info.run_name: run for run in tracked(trained)}
+    run = runs["vae on csv" if job == "train" else "evaluate vae on csv"]
+    assert run.info.status == "FINISHED"
+    metrics = read_json(last_run(trained, job) / "metrics.json")["metrics"]
+    assert run.data.metrics["test/roc_auc"] == metrics["roc_auc"]
+    files = artifacts(trained, run.info.run_id)
+    assert {"config.yaml", "metrics.json", "alerts.csv"} <= files
+    assert {f"plots/{name}.png" for name in PLOTS} <= files
+    if job == "train":
+        assert {f"bundle/{name}" for name in ("manifest.json", "model.ts")} <= files
+
+
+def test_mlflow_parameters_are_the_chosen_ones(trained: Path) -> None:
+    (run,) = (run for run in tracked(trained) if run.info.run_name == "vae on csv")
+    chosen = {"seed": "0", "data": "csv", "model.latent_dim": "4", "model.hidden": "[16, 8]"}
+    assert chosen.items() <= run.data.params.items()
+    assert len(run.data.params) < 50
+
+
+def test_mlflow_has_metrics_of_every_epoch(trained: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
+    (run,) = (run for run in tracked(trained) if run.info.run_name == "vae on csv")
+    client = MlflowClient(f"sqlite:///{trained}/mlflow.db")
+    for name in ("train/loss", "val/loss"):
+        history = client.get_metric_history(run.info.run_id, name)
+        assert [metric.step for metric in history] == list(range(6)), name
+
+
+def test_nothing_is_written_outside_the_outputs(trained: Path) -> None:
+    names = {path.name for path in trained.parent.iterdir()}
+    assert names == {"outputs", "train.out", "evaluate.out"}
+
+
+# ---- help
+
+
+@pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
+def test_help(script: str, tmp_path: Path) -> None:
+    """Readable, and answered without importing what is slow to import."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", str(ROOT / script), "--help"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    for words in (f"python {script} model=", "== choices (group=name) ==", "model: autoencoder"):
+        assert words in done.stdout
+    assert "== all settings with their values ==" in done.stdout
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "hydra.main" in imported
+    slow = {"torch", "polars", "numpy", "pytorch_lightning", "mlflow", "pyod", "gensim"}
+    assert imported & slow == set()
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,189 @@
+"""Every detector in conf/model/: fit, score, save, load, find planted anomalies, export."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from omegaconf import OmegaConf
+from planted import Planted, alone
+from safetensors import safe_open
+from sklearn.metrics import roc_auc_score
+
+from riskml.core.errors import BundleError
+from riskml.core.types import FloatArray
+from riskml.evaluation.evaluator import evaluate_detector
+from riskml.export.bundle import export_bundle, load_bundle
+from riskml.export.torchscript import GRAPH_FILE
+from riskml.models.base import Detector, load_detector
+from riskml.runs.assembly import build_detector, model_config
+from riskml.scoring.calibration import Calibration
+from riskml.scoring.explain import Explainer
+from riskml.scoring.thresholds import DailyBudget
+
+CONF = Path(__file__).parents[2] / "conf"
+MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
+
+FLOORS = {
+    "random": (0.35, 0.65),
+    "window_length": (0.3, 0.7),  # odd days are as long as others
+}
+"""Lowest and highest ROC-AUC; 0.8 to 1 for whatever learns."""
+
+
+def make(name: str) -> Detector:
+    """As its config makes it, but trained for few epochs."""
+    cfg = OmegaConf.create(
+        {"seed": 0, "data": {"population_weight": 0.5}, "paths": {"conf": str(CONF)}}
+    )
+    node = model_config(cfg, name)
+    if "training" in node:
+        node.training.max_epochs = 25
+    return build_detector(node)
+
+
+@pytest.fixture(scope="module")
+def fitted_by_name() -> dict[str, Detector]:
+    return {}
+
+
+@pytest.fixture(params=MODELS)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def detector(name: str, fitted_by_name: dict[str, Detector], planted: Planted) -> Detector:
+    """Fitted once for all tests of this file."""
+    if name not in fitted_by_name:
+        fitted_by_name[name] = make(name).fit(planted.windows.train, planted.windows.calibration)
+    return fitted_by_name[name]
+
+
+def check_scores(scores: FloatArray, n: int) -> None:
+    assert scores.dtype == np.float32
+    assert scores.shape == (n,)
+    assert np.isfinite(scores).all()
+
+
+def check_no_pickle(folder: Path) -> None:
+    """Every file is what its name says, which is nothing that can hold a pickle."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert files
+    for path in files:
+        assert not zipfile.is_zipfile(path), path
+        if path.suffix == ".json":
+            json.loads(path.read_text())
+        elif path.suffix == ".safetensors":
+            with safe_open(path, "numpy") as content:
+                assert list(content.keys())
+        else:
+            assert path.suffix == ".parquet", path
+            pl.read_parquet(path)
+
+
+def test_fit_score_save_load(detector: Detector, planted: Planted, tmp_path: Path) -> None:
+    test = planted.windows.test
+    scores = detector.score(test)
+    check_scores(scores, len(test))
+    np.testing.assert_array_equal(scores, detector.score(test))
+    detector.save(tmp_path / "saved")
+    check_no_pickle(tmp_path / "saved")
+    loaded = load_detector(tmp_path / "saved")
+    assert type(loaded) is type(detector)
+    assert loaded.settings() == detector.settings()
+    np.testing.assert_array_equal(loaded.score(test), scores)
+    loaded.save(tmp_path / "again")
+    np.testing.assert_array_equal(load_detector(tmp_path / "again").score(test), scores)
+
+
+def test_score_alone_is_the_score_among_others(detector: Detector, planted: Planted) -> None:
+    test = planted.windows.test
+    scores = detector.score(test)
+    rows = [0, 1, len(test) // 2, int(scores.argmax()), int(scores.argmin())]
+    single = [detector.score(alone(test, row))[0] for row in rows]
+    np.testing.assert_allclose(single, scores[rows], rtol=1e-5, atol=1e-5)
+    backwards = np.arange(len(test))[::-1].copy()
+    np.testing.assert_allclose(
+        detector.score(test.take(backwards)), scores[backwards], rtol=1e-5, atol=1e-5
+    )
+
+
+def test_same_seed_same_scores(name: str, detector: Detector, planted: Planted) -> None:
+    np.random.seed(1)
+    again = make(name).fit(planted.windows.train, planted.windows.calibration)
+    np.testing.assert_array_equal(
+        again.score(planted.windows.test), detector.score(planted.windows.test)
+    )
+
+
+def test_no_windows_no_scores(detector: Detector, planted: Planted) -> None:
+    nothing = planted.windows.test.take(np.zeros(0, np.int64))
+    check_scores(detector.score(nothing), 0)
+    assert detector.contributions(nothing).ndim == 2
+
+
+def test_contributions_sum_to_the_score(detector: Detector, planted: Planted) -> None:
+    test = planted.windows.test
+    parts, topics = detector.contributions(test), detector.topics()
+    assert len(parts) == len(test)
+    if parts.shape[1] == 0:
+        assert topics == []
+        return
+    np.testing.assert_allclose(parts.sum(1), detector.score(test), rtol=1e-5, atol=1e-4)
+    assert topics is None or len(topics) == parts.shape[1]
+
+
+def test_planted_anomalies_are_found(name: str, detector: Detector, planted: Planted) -> None:
+    low, high = FLOORS.get(name, (0.8, 1.0))
+    assert low <= roc_auc_score(planted.labels, detector.score(planted.windows.test)) <= high
+
+
+def amend(folder: Path, file: str, content: object) -> None:
+    """Change a file beside the graph, as somebody with another alert budget would."""
+    (folder / file).write_text(json.dumps(content))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][file] = hashlib.sha256((folder / file).read_bytes()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_export(name: str, detector: Detector, planted: Planted, tmp_path: Path) -> None:
+    if not detector.has_graph:
+        with pytest.raises(BundleError, match="has no TorchScript graph"):
+            detector.graph()
+        return
+    windows = planted.windows
+    evaluation = evaluate_detector(name, detector, windows, DailyBudget(1))
+    explainer = Explainer.fit(windows.train, planted.extractor.vocabulary.counts)
+    folder = export_bundle(
+        tmp_path / "bundle",
+        detector,
+        planted.extractor,
+        evaluation.calibration,
+        evaluation.threshold,
+        explainer,
+        {"detector": name},
+    )
+    bundle = load_bundle(folder)
+    assert np.abs(bundle.score_windows(windows.test) - detector.score(windows.test)).max() <= 1e-5
+
+    # threshold and calibration are beside the graph and change without a new export
+    graph = (folder / GRAPH_FILE).read_bytes()
+    scores = evaluation.scores["score"].to_numpy()
+    assert bundle.threshold == pytest.approx(evaluation.threshold)
+    amend(folder, "threshold.json", {"score": float(np.sort(scores)[-3])})
+    changed = Calibration.fit(scores * 2)
+    changed.save(tmp_path / "calibration.json")
+    amend(folder, "calibration.json", json.loads((tmp_path / "calibration.json").read_text()))
+    table = load_bundle(folder).score(planted.events)
+    in_test = table.join(evaluation.scores.select("window_id"), on="window_id")
+    assert in_test["alert"].sum() == 3
+    np.testing.assert_allclose(
+        in_test["risk"].to_numpy(), changed.risk(in_test["score"].to_numpy())
+    )
+    assert (folder / GRAPH_FILE).read_bytes() == graph

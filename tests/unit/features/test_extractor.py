@@ -1,0 +1,250 @@
+"""From events to windows: what is fitted, what is stored, what may not leak."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from event_tables import (
+    ZERO,
+    all_families,
+    column,
+    extractor,
+    random_log,
+    same_windows,
+    table,
+)
+
+from riskml.core.errors import BundleError, ConfigError, DataError
+from riskml.core.types import Windows
+from riskml.data.splits import CALIBRATION, PERIOD, TRAIN, TimeSplit
+from riskml.features.extractor import FAMILIES, FeatureExtractor
+from riskml.features.scaling import FeatureScaler
+from riskml.features.volume import VolumeFeatures
+from riskml.features.windows import BlockWindows, SessionWindows, UserDayWindows, Windowing
+
+WINDOWS = [SessionWindows(45), UserDayWindows(), BlockWindows(10)]
+
+
+def test_keys() -> None:
+    events = table(
+        ["bob", "ann", "ann"],
+        ["2024-03-04T08:00", "2024-03-04T08:00", "2024-03-04T07:55"],
+    )
+    windows = extractor(SessionWindows()).fit(events).transform(events)
+    assert windows.keys.columns == ["window_id", "user_id", "start", "end", "n_events"]
+    starts = [ZERO + timedelta(hours=7, minutes=55), ZERO + timedelta(hours=8)]
+    ends = [ZERO + timedelta(hours=8)] * 2
+    assert windows.keys["start"].to_list() == starts
+    assert windows.keys["end"].to_list() == ends
+    assert windows.keys["user_id"].to_list() == ["ann", "bob"]
+    assert windows.keys["n_events"].to_list() == [2, 1]
+
+
+def test_windows_that_start_together_are_in_order_of_their_ids() -> None:
+    events = table(list("dbca"), [ZERO] * 4)
+    keys = extractor(UserDayWindows()).fit(events).transform(events).keys
+    assert keys["user_id"].to_list() == list("abcd")
+
+
+@pytest.mark.parametrize("window", WINDOWS, ids=lambda w: w.kind)
+def test_mean_embedding_against_brute_force(window: Windowing) -> None:
+    events = random_log(days=4)
+    made = extractor(window).fit(events[:100])
+    windows = made.transform(events)
+    vectors = dict(zip(made.vocabulary.actions, windows.spec.action_vectors, strict=True))
+    assigned = made.assign(events)
+    names = [f"action_embedding_{i:02d}" for i in range(4)]
+    found = windows.x[:, [windows.spec.names.index(name) for name in names]]
+    for row, window_id in zip(found, windows.keys["window_id"], strict=True):
+        actions = assigned.filter(pl.col("window_id") == window_id)["action"]
+        mean = np.mean([vectors.get(a, vectors["<unknown>"]) for a in actions], axis=0)
+        np.testing.assert_allclose(row, mean, rtol=1e-5, atol=1e-7)
+
+
+def test_tokens_keep_the_end_of_long_windows() -> None:
+    actions = ["a", "b", "a", "b", "c", "c", "new"]
+    events = table(
+        ["ann"] * 7 + ["bob"], [ZERO + timedelta(minutes=i) for i in range(8)], [*actions, "a"]
+    )
+    made = extractor(UserDayWindows(), max_tokens=3).fit(events)
+    windows = made.transform(events)
+    assert made.vocabulary.actions == ("<pad>", "<unknown>", "a", "b", "c")
+    assert windows.tokens.tolist() == [[4, 4, 1], [2, 0, 0]]
+    assert windows.lengths.tolist() == [3, 1]
+    assert windows.keys["n_events"].to_list() == [7, 1]
+    assert column(windows, "events") == [7, 1]
+    assert windows.tokens.dtype == windows.lengths.dtype == np.int32
+
+
+def test_token_matrix_is_no_wider_than_needed() -> None:
+    events = table(["ann"] * 2 + ["bob"], [ZERO] * 3, ["a", "a", "a"])
+    windows = extractor(UserDayWindows(), max_tokens=50).fit(events).transform(events)
+    assert windows.tokens.tolist() == [[2, 2], [2, 0]]
+
+
+@pytest.mark.parametrize("off", list(FAMILIES))
+def test_a_family_switched_off(off: str) -> None:
+    events = random_log(days=2)
+    every = extractor(UserDayWindows()).fit(events).transform(events)
+    fewer = extractor(UserDayWindows(), families=all_families() | {off: None})
+    windows = fewer.fit(events).transform(events)
+    kept = [i for i, f in enumerate(every.spec.features) if f.family != off]
+    assert 0 < len(kept) < len(every.spec)
+    assert windows.spec.features == tuple(every.spec.features[i] for i in kept)
+    assert np.array_equal(windows.x, every.x[:, kept])
+    assert windows.spec.action_vectors.shape[1] == (0 if off == "action_embedding" else 4)
+
+
+def test_columns_stand_in_the_order_of_families() -> None:
+    events = random_log(days=2)
+    families = dict(reversed(all_families().items()))
+    spec = extractor(UserDayWindows(), families=families).fit(events).spec
+    assert list(dict.fromkeys(f.family for f in spec.features)) == list(FAMILIES)
+    assert len(set(spec.names)) == len(spec.names)
+
+
+def test_impossible_settings() -> None:
+    with pytest.raises(ConfigError, match=r"families.*volume, time_of_day, action_embedding"):
+        extractor(UserDayWindows(), families={"volume": None})
+    with pytest.raises(ConfigError, match="max_tokens=0 must be at least 1"):
+        extractor(UserDayWindows(), max_tokens=0)
+
+
+def test_no_events() -> None:
+    events = random_log(days=1)
+    with pytest.raises(DataError, match="train period holds no events"):
+        extractor(UserDayWindows()).fit(events.clear())
+    with pytest.raises(DataError, match="no events to make windows of"):
+        extractor(UserDayWindows()).fit(events).transform(events.clear())
+
+
+@pytest.mark.parametrize("window", WINDOWS, ids=lambda w: w.kind)
+def test_saved_and_loaded(window: Windowing, tmp_path: Path) -> None:
+    events = random_log(days=4).with_columns(action="größe " + pl.col("action"))
+    made = extractor(
+        window, max_tokens=5, min_action_count=3, time_zone="Europe/Berlin", families=all_families()
+    ).fit(events[:80])
+    made.save(tmp_path / "new")
+    loaded = FeatureExtractor.load(tmp_path / "new")
+    assert same_windows(loaded.transform(events), made.transform(events))
+    assert loaded.vocabulary.counts == made.vocabulary.counts
+    loaded.save(tmp_path / "again")
+    for file in ("features.json", "features.safetensors"):
+        assert (tmp_path / "new" / file).read_bytes() == (tmp_path / "again" / file).read_bytes()
+
+
+def test_no_pickle_in_the_files(tmp_path: Path) -> None:
+    extractor(UserDayWindows()).fit(random_log(days=2)).save(tmp_path)
+    names = sorted(file.name for file in tmp_path.iterdir())
+    assert names == ["features.json", "features.safetensors"]
+    assert json.loads((tmp_path / "features.json").read_text())["window"]["kind"] == "user_day"
+    tensors = (tmp_path / "features.safetensors").read_bytes()
+    header = json.loads(tensors[8 : 8 + int.from_bytes(tensors[:8], "little")])
+    assert header.pop("__metadata__", {}) == {}
+    assert {key: value["dtype"] for key, value in header.items()} == {
+        "action_embedding.vectors": "F32"
+    }
+
+
+def test_saved_without_learnt_arrays(tmp_path: Path) -> None:
+    events = random_log(days=2)
+    made = extractor(UserDayWindows(), families={"volume": VolumeFeatures()}).fit(events)
+    made.save(tmp_path)
+    loaded = FeatureExtractor.load(tmp_path)
+    assert same_windows(loaded.transform(events), made.transform(events))
+
+
+def break_json(folder: Path) -> None:
+    (folder / "features.json").write_text("{")
+
+
+def rename_window(folder: Path) -> None:
+    path = folder / "features.json"
+    path.write_text(path.read_text().replace("user_day", "fortnight"))
+
+
+def cut_arrays(folder: Path) -> None:
+    path = folder / "features.safetensors"
+    path.write_bytes(path.read_bytes()[:20])
+
+
+def other_arrays(folder: Path) -> None:
+    path = folder / "features.safetensors"
+    path.write_bytes(path.read_bytes().replace(b".vectors", b".vektors"))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        break_json,
+        rename_window,
+        cut_arrays,
+        other_arrays,
+        lambda folder: (folder / "features.json").unlink(),
+        lambda folder: (folder / "features.safetensors").unlink(),
+    ],
+    ids=["no-json", "unknown-window", "cut-arrays", "other-arrays", "json-gone", "arrays-gone"],
+)
+def test_damaged_files(damage: Callable[[Path], None], tmp_path: Path) -> None:
+    extractor(UserDayWindows()).fit(random_log(days=2)).save(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(BundleError, match="features"):
+        FeatureExtractor.load(tmp_path)
+
+
+def poisoned(events: pl.DataFrame) -> pl.DataFrame:
+    """Everything after the train period made different; a burst of new events besides."""
+    later = pl.col(PERIOD) != TRAIN
+    changed = events.with_columns(
+        action=pl.when(later).then(pl.lit("poison")).otherwise("action"),
+        resource=pl.when(later).then(pl.col("event_id")).otherwise("resource"),
+        source=pl.when(later).then(pl.lit("moon")).otherwise("source"),
+        success=pl.when(later).then(pl.lit(False)).otherwise("success"),
+    )
+    burst = changed.filter(pl.col(PERIOD) == CALIBRATION).with_columns(
+        event_id="again-" + pl.col("event_id"), user_id=pl.lit("mallory")
+    )
+    return pl.concat([changed, *([burst] * 3)])
+
+
+def train_part(events: pl.DataFrame, made: FeatureExtractor) -> Windows:
+    windows = made.transform(events)
+    cut = events.filter(pl.col(PERIOD) != TRAIN)["timestamp"].min()
+    return windows.take((windows.keys["end"] < cut).to_numpy())
+
+
+@pytest.mark.parametrize("window", WINDOWS, ids=lambda w: w.kind)
+def test_what_comes_later_changes_nothing_fitted(window: Windowing, tmp_path: Path) -> None:
+    clean = TimeSplit(test=3, calibration=3).assign(random_log(days=14))
+    results = []
+    for name, events in (("clean", clean), ("poisoned", poisoned(clean))):
+        made = extractor(window).fit(events.filter(pl.col(PERIOD) == TRAIN))
+        made.save(tmp_path / name)
+        windows = train_part(events, made)
+        results.append((windows, FeatureScaler.fit(windows)))
+    for file in ("features.json", "features.safetensors"):
+        a, b = ((tmp_path / name / file).read_bytes() for name in ("clean", "poisoned"))
+        assert a == b
+    (before, scaler_before), (after, scaler_after) = results
+    assert len(before) > 20
+    assert before.keys.equals(after.keys)
+    assert before.x.tobytes() == after.x.tobytes()
+    assert before.lengths.tobytes() == after.lengths.tobytes()
+    width = before.lengths.max()
+    assert np.array_equal(before.tokens[:, :width], after.tokens[:, :width])
+    assert scaler_before.mean.tobytes() == scaler_after.mean.tobytes()
+    assert scaler_before.scale.tobytes() == scaler_after.scale.tobytes()
+
+
+def test_the_poison_would_be_seen() -> None:
+    clean = TimeSplit(test=3, calibration=3).assign(random_log(days=14))
+    a = extractor(UserDayWindows()).fit(clean)
+    b = extractor(UserDayWindows()).fit(poisoned(clean))
+    assert a.vocabulary.actions != b.vocabulary.actions
+    assert not np.array_equal(a.transform(clean).x, b.transform(clean).x)

@@ -1,0 +1,42 @@
+"""The users' own clocks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+from event_tables import table
+
+from riskml.core.errors import ConfigError, DataError
+from riskml.features.local_time import LOCAL_TIME, with_local_time
+
+
+def test_own_zone_before_default_zone() -> None:
+    events = table(
+        ["ann"] * 3,
+        ["2024-07-01T12:00"] * 3,
+        time_zone=["Asia/Kolkata", None, "America/New_York"],
+    )
+    local = with_local_time(events, "Europe/Berlin")
+    assert local[LOCAL_TIME].to_list() == [
+        datetime(2024, 7, 1, 17, 30),
+        datetime(2024, 7, 1, 14),
+        datetime(2024, 7, 1, 8),
+    ]
+    assert local["timestamp"].equals(events["timestamp"])
+
+
+def test_no_zones_in_the_log() -> None:
+    events = table(["ann"], ["2024-01-01T23:30"])
+    assert with_local_time(events)[LOCAL_TIME].to_list() == [datetime(2024, 1, 1, 23, 30)]
+    berlin = with_local_time(events, "Europe/Berlin")[LOCAL_TIME].to_list()
+    assert berlin == [datetime(2024, 1, 2, 0, 30)]
+
+
+def test_unknown_zones() -> None:
+    events = table(["ann"], ["2024-01-01T23:30"])
+    with pytest.raises(ConfigError, match=r"features\.time_zone='Mars'.*Europe/Berlin"):
+        with_local_time(events, "Mars")
+    odd = table(["ann"], ["2024-01-01T23:30"], time_zone=["Moon"])
+    with pytest.raises(DataError, match=r"column 'time_zone'.*'Moon'"):
+        with_local_time(odd)

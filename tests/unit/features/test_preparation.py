@@ -1,0 +1,168 @@
+"""Windows by period, and their truth beside them."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+import polars as pl
+import pytest
+from event_tables import (
+    extractor,
+    random_log,
+    same_windows,
+    shuffled,
+    table,
+)
+
+from riskml.core.errors import DataError
+from riskml.core.types import Windows
+from riskml.data.datasets import Dataset
+from riskml.data.splits import CALIBRATION, PERIOD, PERIODS, TEST, TRAIN, TimeSplit
+from riskml.features.preparation import PreparedWindows, labels_of, prepare
+from riskml.features.windows import BlockWindows, SessionWindows, UserDayWindows, Windowing
+
+
+def dataset(
+    events: pl.DataFrame, truth: pl.DataFrame | None = None, normal_weight: float = 1.0
+) -> Dataset:
+    return Dataset(events, truth, pl.DataFrame(), normal_weight)
+
+
+def prepared(data: Dataset, window: Windowing) -> PreparedWindows:
+    return prepare(data, extractor(window, min_action_count=1).fit(data.train_events))
+
+
+def periods(*names: str) -> pl.Series:
+    return pl.Series(PERIOD, names, dtype=PERIODS)
+
+
+def starts(windows: Windows) -> list[str]:
+    return [f"{start:%d %H:%M}" for start in windows.keys["start"]]
+
+
+@pytest.fixture
+def straddling() -> pl.DataFrame:
+    """Sessions across both cuts, and one wholly inside each period."""
+    times = ["04T09:00", "04T23:50", "05T00:10", "05T09:00", "05T23:50", "06T00:10", "06T09:00"]
+    return table(["ann"] * 7, [f"2024-03-{time}" for time in times]).with_columns(
+        periods(TRAIN, TRAIN, CALIBRATION, CALIBRATION, CALIBRATION, TEST, TEST)
+    )
+
+
+def test_a_straddling_window_belongs_to_the_later_period(straddling: pl.DataFrame) -> None:
+    parts = prepared(dataset(straddling), SessionWindows())
+    assert starts(parts.train) == ["04 09:00"]
+    assert starts(parts.calibration) == ["04 23:50", "05 09:00"]
+    assert starts(parts.test) == ["05 23:50", "06 09:00"]
+    assert parts.test_truth is None
+
+
+def test_a_window_across_all_periods_is_a_test_window(straddling: pl.DataFrame) -> None:
+    # The period's order counts, not the alphabet's.
+    with pytest.raises(DataError, match="before the end of the train period"):
+        prepared(dataset(straddling), BlockWindows(100))
+    with pytest.raises(DataError, match=r"calibration period.*features\.window\.size"):
+        prepared(dataset(straddling.filter(pl.col(PERIOD) != CALIBRATION)), SessionWindows())
+
+
+def test_every_window_in_one_period() -> None:
+    data = dataset(TimeSplit().assign(random_log()))
+    made = extractor(SessionWindows()).fit(data.train_events)
+    parts = prepare(data, made)
+    every = made.transform(data.events)
+    split = [parts.train, parts.calibration, parts.test]
+    ids = [name for part in split for name in part.keys["window_id"]]
+    assert sorted(ids) == sorted(every.keys["window_id"])
+    x = dict(zip(every.keys["window_id"], every.x.tolist(), strict=True))
+    found = np.vstack([part.x for part in split]).tolist()
+    assert found == [x[name] for name in ids]
+
+
+def test_truth_is_joined_by_event(straddling: pl.DataFrame) -> None:
+    truth = pl.DataFrame(
+        {
+            "event_id": ["e6", "e0", "e5", "e4", "e2"],
+            "label": [0, 1, 0, 1, 1],
+            "incident_id": [None, "a", "c", "b", "d"],
+        },
+        schema_overrides={"label": pl.Int8},
+    )
+    table = prepared(dataset(straddling, truth), SessionWindows()).test_truth
+    assert table is not None
+    # The first test window began in the calibration period: its label is of e4.
+    assert table["window_id"].to_list() == [
+        "ann/2024-03-05T23:50:00.000000",
+        "ann/2024-03-06T09:00:00.000000",
+    ]
+    assert table["label"].to_list() == [1, 0]
+    assert table["incidents"].to_list() == [["b", "c"], []]
+    assert labels_of(table).tolist() == [1, 0]
+    assert labels_of(table).dtype == np.int8
+
+
+def test_order_of_truth_does_not_matter_and_an_incident_stands_once() -> None:
+    events = TimeSplit().assign(random_log())
+    rng = np.random.default_rng(0)
+    truth = pl.DataFrame(
+        {
+            "event_id": events["event_id"],
+            "label": pl.Series(rng.integers(0, 20, len(events)) == 0).cast(pl.Int8),
+            "incident_id": [f"i{i}" for i in rng.integers(0, 3, len(events))],
+        }
+    ).with_columns(incident_id=pl.when(pl.col("label") == 1).then("incident_id"))
+    first = prepared(dataset(events, truth), UserDayWindows())
+    second = prepared(dataset(events, shuffled(truth)), UserDayWindows())
+    assert first.test_truth is not None
+    assert first.test_truth.equals(second.test_truth)
+    assert first.test_truth["window_id"].equals(first.test.keys["window_id"])
+    joined = events.join(truth, on="event_id").with_columns(day=pl.col("timestamp").dt.date())
+    for row, user, start in zip(
+        first.test_truth.iter_rows(named=True),
+        first.test.keys["user_id"],
+        first.test.keys["start"],
+        strict=True,
+    ):
+        own = joined.filter((pl.col("user_id") == user) & (pl.col("day") == start.date()))
+        assert row["label"] == own["label"].max()
+        assert row["incidents"] == sorted(set(own["incident_id"].drop_nulls()))
+    assert 0 < first.test_truth["label"].sum() < len(first.test)
+
+
+def test_truth_without_incidents_and_windows_without_truth(straddling: pl.DataFrame) -> None:
+    truth = pl.DataFrame({"event_id": ["e6"], "label": [1]}, schema_overrides={"label": pl.Int8})
+    table = prepared(dataset(straddling, truth), SessionWindows()).test_truth
+    assert table is not None
+    assert table["label"].to_list() == [0, 1]
+    assert table["incidents"].to_list() == [[], []]
+    assert table.schema["incidents"] == pl.List(pl.String)
+
+
+def test_labels_never_reach_windows() -> None:
+    events = TimeSplit().assign(random_log())
+    ids = events["event_id"]
+    zeros, ones = (
+        pl.DataFrame({"event_id": ids, "label": pl.Series([v] * len(ids), dtype=pl.Int8)})
+        for v in (0, 1)
+    )
+    a, b = (prepared(dataset(events, truth), UserDayWindows()) for truth in (zeros, ones))
+    for name in ("train", "calibration", "test"):
+        assert same_windows(getattr(a, name), getattr(b, name))
+        part: Windows = getattr(a, name)
+        assert part.keys.columns == ["window_id", "user_id", "start", "end", "n_events"]
+        assert {field.name for field in fields(part)} == {
+            "keys",
+            "x",
+            "spec",
+            "tokens",
+            "lengths",
+        }
+
+
+def test_unknown_actions_of_the_test_period(straddling: pl.DataFrame) -> None:
+    odd = straddling.with_columns(
+        action=pl.when(pl.col("event_id") == "e6").then(pl.lit("new")).otherwise("action")
+    )
+    parts = prepared(dataset(odd, normal_weight=7.0), SessionWindows())
+    assert parts.unknown_action_rate == pytest.approx(1 / 3)
+    assert parts.normal_weight == 7

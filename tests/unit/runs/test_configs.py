@@ -1,0 +1,184 @@
+"""Every YAML in conf/ is composed and what it names is built; a new file is found by itself."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import ProgressBar
+from rich.console import Console
+
+from riskml.core.errors import ConfigError
+from riskml.core.targets import check_targets
+from riskml.features.extractor import FeatureExtractor
+from riskml.models.base import Detector
+from riskml.runs.assembly import build, build_detector, build_extractor, model_config
+from riskml.runs.context import Run
+from riskml.runs.fitting import build_trainer
+from riskml.runs.tracking import NoTracker
+
+CONF = Path(__file__).parents[3] / "conf"
+JOBS = ("train", "evaluate")
+OPTIONS = sorted(
+    path.relative_to(CONF).with_suffix("").as_posix()
+    for path in CONF.rglob("*.yaml")
+    if path.parent != CONF
+)
+MODELS = [option.removeprefix("model/") for option in OPTIONS if option.startswith("model/")]
+MISSING = {"path": "log.csv"}
+"""What a person has to give."""
+
+
+def defaults(job: str) -> dict[str, str | None]:
+    """Group -> option of a job's defaults list."""
+    entries = yaml.safe_load((CONF / f"{job}.yaml").read_text())["defaults"]
+    return {
+        key: value for entry in entries if isinstance(entry, dict) for key, value in entry.items()
+    }
+
+
+def jobs_of(option: str) -> list[str]:
+    group = option.rpartition("/")[0]
+    return [job for job in JOBS if group in defaults(job)]
+
+
+PAIRS = [(job, option) for option in OPTIONS for job in jobs_of(option) or ["train"]]
+
+
+@pytest.fixture(autouse=True)
+def root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RISKML_ROOT", str(CONF.parent))
+
+
+def composed(job: str, tmp_path: Path, *overrides: str) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose(job, overrides=[*overrides, f"paths.run={tmp_path}"])
+    for key, value in MISSING.items():
+        if OmegaConf.is_missing(cfg, key):
+            cfg[key] = value
+    return cfg
+
+
+def choose(job: str, option: str) -> str:
+    group, _, name = option.rpartition("/")
+    return f"{group}={name}" if group in defaults(job) else f"+{group}={name}"
+
+
+def targets(cfg: DictConfig) -> Iterator[tuple[str, DictConfig]]:
+    """The outermost nodes that name something to build; data sources and splits lie deeper."""
+    for key, node in cfg.items():
+        yield from _targets(str(key), node)
+
+
+def _targets(key: str, node: Any) -> Iterator[tuple[str, DictConfig]]:
+    if not isinstance(node, DictConfig):
+        return
+    if "_target_" in node:
+        yield key, node
+        return
+    for name in node:
+        if not OmegaConf.is_missing(node, name):
+            yield from _targets(f"{key}.{name}", node[name])
+
+
+def check_built(cfg: DictConfig) -> None:
+    check_targets(cfg)
+    built = 0
+    for key, node in targets(cfg):
+        lacking = OmegaConf.missing_keys(node)
+        gpu = key == "trainer" and node.accelerator == "gpu" and not torch.cuda.is_available()
+        if lacking:
+            with pytest.raises(ConfigError, match="must be given"):
+                build(node)
+        elif gpu:
+            with pytest.raises(ConfigError, match=r"(?i)trainer.*(gpu|cuda)"):
+                build(node, logger=False)
+        else:
+            thing = build(node, **({"logger": False} if key == "trainer" else {}))
+            assert type(thing).__name__ == str(node._target_).rpartition(".")[2]
+            built += 1
+    assert built >= 4, "the walk has lost its way"
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_job_as_it_is(job: str, tmp_path: Path) -> None:
+    check_built(composed(job, tmp_path))
+
+
+@pytest.mark.parametrize(("job", "option"), PAIRS)
+def test_option(job: str, option: str, tmp_path: Path) -> None:
+    group, _, name = option.rpartition("/")
+    others = ["data=simulated"] if group == "model" else []  # models refer to it
+    cfg = composed(job, tmp_path, choose(job, option), *others)
+    check_built(cfg)
+    if group == "model":
+        assert cfg.model.name == name
+    if group == "data":
+        assert cfg.data.name == name
+        assert {"source", "split"} <= {str(key) for key in cfg.data}
+
+
+def test_walk_finds_the_files() -> None:
+    assert {"model/vae", "data/csv", "trainer/ddp", "logger/none", "paths/default"} <= set(OPTIONS)
+    assert ("evaluate", "model/vae") in PAIRS
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith("data/")])
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_goes_with_every_data_set(option: str, name: str, tmp_path: Path) -> None:
+    cfg = composed("train", tmp_path, choose("train", option), f"model={name}")
+    assert isinstance(build_detector(cfg.model), Detector)
+    assert isinstance(build_extractor(cfg.features), FeatureExtractor)
+    as_baseline = build_detector(model_config(cfg, name))
+    assert as_baseline.settings() == build_detector(cfg.model).settings()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_seed_reaches_the_model(name: str, tmp_path: Path) -> None:
+    settings = build_detector(
+        composed("train", tmp_path, f"model={name}", "seed=7").model
+    ).settings()
+    if name == "window_length":
+        assert settings == {}
+    else:
+        assert settings.get("training", settings)["seed"] == 7
+
+
+@pytest.mark.parametrize("name", yaml.safe_load((CONF / "evaluate.yaml").read_text())["baselines"])
+def test_baseline_of_evaluate_is_a_model(name: str) -> None:
+    assert name in MODELS
+
+
+def test_trainer_and_early_stopping_follow_the_model(tmp_path: Path) -> None:
+    cfg = composed("train", tmp_path, "model.training.max_epochs=3", "model.training.patience=2")
+    assert (cfg.trainer.max_epochs, cfg.callbacks.early_stopping.patience) == (3, 2)
+    baseline = composed("train", tmp_path, "model=pyod_iforest")
+    assert isinstance(baseline.trainer.max_epochs, int)
+
+
+def test_data_set_chooses_windows_and_threshold(tmp_path: Path) -> None:
+    cfg = composed("train", tmp_path, "data=sea")
+    assert cfg.features.window._target_.endswith("BlockWindows")
+    assert cfg.features.families.time_of_day is None
+    assert cfg.threshold.share == 0.05
+
+
+def test_a_person_may_choose_otherwise(tmp_path: Path) -> None:
+    cfg = composed("train", tmp_path, "data=sea", "features.window.size=50", "threshold.share=0.01")
+    assert (cfg.features.window.size, cfg.threshold.share) == (50, 0.01)
+
+
+def test_quiet_shows_no_progress_bar(tmp_path: Path) -> None:
+    def bars(option: str) -> int:
+        cfg = composed("train", tmp_path, f"callbacks={option}")
+        run = Run(cfg, tmp_path, Console(file=io.StringIO()), NoTracker())
+        return sum(isinstance(c, ProgressBar) for c in build_trainer(run).callbacks)
+
+    assert (bars("default"), bars("quiet")) == (1, 0)

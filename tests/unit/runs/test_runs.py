@@ -1,0 +1,175 @@
+"""Finding a run, completing a config from it, and naming models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from riskml.core.errors import ConfigError
+from riskml.runs.assembly import build, chosen_parameters, model_config
+from riskml.runs.context import (
+    CONFIG_FILE,
+    FEATURES,
+    LATEST_FILE,
+    find_run,
+    load_config,
+    remember_latest,
+    start_run,
+)
+from riskml.runs.evaluate import complete
+
+CONF = Path(__file__).parents[3] / "conf"
+
+
+def make_cfg(outputs: Path, **values: object) -> DictConfig:
+    return OmegaConf.create(
+        {
+            "paths": {"outputs": str(outputs), "run": str(outputs / "r"), "conf": str(CONF)},
+            "logger": {"_target_": "riskml.runs.tracking.NoTracker"},
+            "model": None,
+            "data": None,
+            "features": None,
+            "threshold": None,
+            "seed": None,
+            "run": "latest",
+            **values,
+        }
+    )
+
+
+PAST = {
+    "model": {"name": "vae", "weight": "${data.weight}"},
+    "data": {"name": "past", "weight": 0.5},
+    "features": {"window": 1},
+    "threshold": {"share": 0.1},
+    "seed": 3,
+}
+
+
+@pytest.fixture
+def past(tmp_path: Path) -> Path:
+    """A finished train run in `tmp_path`."""
+    cfg = make_cfg(tmp_path, **PAST)
+    with start_run(cfg, "x") as run:
+        (run.folder / FEATURES).mkdir()
+    remember_latest(tmp_path, run.folder)
+    return run.folder
+
+
+def test_start_run_keeps_the_resolved_config(past: Path) -> None:
+    text = (past / CONFIG_FILE).read_text()
+    assert "${" not in text
+    assert load_config(past).model.weight == 0.5
+
+
+def test_latest_is_found_from_any_folder(
+    past: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("/")
+    assert find_run(tmp_path, "latest") == past
+    assert Path(json.loads((tmp_path / LATEST_FILE).read_text())["train"]).is_absolute()
+
+
+def test_run_by_its_folder(past: Path, tmp_path: Path) -> None:
+    assert find_run(tmp_path, str(past)) == past
+
+
+def test_no_run_yet(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no finished train run yet: run `python train\.py`"):
+        find_run(tmp_path, "latest")
+
+
+@pytest.mark.parametrize("lacking", ["folder", CONFIG_FILE, FEATURES])
+def test_folder_that_is_no_finished_run(lacking: str, past: Path, tmp_path: Path) -> None:
+    if lacking == "folder":
+        past = tmp_path / "nowhere"
+    elif lacking == CONFIG_FILE:
+        (past / CONFIG_FILE).unlink()
+    else:
+        (past / FEATURES).rmdir()
+    with pytest.raises(ConfigError, match=rf"run={past} is no finished train run"):
+        find_run(tmp_path, str(past))
+
+
+@pytest.mark.parametrize("note", ["", "{", "[]", "{}"])
+def test_damaged_note_of_the_latest_run(note: str, tmp_path: Path) -> None:
+    (tmp_path / LATEST_FILE).write_text(note)
+    with pytest.raises(ConfigError, match="train"):
+        find_run(tmp_path, "latest")
+
+
+def test_evaluate_takes_everything_from_the_run(past: Path, tmp_path: Path) -> None:
+    cfg, trained = complete(make_cfg(tmp_path))
+    assert trained == past
+    for key in PAST:
+        assert cfg[key] == load_config(past)[key]
+
+
+def test_evaluate_takes_another_budget(past: Path, tmp_path: Path) -> None:
+    cfg, trained = complete(make_cfg(tmp_path, threshold={"alerts_per_day": 2}))
+    assert trained == past
+    assert cfg.threshold == {"alerts_per_day": 2}
+    assert cfg.model.name == "vae"
+
+
+def test_another_model_on_the_data_of_the_run(past: Path, tmp_path: Path) -> None:
+    model = {"name": "mine", "weight": "${data.weight}"}
+    cfg, trained = complete(make_cfg(tmp_path, model=model))
+    assert trained is None
+    assert (cfg.model.name, cfg.model.weight) == ("mine", 0.5)
+    assert (cfg.data.name, cfg.seed) == ("past", 3)
+
+
+def test_model_and_data_need_no_run(tmp_path: Path) -> None:
+    cfg, trained = complete(make_cfg(tmp_path, model={"name": "m"}, data={"name": "d"}, seed=0))
+    assert (cfg.model.name, cfg.data.name, trained) == ("m", "d", None)
+
+
+def test_the_trained_model_keeps_its_own_features(past: Path, tmp_path: Path) -> None:
+    """Other windows would not fit the detector."""
+    cfg, _ = complete(make_cfg(tmp_path, features={"window": 2}))
+    assert cfg.features == {"window": 1}
+
+
+def test_model_config_resolves_what_it_refers_to() -> None:
+    cfg = OmegaConf.create(
+        {"seed": 9, "data": {"population_weight": 0.25}, "paths": {"conf": str(CONF)}}
+    )
+    model = model_config(cfg, "vae")
+    assert (model.population_weight, model.training.seed) == (0.25, 9)
+
+
+def test_unknown_model() -> None:
+    cfg = OmegaConf.create({"paths": {"conf": str(CONF)}})
+    with pytest.raises(ConfigError, match="no model 'pyod_lofe': did you mean 'pyod_lof'"):
+        model_config(cfg, "pyod_lofe")
+
+
+def test_name_is_for_people() -> None:
+    node = OmegaConf.create({"name": "x", "_target_": "riskml.runs.tracking.NoTracker"})
+    assert type(build(node)).__name__ == "NoTracker"
+    assert node.name == "x", "the config stays as it was"
+
+
+def test_chosen_parameters_are_flat_and_few() -> None:
+    cfg = OmegaConf.create(
+        {
+            "seed": 1,
+            "data": {"name": "csv", "source": {"path": "secret.csv"}},
+            "model": {"_target_": "a.B", "training": {"seed": "${seed}"}, "hidden": [1, 2]},
+            "features": {"families": {"volume": None}},
+            "threshold": {"share": 0.1},
+            "trainer": {"devices": 1},
+        }
+    )
+    assert chosen_parameters(cfg) == {
+        "seed": 1,
+        "data": "csv",
+        "model.training.seed": 1,
+        "model.hidden": [1, 2],
+        "features.families.volume": None,
+        "threshold.share": 0.1,
+    }

@@ -1,0 +1,167 @@
+"""MLflow runs end, whatever happens in them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+
+from riskml.runs.tracking import (
+    INTERRUPTED_TAG,
+    PROCESS_TAG,
+    EpochMetrics,
+    MLflowTracker,
+    NoTracker,
+)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Making the database takes seconds: one for all tests."""
+    return tmp_path_factory.mktemp("mlflow") / "deep" / "down"
+
+
+@pytest.fixture
+def tracker(store: Path, request: pytest.FixtureRequest) -> MLflowTracker:
+    return MLflowTracker(
+        f"sqlite:///{store}/mlflow.db", str(store / "files"), str(request.node.name)
+    )
+
+
+def client(tracker: MLflowTracker) -> MlflowClient:
+    return MlflowClient(tracker.tracking_uri)
+
+
+def runs(tracker: MLflowTracker) -> list[Run]:
+    """Of the tracker's experiment, oldest first."""
+    experiment = client(tracker).get_experiment_by_name(tracker.experiment)
+    found = client(tracker).search_runs([experiment.experiment_id])
+    return sorted(found, key=lambda run: run.info.start_time)
+
+
+def test_finished(tracker: MLflowTracker, tmp_path: Path) -> None:
+    (tmp_path / "one.json").write_text("{}")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "two.json").write_text("{}")
+    with tracker.run("name"):
+        tracker.parameters({"seed": 3, "data": "csv", "hidden": [1, 2], "nothing": None})
+        tracker.metrics({"loss": 2.0, "undefined": None}, step=0)
+        tracker.metrics({"loss": 1.0}, step=1)
+        tracker.artifact(tmp_path / "one.json")
+        tracker.artifact(tmp_path / "folder", "plots")
+        assert runs(tracker)[0].info.status == "RUNNING"
+    (run,) = runs(tracker)
+    assert (run.info.status, run.info.run_name) == ("FINISHED", "name")
+    assert run.info.end_time is not None
+    assert run.data.params == {"seed": "3", "data": "csv", "hidden": "[1, 2]", "nothing": "None"}
+    assert run.data.metrics == {"loss": 1.0}
+    history = client(tracker).get_metric_history(run.info.run_id, "loss")
+    assert [(m.step, m.value) for m in history] == [(0, 2.0), (1, 1.0)]
+    assert [f.path for f in client(tracker).list_artifacts(run.info.run_id)] == [
+        "one.json",
+        "plots",
+    ]
+    assert run.info.artifact_uri.startswith(tracker.artifact_location)
+
+
+@pytest.mark.parametrize("error", [ValueError, SystemExit, GeneratorExit, MemoryError])
+def test_error_ends_as_failed(tracker: MLflowTracker, error: type[BaseException]) -> None:
+    with pytest.raises(error), tracker.run("name"):
+        raise error
+    assert [run.info.status for run in runs(tracker)] == ["FAILED"]
+
+
+def test_ctrl_c_ends_as_finished_and_says_so(tracker: MLflowTracker) -> None:
+    with pytest.raises(KeyboardInterrupt), tracker.run("name"):
+        raise KeyboardInterrupt
+    (run,) = runs(tracker)
+    assert (run.info.status, run.data.tags[INTERRUPTED_TAG]) == ("FINISHED", "true")
+
+
+def test_finished_run_is_not_called_interrupted(tracker: MLflowTracker) -> None:
+    with tracker.run("name"):
+        pass
+    assert INTERRUPTED_TAG not in runs(tracker)[0].data.tags
+
+
+def abandon(tracker: MLflowTracker, process: str | None) -> str:
+    """A run that nobody ended."""
+    with tracker.run("first"):
+        pass
+    experiment = client(tracker).get_experiment_by_name(tracker.experiment)
+    tags = {} if process is None else {PROCESS_TAG: process}
+    run = client(tracker).create_run(experiment.experiment_id, tags=tags)
+    return str(run.info.run_id)
+
+
+def status_after_the_next_run(tracker: MLflowTracker, run_id: str) -> str:
+    with tracker.run("next"):
+        pass
+    return str(client(tracker).get_run(run_id).info.status)
+
+
+def test_run_of_a_dead_process_is_failed_by_the_next(tracker: MLflowTracker) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    run_id = abandon(tracker, f"{socket.gethostname()}:{dead.pid}")
+    assert status_after_the_next_run(tracker, run_id) == "FAILED"
+    assert client(tracker).get_run(run_id).info.end_time is not None
+
+
+@pytest.mark.parametrize(
+    "process",
+    [f"{socket.gethostname()}:{os.getpid()}", "another-machine:1", None],
+    ids=["alive", "elsewhere", "not ours"],
+)
+def test_other_running_runs_are_left_alone(tracker: MLflowTracker, process: str | None) -> None:
+    run_id = abandon(tracker, process)
+    assert status_after_the_next_run(tracker, run_id) == "RUNNING"
+
+
+@pytest.mark.parametrize("process", [f"{socket.gethostname()}:", f"{socket.gethostname()}:x"])
+def test_a_strange_tag_stops_no_run(tracker: MLflowTracker, process: str) -> None:
+    run_id = abandon(tracker, process)
+    assert status_after_the_next_run(tracker, run_id) in ("RUNNING", "FAILED")
+
+
+def test_page_is_the_command_that_opens_it(tracker: MLflowTracker) -> None:
+    assert tracker.page() == f"mlflow ui --backend-store-uri {tracker.tracking_uri}"
+
+
+def test_no_tracker_tells_nobody(tmp_path: Path) -> None:
+    nobody = NoTracker()
+    with nobody.run("name"):
+        nobody.parameters({"a": 1})
+        nobody.metrics({"a": 1.0})
+        nobody.artifact(tmp_path / "not there")
+    assert "not tracked" in nobody.page()
+
+
+class Told(NoTracker):
+    def __init__(self) -> None:
+        self.values: list[tuple[int, dict[str, Any]]] = []
+
+    def metrics(self, values: Any, step: int = 0) -> None:
+        self.values.append((step, dict(values)))
+
+
+@pytest.mark.parametrize(("zero", "told"), [(True, [(4, {"val/loss": 0.5})]), (False, [])])
+def test_epoch_metrics_come_from_the_first_process(zero: bool, told: list[Any]) -> None:
+    trainer = SimpleNamespace(
+        is_global_zero=zero,
+        sanity_checking=False,
+        current_epoch=4,
+        callback_metrics={"val/loss": torch.tensor(0.5)},
+    )
+    tracker = Told()
+    EpochMetrics(tracker).on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
+    assert tracker.values == told

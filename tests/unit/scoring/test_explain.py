@@ -1,0 +1,235 @@
+"""Reasons in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from riskml.core.errors import BundleError
+from riskml.core.types import Feature, FeatureKind, FeatureSpec, FloatArray, Windows
+from riskml.scoring.explain import WEEKDAYS, Explainer
+
+COUNT, BINARY, CYCLIC = FeatureKind.COUNT, FeatureKind.BINARY, FeatureKind.CYCLIC
+SPEC = FeatureSpec(
+    (
+        Feature("night_events", "time_of_day", COUNT, "events between 00 and 06 h"),
+        Feature("minutes", "volume", COUNT, "minutes from first to last event", "min"),
+        Feature("weekend", "time_of_day", BINARY, "activity at a weekend"),
+        Feature("hour_sin", "time_of_day", CYCLIC, "middle of activity", "h", "hour"),
+        Feature("hour_cos", "time_of_day", CYCLIC, "middle of activity", "h", "hour"),
+        Feature("weekday_sin", "time_of_day", CYCLIC, "weekday", "d", "weekday"),
+        Feature("weekday_cos", "time_of_day", CYCLIC, "weekday", "d", "weekday"),
+        Feature("e0", "action_embedding", "continuous", "mix", topic="action_embedding"),  # type: ignore[arg-type]
+        Feature("e1", "action_embedding", "continuous", "mix", topic="action_embedding"),  # type: ignore[arg-type]
+    ),
+    ("<pad>", "<unknown>", "read", "login", "sudo", "copy"),
+)
+ACTION_COUNTS = (0, 7, 1000, 500, 2, 30)
+
+
+def row(
+    night: float = 0, minutes: float = 10, weekend: float = 0, hour: float = 9, weekday: int = 1
+) -> list[float]:
+    day, week = 2 * math.pi * hour / 24, 2 * math.pi * weekday / 7
+    circle = [math.sin(day), math.cos(day), math.sin(week), math.cos(week)]
+    return [night, minutes, weekend, *circle, 0.0, 0.0]
+
+
+def windows(
+    rows: Sequence[Sequence[float]],
+    users: Sequence[str] | str = "ann",
+    tokens: Sequence[Sequence[int]] | None = None,
+) -> Windows:
+    n = len(rows)
+    start = [datetime(2024, 3, 4, tzinfo=UTC) + timedelta(hours=i) for i in range(n)]
+    given = tokens or [[2]] * n
+    width = max(map(len, given))
+    matrix = [[*ids, *[0] * (width - len(ids))] for ids in given]
+    keys = pl.DataFrame(
+        {
+            "window_id": [f"w{i}" for i in range(n)],
+            "user_id": [users] * n if isinstance(users, str) else list(users),
+            "start": start,
+            "end": start,
+            "n_events": [len(ids) for ids in given],
+        }
+    )
+    lengths = np.array([len(ids) for ids in given], np.int32)
+    return Windows(keys, np.array(rows, np.float32), SPEC, np.array(matrix, np.int32), lengths)
+
+
+def fitted() -> Explainer:
+    """Ann works at nine, bob at night, eve has four windows only."""
+    ann = [row(night=i % 2, minutes=10 + i) for i in range(10)]
+    bob = [row(night=20 + i, minutes=50, hour=2, weekday=6, weekend=1) for i in range(10)]
+    eve = [row(night=99)] * 4
+    users = ["ann"] * 10 + ["bob"] * 10 + ["eve"] * 4
+    return Explainer.fit(windows([*ann, *bob, *eve], users), ACTION_COUNTS)
+
+
+def sentence(
+    topic: str, values: Sequence[float], user: str = "ann", **more: list[list[int]]
+) -> str:
+    """The sentence of the one topic that has a share."""
+    shares = np.array([[float(f.topic == topic) for f in SPEC.features]], np.float32)
+    topics = [f.topic for f in SPEC.features]
+    reasons = fitted().explain(windows([values], user, **more), shares, topics)
+    assert [reason.topic for reason in reasons[0]] == [topic]
+    return reasons[0][0].text
+
+
+def test_count() -> None:
+    text = sentence("night_events", row(night=14))
+    assert text == "events between 00 and 06 h: 14, usually 0–1"
+    usual = sentence("night_events", row(night=3), "bob")
+    assert usual == "events between 00 and 06 h: 3, usually 21–28"
+
+
+def test_count_with_a_unit() -> None:
+    text = sentence("minutes", row(minutes=1234), "bob")
+    assert text == "minutes from first to last event: 1,234 min, usually 50"
+
+
+def test_binary() -> None:
+    assert sentence("weekend", row(weekend=1)) == "activity at a weekend"
+    assert sentence("weekend", row(weekend=0), "bob") == "no activity at a weekend"
+
+
+def test_hour() -> None:
+    text = sentence("hour", row(hour=23.5))
+    assert text == "middle of activity around 23:30, usually around 09:00"
+
+
+def test_hours_around_midnight() -> None:
+    late = [row(hour=hour, weekday=0) for hour in (23, 23.5, 0.5, 1, 0)]
+    explainer = Explainer.fit(windows(late), ACTION_COUNTS)
+    shares = np.eye(1, len(SPEC), 3, dtype=np.float32)
+    reasons = explainer.explain(windows([row(hour=12)]), shares, [f.topic for f in SPEC.features])
+    assert reasons[0][0].text == "middle of activity around 12:00, usually around 00:00"
+
+
+def test_weekday() -> None:
+    found = [sentence("weekday", row(weekday=day)) for day in range(7)]
+    assert found == [f"weekday: {name}" for name in WEEKDAYS]
+
+
+def test_embedding_names_the_rarest_actions() -> None:
+    text = sentence("action_embedding", row(), tokens=[[2, 3, 4, 4, 1, 5]])
+    assert text == (
+        "the mix of actions is unusual (rarest here: 'sudo', a new or rare action, 'copy')"
+    )
+    assert sentence("action_embedding", row(), tokens=[[2]]).endswith("(rarest here: 'read')")
+
+
+def test_unknown_topic_is_the_combination() -> None:
+    shares = np.ones((1, 1), np.float32)
+    reasons = fitted().explain(windows([row()]), shares, ["latent"])
+    assert [r.text for r in reasons[0]] == ["the features together are unlike this user"]
+
+
+def test_actions() -> None:
+    made = windows([row()] * 2, tokens=[[4, 2, 4, 3], [2, 1]])
+    shares = np.array([[2.0, 0.5, 1.5, -1.0], [0.1, 4.0, 0.0, 0.0]], np.float32)
+    first, second = fitted().explain(made, shares, None)
+    assert [(r.topic, r.share, r.text) for r in first] == [
+        ("sudo", 3.5, "'sudo' × 2: not expected here"),
+        ("read", 0.5, "'read' × 1: not expected here"),
+    ]
+    assert [(r.topic, r.text) for r in second] == [
+        ("<unknown>", "a new or rare action × 1: not expected here"),
+        ("read", "'read' × 1: not expected here"),
+    ]
+    only = fitted().explain(made, shares, None, top=1)
+    assert [[r.topic for r in reasons] for reasons in only] == [["sudo"], ["<unknown>"]]
+
+
+@pytest.mark.parametrize("user", ["nobody", "eve"])
+def test_little_known_users_are_compared_with_everyone(user: str) -> None:
+    explainer = fitted()
+    assert list(explainer.users) == ["ann", "bob"]
+    everyone = [row(night=i % 2) for i in range(10)] + [row(night=20 + i) for i in range(10)]
+    night = np.array([r[0] for r in everyone] + [99] * 4, np.float32)
+    low, high = np.quantile(night, [0.1, 0.9])
+    assert explainer.low[0, 0] == pytest.approx(low)
+    assert explainer.high[0, 0] == pytest.approx(high)
+    text = sentence("night_events", row(night=14), user)
+    assert text == f"events between 00 and 06 h: 14, usually {low:.0f}–{high:.0f}"
+
+
+def test_usual_numbers_are_written_in_full() -> None:
+    made = [row(minutes=99), row(minutes=100)] * 2
+    explainer = Explainer.fit(windows(made, list("abcd")), ACTION_COUNTS)
+    explainer.high[0, 1] = 99.6
+    shares = np.eye(1, len(SPEC), 1, dtype=np.float32)
+    reasons = explainer.explain(windows([row(minutes=7)]), shares, [f.topic for f in SPEC.features])
+    assert reasons[0][0].text == "minutes from first to last event: 7 min, usually 99–100"
+
+
+def test_shares_of_a_topic_add_up_and_only_the_largest_stay() -> None:
+    shares = np.array([[0.5, 3.0, -1.0, 1.0, 1.5, 0.0, 0.0, 0.2, 0.1]], np.float32)
+    topics = [f.topic for f in SPEC.features]
+    reasons = fitted().explain(windows([row()]), shares, topics)[0]
+    assert [r.topic for r in reasons] == ["minutes", "hour", "night_events", "action_embedding"]
+    assert [r.share for r in reasons] == pytest.approx([3.0, 2.5, 0.5, 0.3])
+    two = fitted().explain(windows([row()]), shares, topics, top=2)[0]
+    assert [r.topic for r in two] == ["minutes", "hour"]
+
+
+def test_distance_from_usual_where_a_detector_cannot_tell() -> None:
+    explainer = fitted()
+    nothing: FloatArray = np.zeros((2, 0), np.float32)
+    made = windows([row(night=50, minutes=15), row(night=0, minutes=15)])
+    far, near = explainer.explain(made, nothing, [])
+    width = float(explainer.high[0, 0] - explainer.low[0, 0])
+    assert far[0].topic == "night_events"
+    assert far[0].share == pytest.approx((50 - 1) / width)
+    assert far[0].text == "events between 00 and 06 h: 50, usually 0–1"
+    assert "night_events" not in [r.topic for r in near]
+
+
+def test_saved_and_loaded(tmp_path: Path) -> None:
+    explainer = fitted()
+    explainer.save(tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "usual.parquet",
+        "usual.safetensors",
+    ]
+    loaded = Explainer.load(tmp_path, SPEC)
+    assert loaded.users == explainer.users
+    assert loaded.action_counts == ACTION_COUNTS
+    made = windows([row(night=9, hour=3)] * 3, ["ann", "bob", "nobody"], [[4, 1], [5], [2, 3]])
+    shares = np.random.default_rng(0).random((3, len(SPEC))).astype(np.float32)
+    topics = [f.topic for f in SPEC.features]
+    assert loaded.explain(made, shares, topics) == explainer.explain(made, shares, topics)
+    assert loaded.explain(made, shares, None) == explainer.explain(made, shares, None)
+
+
+def test_nobody_is_known_well_enough(tmp_path: Path) -> None:
+    explainer = Explainer.fit(windows([row(night=2)] * 4), ACTION_COUNTS)
+    explainer.save(tmp_path)
+    loaded = Explainer.load(tmp_path, SPEC)
+    assert loaded.users == {}
+    assert loaded.low.shape == (1, len(SPEC))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "usual.parquet").write_bytes(b"PAR1"),
+        lambda folder: (folder / "usual.safetensors").write_bytes(b"cut"),
+        lambda folder: (folder / "usual.safetensors").unlink(),
+        lambda folder: (folder / "usual.parquet").unlink(),
+    ],
+    ids=["broken-users", "broken-ranges", "no-ranges", "no-users"],
+)
+def test_damaged_files(damage: Callable[[Path], None], tmp_path: Path) -> None:
+    fitted().save(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(BundleError, match="no readable usual ranges"):
+        Explainer.load(tmp_path, SPEC)
