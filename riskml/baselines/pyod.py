@@ -12,10 +12,9 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from riskml.core.errors import BundleError, ConfigError, did_you_mean
+from riskml.core.errors import ConfigError, did_you_mean, reading
 from riskml.core.types import FeatureSpec, FloatArray, Windows
 from riskml.features.scaling import FeatureScaler
 from riskml.models.base import Detector, read_state, write_state
@@ -82,6 +81,8 @@ class PyODDetector(Detector):
     def score(self, windows: Windows) -> FloatArray:
         """Float32 [n] scores."""
         self.check_spec(windows)
+        if not len(windows):
+            return np.zeros(0, np.float32)
         x = self.scaler_.transform(windows.x)
         if self.algorithm == "ECOD":
             return ecod_alone(self.train_x_, x)
@@ -113,13 +114,11 @@ class PyODDetector(Detector):
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote and fit again."""
         state = read_state(folder, cls)
-        detector = cls(**state["settings"])
-        try:
+        with reading(folder / TRAIN_FILE):
+            detector = cls(**state["settings"])
             arrays = load_file(folder / TRAIN_FILE)
             spec = FeatureSpec.from_dict(state["spec"], np.zeros((0, 0), np.float32))
             detector._restore(spec, arrays)
-        except (OSError, KeyError, ValueError, SafetensorError) as error:
-            raise BundleError(f"{folder / TRAIN_FILE} cannot be read: {error}") from error
         return detector
 
     def _restore(self, spec: FeatureSpec, arrays: dict[str, FloatArray]) -> None:

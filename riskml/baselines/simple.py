@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from riskml.core.errors import reading
 from riskml.core.types import FeatureSpec, FloatArray, Windows
 from riskml.models.base import Detector, read_state, write_state
 
@@ -32,8 +33,9 @@ class _NothingLearnt(Detector):
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
         state = read_state(folder, cls)
-        detector = cls(**state["settings"])
-        detector.spec_ = FeatureSpec.from_dict(state["spec"], np.zeros((0, 0), np.float32))
+        with reading(folder):
+            detector = cls(**state["settings"])
+            detector.spec_ = FeatureSpec.from_dict(state["spec"], np.zeros((0, 0), np.float32))
         return detector
 
 

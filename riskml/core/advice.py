@@ -29,6 +29,9 @@ def explain(error: BaseException) -> str:
         return f"{group}: there is no '{option}'; {did_you_mean(option, error.options)}"
     if isinstance(error, MissingMandatoryValue) and error.full_key:
         return f"{error.full_key}: must be given, e.g. {error.full_key}=... on the command line"
+    missing = re.search(r"Missing mandatory value: (\S+)", str(error))
+    if missing:
+        return f"{missing[1]}: must be given, e.g. {missing[1]}=... on the command line"
     texts = [str(error)]
     if isinstance(error, OverrideParseException) and error.override not in texts[0]:
         texts.insert(0, f"Error parsing override '{error.override}':")

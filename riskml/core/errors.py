@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 
 class RiskmlError(Exception):
@@ -32,3 +34,26 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
     return f"{hint}Valid: {', '.join(names)}"
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Whatever goes wrong while a saved file is read is a BundleError that names the file."""
+    try:
+        yield
+    except RiskmlError:
+        raise
+    except Exception as error:  # a damaged file can fail in any way
+        problem = f"{type(error).__name__}: {error}"
+        raise BundleError(f"{path} is missing, damaged or of another kind ({problem})") from error
+
+
+def require(setting: str, value: object, fits: bool, rule: str) -> None:
+    """Refuse a setting's value.
+
+    >>> require("latent_dim", 0, False, "must be at least 1")
+    Traceback (most recent call last):
+    riskml.core.errors.ConfigError: latent_dim=0 must be at least 1
+    """
+    if not fits:
+        raise ConfigError(f"{setting}={value} {rule}")

@@ -53,7 +53,8 @@ class EventStore:
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise ConfigError(
                 f"cannot use the database URL: {error}; write it as "
-                "dialect+driver://user@host/name and install the driver (PostgreSQL: pip install 'riskml[postgres]')"
+                "dialect+driver://user@host/name and install the driver "
+                "(PostgreSQL: pip install 'riskml[postgres]')"
             ) from error
 
     @property

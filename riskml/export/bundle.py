@@ -14,7 +14,7 @@ import polars as pl
 import torch
 
 from riskml import __version__
-from riskml.core.errors import BundleError
+from riskml.core.errors import BundleError, reading
 from riskml.core.types import FloatArray, Windows
 from riskml.export.torchscript import GRAPH_FILE, load_graph, run_graph, save_graph
 from riskml.features.extractor import FeatureExtractor
@@ -29,6 +29,18 @@ MANIFEST, USERS, CALIBRATION, THRESHOLD = (
     "calibration.json",
     "threshold.json",
 )
+
+REQUIRED = (
+    GRAPH_FILE,
+    USERS,
+    CALIBRATION,
+    THRESHOLD,
+    "features.json",
+    "features.safetensors",
+    "usual.safetensors",
+    "usual.parquet",
+)
+"""Files that are read, so each must have its hash."""
 
 
 @dataclass(frozen=True)
@@ -120,27 +132,37 @@ def load_bundle(folder: Path) -> Bundle:
     """
     manifest = _checked_manifest(folder)
     extractor = FeatureExtractor.load(folder)
-    return Bundle(
-        manifest,
-        extractor,
-        load_graph(folder / GRAPH_FILE),
-        json.loads((folder / USERS).read_text()),
-        Calibration.load(folder / CALIBRATION),
-        float(json.loads((folder / THRESHOLD).read_text())["score"]),
-        Explainer.load(folder, extractor.spec),
-    )
+    with reading(folder):
+        return Bundle(
+            manifest,
+            extractor,
+            load_graph(folder / GRAPH_FILE),
+            json.loads((folder / USERS).read_text()),
+            Calibration.load(folder / CALIBRATION),
+            float(json.loads((folder / THRESHOLD).read_text())["score"]),
+            Explainer.load(folder, extractor.spec),
+        )
+
+
+def change_threshold(folder: Path, threshold: float) -> None:
+    """Set another threshold in a bundle, without exporting again."""
+    manifest = _checked_manifest(folder)
+    _write(folder / THRESHOLD, {"score": threshold})
+    manifest["files"][THRESHOLD] = _sha256(folder / THRESHOLD)
+    _write(folder / MANIFEST, manifest)
 
 
 def _checked_manifest(folder: Path) -> dict[str, Any]:
-    try:
+    with reading(folder / MANIFEST):
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
         files = dict(manifest["files"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{folder} is no bundle: {MANIFEST} cannot be read ({error})") from error
     if manifest.get("format") != FORMAT:
         raise BundleError(
             f"{folder} has bundle format {manifest.get('format')}; this riskml reads {FORMAT}"
         )
+    unlisted = sorted(set(REQUIRED) - set(files))
+    if unlisted:
+        raise BundleError(f"{folder / MANIFEST} lists no hash for {unlisted[0]}")
     for name, digest in files.items():
         path = folder / name
         if Path(name).name != name or not path.is_file() or path.is_symlink():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from riskml.core.types import FloatArray, Windows
@@ -43,5 +44,7 @@ def run_graph(
     graph: torch.jit.ScriptModule, windows: Windows, users: dict[str, int], batch_size: int = 4096
 ) -> FloatArray:
     """Float32 [n] scores of a graph."""
+    if not len(windows):
+        return np.zeros(0, np.float32)
     scores: FloatArray = in_batches(graph, to_tensors(windows, users), batch_size).numpy()
     return scores

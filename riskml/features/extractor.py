@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from riskml.core.errors import BundleError, ConfigError, DataError
+from riskml.core.errors import ConfigError, DataError, reading
 from riskml.core.types import FeatureSpec, FloatArray, IntArray, Windows
 from riskml.features.action_embedding import ActionEmbeddingFeatures
 from riskml.features.actions import TOKEN, ActionVocabulary
@@ -158,7 +157,7 @@ class FeatureExtractor:
         Raises:
             BundleError: a file is missing or not one of ours.
         """
-        try:
+        with reading(folder / "features.json"):
             state = json.loads((folder / "features.json").read_text())
             arrays: dict[str, FloatArray] = load_file(folder / "features.safetensors")
             window = WINDOWINGS[state["window"]["kind"]](**state["window"]["settings"])
@@ -179,6 +178,4 @@ class FeatureExtractor:
                 family.restore(
                     {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
                 )
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise BundleError(f"{folder} holds no readable features: {error}") from error
         return extractor

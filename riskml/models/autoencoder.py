@@ -9,7 +9,14 @@ from torch import Tensor, nn
 
 from riskml.models.deep import DeepDetector, NetworkInputs, TrainingSettings
 from riskml.models.likelihoods import FeatureLikelihood
-from riskml.models.networks import DetectorNetwork, Scale, UserView, encoder, multilayer
+from riskml.models.networks import (
+    DetectorNetwork,
+    Scale,
+    UserView,
+    check_architecture,
+    encoder,
+    multilayer,
+)
 
 
 class AutoencoderNetwork(DetectorNetwork):
@@ -70,6 +77,7 @@ class AutoencoderDetector(DeepDetector):
             "user_dim": user_dim,
             "population_weight": population_weight,
         }
+        check_architecture(self.architecture)
 
     def build_network(self, inputs: NetworkInputs) -> DetectorNetwork:
         """The untrained network."""

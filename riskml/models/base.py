@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 
-from riskml.core.errors import BundleError, DataError
+from riskml.core.errors import BundleError, DataError, reading
 from riskml.core.targets import ALLOWED
 from riskml.core.types import FeatureSpec, FloatArray, Windows
 
@@ -111,12 +111,11 @@ def read_state(folder: Path, kind: type[Detector]) -> dict[str, Any]:
     Raises:
         BundleError: missing, unreadable, or of another detector.
     """
-    try:
+    with reading(folder / STATE_FILE):
         document: dict[str, Any] = json.loads((folder / STATE_FILE).read_text())
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{folder} holds no readable {STATE_FILE}: {error}") from error
-    if document.get("detector") != _dotted(kind):
-        raise BundleError(f"{folder} holds a {document.get('detector')}, not a {_dotted(kind)}")
+        name = document["detector"]
+    if name != _dotted(kind):
+        raise BundleError(f"{folder} holds a {name}, not a {_dotted(kind)}")
     return document
 
 
@@ -126,10 +125,8 @@ def load_detector(folder: Path) -> Detector:
     Raises:
         BundleError: unreadable, or of a kind that is not on the allowlist.
     """
-    try:
+    with reading(folder / STATE_FILE):
         name = str(json.loads((folder / STATE_FILE).read_text())["detector"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{folder} holds no readable {STATE_FILE}: {error}") from error
     if name not in ALLOWED:
         raise BundleError(f"{folder} holds a {name}, which is not on the list of known detectors")
     module, _, attribute = name.rpartition(".")

@@ -116,7 +116,8 @@ class BatchLoader:
             order = torch.randperm(rows, generator=generator)
         if self.world_size > 1:
             total = self._rows_here() * self.world_size
-            order = torch.cat([order, order[: total - rows]])[self.rank :: self.world_size]
+            # rows are repeated where they do not come out even
+            order = order.repeat(-(-total // rows))[:total][self.rank :: self.world_size]
         for part in torch.split(order, self.batch_size):
             yield take(self.tensors, part)
 

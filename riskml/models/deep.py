@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from riskml.core.errors import BundleError, ConfigError, RiskmlError
+from riskml.core.errors import ConfigError, RiskmlError, reading, require
 from riskml.core.types import FeatureSpec, FloatArray, Windows
 from riskml.features.scaling import FeatureScaler
 from riskml.models.base import Detector, read_state, write_state
@@ -54,10 +54,10 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "score_batch_size", "max_epochs", "patience"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"training.{name}={getattr(self, name)} must be at least 1")
-        if not self.learning_rate > 0:
-            raise ConfigError(f"training.learning_rate={self.learning_rate} must be above 0")
+            value = getattr(self, name)
+            require(f"training.{name}", value, value >= 1, "must be at least 1")
+        require("training.learning_rate", self.learning_rate, self.learning_rate > 0, "must be > 0")
+        require("training.weight_decay", self.weight_decay, self.weight_decay >= 0, "must be >= 0")
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,7 @@ class DeepDetector(pl.LightningModule, Detector):
         with tempfile.TemporaryDirectory() as folder:
             trainer = trainer or self._quiet_trainer(folder)
             batches = self._batches(windows, validation)
+            self._check_fits(ckpt_path)
             trainer.fit(self, datamodule=batches, ckpt_path=ckpt_path, weights_only=True)
             self._keep_best(trainer)
         self.eval().cpu()
@@ -160,6 +161,22 @@ class DeepDetector(pl.LightningModule, Detector):
             ],
         )
 
+    def _check_fits(self, ckpt_path: str | None) -> None:
+        """Refuse a checkpoint of another network.
+
+        Raises:
+            ConfigError: shapes differ.
+        """
+        if ckpt_path is None:
+            return
+        saved = torch.load(ckpt_path, weights_only=True, map_location="cpu")["state_dict"]
+        shapes = {name: tensor.shape for name, tensor in self.state_dict().items()}
+        if shapes != {name: tensor.shape for name, tensor in saved.items()}:
+            raise ConfigError(
+                f"ckpt_path={ckpt_path} is of another network: give the same model settings and "
+                "data as the run that wrote it"
+            )
+
     def _keep_best(self, trainer: pl.Trainer) -> None:
         best = getattr(trainer.checkpoint_callback, "best_model_path", "")
         if best:
@@ -171,20 +188,24 @@ class DeepDetector(pl.LightningModule, Detector):
         if batch_idx == 0:
             # by epoch, so that a resumed run draws what an uninterrupted one would
             torch.manual_seed(self.training_settings.seed * 1_000_003 + self.current_epoch)
-        loss = self.network.loss(*batch).mean()
-        if not torch.isfinite(loss):
-            raise TrainingError(
-                f"the training loss became {loss.item()} in epoch {self.current_epoch}, "
-                f"batch {batch_idx}: lower model.training.learning_rate, or look for extreme "
-                "feature values"
-            )
+        loss = self._mean_loss(batch, "training", batch_idx)
         self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, prog_bar=True)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Mean held-out loss."""
-        loss = self.network.loss(*batch).mean()
+        loss = self._mean_loss(batch, "validation", batch_idx)
         self.log(VALIDATION_LOSS, loss, prog_bar=True, sync_dist=True, batch_size=len(batch[0]))
+
+    def _mean_loss(self, batch: Batch, kind: str, batch_idx: int) -> Tensor:
+        loss = self.network.loss(*batch).mean()
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"the {kind} loss became {loss.item()} in epoch {self.current_epoch}, "
+                f"batch {batch_idx}: lower model.training.learning_rate, or look for extreme "
+                "feature values"
+            )
+        return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam with decoupled weight decay, fused."""
@@ -201,6 +222,8 @@ class DeepDetector(pl.LightningModule, Detector):
     @torch.inference_mode()
     def score(self, windows: Windows) -> FloatArray:
         """Float32 [n] scores."""
+        if not len(windows):
+            return np.zeros(0, np.float32)
         return self._forward(windows, self.network_ready(windows).forward)
 
     def network_ready(self, windows: Windows) -> DetectorNetwork:
@@ -212,11 +235,11 @@ class DeepDetector(pl.LightningModule, Detector):
     @torch.inference_mode()
     def contributions(self, windows: Windows) -> FloatArray:
         """Exact shares of each score, float32 [n, parts]."""
+        if not len(windows):
+            return np.zeros((0, len(self.topics() or [])), np.float32)
         return self._forward(windows, self.network_ready(windows).contributions)
 
     def _forward(self, windows: Windows, function: Any) -> FloatArray:
-        if not len(windows):
-            return np.zeros(0, np.float32)
         tensors = to_tensors(windows, self.users_)
         size = self.training_settings.score_batch_size
         result: FloatArray = in_batches(function, tensors, size, self.device).numpy()
@@ -250,9 +273,10 @@ class DeepDetector(pl.LightningModule, Detector):
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
         state = read_state(folder, cls)
-        training = TrainingSettings(**state["settings"].pop("training"))
-        detector = cls(**state["settings"], training=training)
-        try:
+        with reading(folder / WEIGHTS_FILE):
+            settings = state["settings"]
+            training = TrainingSettings(**settings.pop("training"))
+            detector = cls(**settings, training=training)
             weights = load_file(folder / WEIGHTS_FILE)
             spec = FeatureSpec.from_dict(state["spec"], weights.pop("action_vectors").numpy())
             detector.spec_ = spec
@@ -263,9 +287,5 @@ class DeepDetector(pl.LightningModule, Detector):
                 NetworkInputs(spec, scaler, torch.ones(len(spec)), len(detector.users_))
             )
             detector.network.load_state_dict(weights)
-        except (OSError, KeyError, ValueError, RuntimeError) as error:
-            raise BundleError(
-                f"{folder / WEIGHTS_FILE} does not fit its detector: {error}"
-            ) from error
         detector.eval()
         return detector

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from riskml.core.types import PAD
 from riskml.models.deep import DeepDetector, NetworkInputs, TrainingSettings
-from riskml.models.networks import DetectorNetwork, UserView
+from riskml.models.networks import DetectorNetwork, UserView, check_architecture
 
 
 class SequenceAutoencoderNetwork(DetectorNetwork):
@@ -91,6 +91,7 @@ class LSTMAutoencoderDetector(DeepDetector):
             "user_dim": user_dim,
             "population_weight": population_weight,
         }
+        check_architecture(self.architecture)
 
     def build_network(self, inputs: NetworkInputs) -> DetectorNetwork:
         """The untrained network."""

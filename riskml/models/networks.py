@@ -3,17 +3,41 @@
 No postponed annotations in this file: TorchScript reads those of the buffers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from riskml.core.errors import require
 from riskml.core.types import FeatureKind, FeatureSpec
 from riskml.features.scaling import LIMIT, FeatureScaler
 
 INPUT_LIMIT = 8.0
 """Scaled inputs beyond this say nothing more to an encoder; the likelihood still sees them."""
+
+
+def check_architecture(settings: Mapping[str, Any]) -> None:
+    """Refuse sizes and shares that no network can have.
+
+    Raises:
+        ConfigError: names the setting.
+    """
+    for name, value in settings.items():
+        if name == "hidden":
+            fits = len(value) > 0 and min(value) >= 1
+            require(name, value, fits, "must list one width or more, each at least 1")
+        elif name == "user_dim":
+            require(name, value, value >= 0, "must be 0 (no view of the user) or more")
+        elif name.endswith("dropout"):
+            require(name, value, 0 <= value < 1, "must be a share from 0 to below 1")
+        elif name == "population_weight":
+            require(name, value, 0 <= value <= 1, "must lie between 0 and 1")
+        elif name == "beta":
+            require(name, value, value >= 0, "must be 0 or more")
+        else:
+            require(name, value, value >= 1, "must be at least 1")
 
 
 def multilayer(sizes: Sequence[int]) -> nn.Sequential:

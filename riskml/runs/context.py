@@ -69,7 +69,10 @@ def find_run(outputs: Path, run: str) -> Path:
                 "there is no finished train run yet: run `python train.py` first, "
                 "or name what to evaluate with model=... data=..."
             )
-        run = json.loads(note.read_text())["train"]
+        try:
+            run = json.loads(note.read_text())["train"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigError(f"{note} is damaged; name the run: run=<folder>") from error
     folder = Path(run)
     if not (folder / CONFIG_FILE).is_file() or not (folder / FEATURES).is_dir():
         raise ConfigError(

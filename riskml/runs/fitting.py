@@ -8,8 +8,8 @@ import warnings
 from pathlib import Path
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+import torch
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ProgressBar
 
 from riskml.core.errors import ConfigError
 from riskml.features.preparation import PreparedWindows
@@ -42,33 +42,41 @@ def fit(run: Run, detector: Detector, windows: PreparedWindows) -> float:
 
 
 def _fit_deep(run: Run, detector: DeepDetector, windows: PreparedWindows) -> None:
-    trainer = build_trainer(run)
+    resume = _checkpoint(run.cfg.ckpt_path)
+    folder = resume.parent if resume else run.folder / CHECKPOINTS
+    trainer = build_trainer(run, folder)
     try:
-        detector.fit(windows.train, windows.calibration, trainer, _checkpoint(run.cfg.ckpt_path))
+        detector.fit(windows.train, windows.calibration, trainer, str(resume) if resume else None)
     except (KeyboardInterrupt, SystemExit) as stopped:
         # Lightning turns Ctrl-C into SystemExit
-        last = run.folder / CHECKPOINTS / LAST
-        run.say(f"interrupted; go on with: ckpt_path={last}")
+        run.say(f"interrupted; go on with: ckpt_path={folder / LAST}")
         raise KeyboardInterrupt from stopped
 
 
-def build_trainer(run: Run) -> pl.Trainer:
-    """The trainer of the config with its callbacks, telling the run's tracker of every epoch."""
-    cfg = run.cfg
+def build_trainer(run: Run, checkpoints: Path) -> pl.Trainer:
+    """The trainer of the config with its callbacks, telling the run's tracker of every epoch.
+
+    Args:
+        run: with trainer and callbacks in its config.
+        checkpoints: where they go. A resumed run goes on in the folder it began in, or Lightning
+            would forget which epoch was the best.
+    """
     # its notes on devices and plug-ins are not about this run
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
-    callbacks: list[Callback] = [_callback(run, node) for node in cfg.callbacks.values() if node]
+    callbacks: list[Callback] = []
+    for node in run.cfg.callbacks.values():
+        if node:
+            callbacks.append(build(node))
+    for callback in callbacks:
+        if isinstance(callback, ModelCheckpoint):
+            callback.dirpath = str(checkpoints)
+    bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
     callbacks += [EpochMetrics(run.tracker), FirstCheckpoint()]
-    trainer: pl.Trainer = build(cfg.trainer, callbacks=callbacks, logger=False)
+    trainer: pl.Trainer = build(
+        run.cfg.trainer, callbacks=callbacks, logger=False, enable_progress_bar=bar
+    )
     return trainer
-
-
-def _callback(run: Run, node: DictConfig) -> Callback:
-    callback: Callback = build(node)
-    if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
-        callback.dirpath = str(run.folder / CHECKPOINTS)
-    return callback
 
 
 class FirstCheckpoint(Callback):
@@ -77,14 +85,25 @@ class FirstCheckpoint(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write it where the others will be."""
         checkpoint = trainer.checkpoint_callback
-        if not isinstance(checkpoint, ModelCheckpoint):  # none in a fast_dev_run
-            return
-        path = Path(str(checkpoint.dirpath)) / LAST
-        if trainer.current_epoch == 0 and not path.exists():
-            trainer.save_checkpoint(path)
+        if isinstance(checkpoint, ModelCheckpoint) and trainer.current_epoch == 0:
+            trainer.save_checkpoint(Path(str(checkpoint.dirpath)) / LAST)
 
 
-def _checkpoint(path: str | None) -> str | None:
-    if path is not None and not Path(path).is_file():
-        raise ConfigError(f"ckpt_path={path} is no file; a run keeps its own in {CHECKPOINTS}/")
-    return path
+def _checkpoint(name: str | None) -> Path | None:
+    """The checkpoint to go on from, once it has been seen to be one.
+
+    Raises:
+        ConfigError: no file, or no checkpoint.
+    """
+    if name is None:
+        return None
+    path = Path(name)
+    if not path.is_file():
+        raise ConfigError(f"ckpt_path={name} is no file; a run keeps its own in {CHECKPOINTS}/")
+    try:
+        known = torch.load(path, weights_only=True, map_location="cpu")["state_dict"]
+    except Exception as error:  # a foreign file can fail in any way
+        raise ConfigError(f"ckpt_path={name} is no checkpoint of ours ({error})") from error
+    if not any(key.startswith("network.") for key in known):
+        raise ConfigError(f"ckpt_path={name} holds no network of ours")
+    return path.resolve()

@@ -128,8 +128,9 @@ class MLflowTracker:
         """Runs of killed processes of this machine cannot end themselves: end them as FAILED."""
         running = self._client.search_runs([experiment], "attributes.status = 'RUNNING'")
         for run in running:
-            host, _, process = run.data.tags.get(PROCESS_TAG, "").partition(":")
-            if host == socket.gethostname() and not _alive(int(process)):
+            host, _, process = run.data.tags.get(PROCESS_TAG, "").rpartition(":")
+            ours = host == socket.gethostname() and process.isdigit()
+            if ours and not _alive(int(process)):
                 self._client.set_terminated(run.info.run_id, "FAILED")
 
     def parameters(self, values: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from riskml.core.errors import BundleError, DataError
+from riskml.core.errors import DataError, reading
 
 TAIL_SHARE = 0.02
 """The largest scores of the calibration period; beyond them the tail is an exponential."""
@@ -91,12 +91,10 @@ class Calibration:
         Raises:
             BundleError: missing or unreadable.
         """
-        try:
+        with reading(path):
             state = json.loads(path.read_text())
             return cls(
                 np.asarray(state["knots"], np.float64),
                 np.asarray(state["exceedance"], np.float64),
                 float(state["tail_scale"]),
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BundleError(f"{path} holds no readable calibration: {error}") from error

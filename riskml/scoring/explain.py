@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from riskml.core.errors import BundleError
+from riskml.core.errors import reading
 from riskml.core.types import (
     UNKNOWN_ACTION,
     Explanations,
@@ -178,13 +177,11 @@ class Explainer:
         Raises:
             BundleError: missing or unreadable.
         """
-        try:
+        with reading(folder / "usual.safetensors"):
             arrays = load_file(folder / "usual.safetensors")
             names = pl.read_parquet(folder / "usual.parquet")["user_id"].to_list()
-        except (OSError, ValueError, pl.exceptions.PolarsError, SafetensorError) as error:
-            raise BundleError(f"{folder} holds no readable usual ranges: {error}") from error
-        users = {name: i + 1 for i, name in enumerate(names)}
-        return cls(spec, users, arrays["low"], arrays["high"], tuple(arrays["counts"].tolist()))
+            users = {name: i + 1 for i, name in enumerate(names)}
+            return cls(spec, users, arrays["low"], arrays["high"], tuple(arrays["counts"].tolist()))
 
 
 def _value_sentence(feature: Feature, value: float, low: float, high: float) -> str:

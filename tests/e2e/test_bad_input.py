@@ -216,7 +216,7 @@ def test_bad_rows_go_to_quarantine(outcomes: Path) -> None:
 
 def test_log_without_labels_gets_a_ranked_list(outcomes: Path) -> None:
     out = result(outcomes, "no_labels")["out"]
-    assert "No truth in the test period" in out
+    assert "Nothing known to be risky in the test period" in out
     assert "alerts; the riskiest:" in out
     folder = last_run(outcomes / "no_labels" / "outputs")
     alerts = pl.read_csv(folder / "alerts.csv")

@@ -67,6 +67,7 @@ def test_another_model_on_the_data_of_the_run(trained: Path, tmp_path: Path) -> 
         "model=pyod_iforest",
         f"run={last_run(trained)}",
         "threshold=daily_budget",
+        "threshold=daily_budget",
         "threshold.alerts_per_day=1",
         "baselines=[random]",
         "logger=none",
@@ -82,13 +83,14 @@ def test_another_model_on_the_data_of_the_run(trained: Path, tmp_path: Path) -> 
 def test_another_budget_needs_no_training(trained: Path, tmp_path: Path) -> None:
     """As the help of evaluate.py has it."""
     assert (
-        "python evaluate.py threshold.alerts_per_day=10"
+        "python evaluate.py threshold=daily_budget threshold.alerts_per_day=10"
         in (ROOT / "conf/evaluate.yaml").read_text()
     )
     run(
         "evaluate.py",
         tmp_path / "outputs",
         f"run={last_run(trained)}",
+        "threshold=daily_budget",
         "threshold.alerts_per_day=1",
         "baselines=[]",
         "logger=none",

@@ -47,7 +47,6 @@ def make_run(folder: Path, epochs: int, ckpt_path: Path | None = None, **trainer
         }
     )
     cfg.callbacks.progress_bar = None
-    cfg.trainer.enable_progress_bar = False
     cfg.trainer.update(trainer)
     return Run(cfg, folder, Console(file=io.StringIO()), NoTracker())
 
@@ -66,8 +65,8 @@ class Spoil(Callback):
 def trained(name: str, run: Run, planted: Planted, *callbacks: Callback) -> DeepDetector:
     """Fit through `fit`, with further callbacks in front of those of the configs."""
 
-    def build(run: Run) -> Any:
-        trainer = build_trainer(run)
+    def build(run: Run, checkpoints: Path) -> Any:
+        trainer = build_trainer(run, checkpoints)
         trainer.callbacks[:0] = callbacks
         return trainer
 

@@ -14,7 +14,7 @@ from riskml.data.simulator.scenarios import Incident, Scenario, scenario_named
 _CONTROLS = 2
 _KNOWN_BEFORE = 20
 _SKIP_A_DAY = 0.25
-_BOLDNESS_MEDIAN, _BOLDNESS_SPREAD, _BOLDNESS_RANGE = 1.1, 0.5, (0.35, 3.0)
+_BOLDNESS_MEDIAN, _BOLDNESS_SPREAD, _BOLDNESS_RANGE = 1.3, 0.55, (0.35, 3.5)
 _ROUNDS = 400
 
 

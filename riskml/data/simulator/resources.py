@@ -23,7 +23,7 @@ ROLE_SIZE = (60, 14, 22, 12, 6, 6)
 PERSONAL_SIZE = (14, 4, 5, 3, 2, 2)
 MAXIMUM_VERSIONS = 6
 
-USUAL = (0.78, 0.165, 0.055)
+USUAL = (0.775, 0.165, 0.06)
 """Shares of ordinary events on personal, role and organisation resources."""
 OWN, ROLE, ANYWHERE = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 

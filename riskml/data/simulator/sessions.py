@@ -21,7 +21,7 @@ from riskml.data.simulator.vocabulary import (
 _BOOST = boost_table().astype(np.float32)
 _DISPERSION = 12.0
 _SESSION_RATE = np.array([role.sessions_per_day for role in ROLES])
-_PHONE_SHARE = 0.12
+_PHONE_SHARE = 0.14
 _NO_LOGOFF = 0.10
 _MISTYPED = 0.06
 SAME_RESOURCE = 0.45
@@ -136,7 +136,7 @@ def work(
 
 def sizes(action: Integers, factor: Floats | float, draw: np.random.Generator) -> Floats:
     """Return transferred bytes: log-normal about the action's median, whole numbers."""
-    return np.floor(MEDIAN_BYTES[action] * factor * draw.lognormal(0.0, 1.4, len(action)))
+    return np.floor(MEDIAN_BYTES[action] * factor * draw.lognormal(0.0, 1.6, len(action)))
 
 
 def _split_into_sessions(

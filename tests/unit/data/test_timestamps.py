@@ -140,5 +140,5 @@ def test_daylight_saving(caplog: pytest.LogCaptureFixture) -> None:
 def test_unknown_zones() -> None:
     with pytest.raises(ConfigError, match="did you mean 'America/New_York'"):
         parse_timestamps(pl.Series(["1"]), "america/newyork")
-    with pytest.raises(ConfigError, match="time_zone=Qqqq: no such time zone; .*UTC"):
+    with pytest.raises(ConfigError, match=r"time_zone=Qqqq: no such time zone; .*UTC"):
         parse_timestamps(pl.Series(["1"]), "Qqqq")

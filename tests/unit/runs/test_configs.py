@@ -179,6 +179,6 @@ def test_quiet_shows_no_progress_bar(tmp_path: Path) -> None:
     def bars(option: str) -> int:
         cfg = composed("train", tmp_path, f"callbacks={option}")
         run = Run(cfg, tmp_path, Console(file=io.StringIO()), NoTracker())
-        return sum(isinstance(c, ProgressBar) for c in build_trainer(run).callbacks)
+        return sum(isinstance(c, ProgressBar) for c in build_trainer(run, tmp_path).callbacks)
 
     assert (bars("default"), bars("quiet")) == (1, 0)

@@ -19,42 +19,28 @@ class AccountTakeover(Scenario):
         return int(draw.integers(1, 4))
 
     def act(self, day: AttackDay) -> None:
-        """Enter, explore, take; on later days without the failures."""
+        """Enter, explore, take; on later days mostly without failures."""
         at = day.during_work(40) if day.chance(0.3) else day.after_work(1.0, 11.0)
         if day.step == 0 or day.chance(0.3):
             day.do("logon", day.amount(1.5), "enter", at - 120, 2, foreign=True, success=False)
         day.do("logon", 1, "enter", at, 0.5, foreign=True, success=True)
         day.do("search", day.amount(3), "explore", at + 60, 15, reach=OWN, foreign=True)
-        day.do("email_read", day.amount(5), "explore", at + 60, 15, foreign=True)
+        day.do("email_read", day.amount(5), "explore", at + 60, 15, reach=OWN, foreign=True)
         day.do("file_open", day.amount(3, 1), "explore", at + 90, 25, reach=OWN, foreign=True)
         if day.chance(0.5):
+            secret = day.sensitive("file")
             day.do(
-                "file_open",
-                day.amount(3),
-                "explore",
-                at + 90,
-                25,
-                resources=day.sensitive("file"),
-                foreign=True,
+                "file_open", day.amount(3), "explore", at + 90, 25, resources=secret, foreign=True
             )
-        day.do(
-            "download",
-            day.amount(4),
-            "take",
-            at + 900,
-            20,
-            reach=(0.7, 0.2, 0.1),
-            foreign=True,
-            size=1.3,
-        )
+        day.do("download", day.amount(3), "take", at + 900, 20, reach=(0.7, 0.2, 0.1), foreign=True)
         day.sometimes(
             "take",
             at + 900,
             15,
             foreign=True,
-            share_change=0.5,
-            password_reset=0.4,
+            share_change=0.6,
+            password_reset=0.5,
             db_export=0.3,
-            email_external=0.4,
+            email_external=0.5,
         )
         day.do("logoff", 1, "take", at + 2_200, 3, foreign=True)

@@ -10,8 +10,11 @@ import numpy as np
 
 from riskml.data.simulator.canvas import Canvas
 from riskml.data.simulator.day_state import HOUR
-from riskml.data.simulator.randomness import Integers
+from riskml.data.simulator.randomness import Integers, hashed_uniform
 from riskml.data.simulator.resources import USUAL
+
+_SATURATION = 0.45
+_MOST_FAMILIAR = 0.6
 
 
 @dataclass(frozen=True)
@@ -67,14 +70,25 @@ class AttackDay:
         number = 3_000 + (incident.campaign * 61 + 17 + 7 * moves) % 1_000
         self.foreign_device = int(endpoints.stranger(number))
         self.foreign_address = int(endpoints.stranger(number))
+        # The stealthy often work through the victim's own computer.
+        through = hashed_uniform(canvas.state.plan.settings.seed, "through", incident.number)
+        if through < min(1.0 - self.effect_size, _MOST_FAMILIAR):
+            self.foreign_device = int(canvas.state.device[incident.user])
+            self.foreign_address = int(canvas.state.address[incident.user])
 
     def chance(self, share: float) -> bool:
         """Return true with the given chance at m = 1 and boldness 1, oftener at higher ones."""
         return bool(self.draw.random() < min(share * self.effect_size, 0.97))
 
     def amount(self, typical: float, least: int = 0) -> int:
-        """Return a random number of events: Poisson about ``typical`` × m × boldness."""
-        return max(int(self.draw.poisson(typical * self.effect_size)), least)
+        """Return a random number of events: Poisson about ``typical`` × effect size.
+
+        Above 1 the effect saturates: the bold do more kinds of things rather than more of each.
+        """
+        strength = self.effect_size
+        if strength > 1.0:
+            strength **= _SATURATION
+        return max(int(self.draw.poisson(typical * strength)), least)
 
     def during_work(self, minutes: float = 60.0) -> float:
         """Return a time of the working day, in seconds after local midnight."""

@@ -32,8 +32,8 @@ class CredentialStuffing(Scenario):
                 at + 900,
                 12,
                 foreign=True,
-                password_reset=0.4,
-                share_change=0.4,
-                email_external=0.4,
+                password_reset=0.5,
+                share_change=0.5,
+                email_external=0.5,
             )
             day.do("logoff", 1, "success", at + 1_900, 2, foreign=True)

@@ -26,7 +26,7 @@ class DormantAccount(Scenario):
             day.do("logon", day.amount(1.5, 1), "awaken", at - 200, 3, foreign=True, success=False)
         foreign = day.chance(0.85)
         day.work(day.amount(12, 3), "awaken", at, foreign_device=foreign, foreign_address=foreign)
-        if day.chance(0.5):
+        if day.chance(0.4):
             day.do(
                 "file_open",
                 day.amount(3),
@@ -37,7 +37,7 @@ class DormantAccount(Scenario):
                 foreign=foreign,
             )
         day.sometimes(
-            "use", at + 600, foreign=foreign, share_change=0.4, db_export=0.4, password_reset=0.3
+            "use", at + 600, foreign=foreign, share_change=0.5, db_export=0.4, password_reset=0.4
         )
         day.do(
             "download", day.amount(3), "use", at + 400, 40, reach=(0.5, 0.3, 0.2), foreign=foreign

@@ -22,20 +22,15 @@ class HoardingBeforeResignation(Scenario):
         """Hoard, more and more, and carry off at the end."""
         at = day.during_work(90)
         growth = 0.7 + 0.8 * day.progress
-        day.do("file_open", day.amount(3 * growth), "hoard", at, 80, reach=(0.7, 0.3, 0))
-        day.do("file_copy", day.amount(9 * growth, 1), "hoard", at, 80, reach=(0.7, 0.3, 0))
-        if day.chance(0.3):
-            day.do(
-                "file_copy",
-                day.amount(2 * growth),
-                "hoard",
-                at,
-                80,
-                resources=day.sensitive("file"),
-            )
-        day.do("download", day.amount(4 * growth), "hoard", at, 80, reach=(0.7, 0.25, 0.05))
+        known = (0.8, 0.2, 0.0)
+        day.do("file_open", day.amount(3 * growth), "hoard", at, 80, reach=known)
+        day.do("file_copy", day.amount(9 * growth, 1), "hoard", at, 80, reach=known)
+        day.do("download", day.amount(2.5 * growth), "hoard", at, 80, reach=known)
         day.do("code_pull", day.amount(1 * growth), "hoard", at, 80, reach=(0.5, 0.4, 0.1))
-        day.sometimes("hoard", at, 90, db_export=0.5, print=0.4, upload=0.3)
+        if day.chance(0.3):
+            secret = day.sensitive("file")
+            day.do("file_copy", day.amount(2 * growth), "hoard", at, 80, resources=secret)
+        day.sometimes("hoard", at, 90, db_export=0.35, print=0.5, upload=0.4)
         if day.chance(0.2 + 0.5 * day.progress):
             day.do("usb_connect", 1, "carry_off", at + 4_000, 1)
-            day.do("usb_copy", day.amount(7, 1), "carry_off", at + 4_060, 25, reach=(0.7, 0.3, 0))
+            day.do("usb_copy", day.amount(7, 1), "carry_off", at + 4_060, 25, reach=known)

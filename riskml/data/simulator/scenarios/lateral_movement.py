@@ -21,9 +21,9 @@ class LateralMovement(Scenario):
     def act(self, day: AttackDay) -> None:
         """Probe, then spread."""
         at = day.during_work(120) if day.chance(0.3) else day.after_work(0.5, 8)
-        day.do("remote_logon", day.amount(3), "probe", at, 60, reach=ANYWHERE, success=False)
-        day.do("remote_logon", day.amount(5, 1), "spread", at + 120, 80, reach=(0.1, 0.3, 0.6))
-        day.sometimes("spread", at + 1_800, privilege_change=0.4, db_query=0.4, share_change=0.3)
+        day.do("remote_logon", day.amount(2), "probe", at, 60, reach=ANYWHERE, success=False)
+        day.do("remote_logon", day.amount(5, 1), "spread", at + 120, 80, reach=(0.25, 0.4, 0.35))
+        day.sometimes("spread", at + 1_800, privilege_change=0.5, db_query=0.5, share_change=0.4)
         for hop in range(1 + day.amount(1.2)):
             later = at + 900 * (hop + 1)
             device = day.colleagues_device()
@@ -34,7 +34,7 @@ class LateralMovement(Scenario):
                 "spread",
                 later + 120,
                 12,
-                reach=(0.1, 0.3, 0.6),
+                reach=(0.25, 0.4, 0.35),
                 device=device,
             )
             day.do(

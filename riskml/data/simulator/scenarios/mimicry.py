@@ -20,12 +20,10 @@ class Mimicry(Scenario):
     def act(self, day: AttackDay) -> None:
         """Blend in, then take."""
         at = day.during_work(60)
-        day.work(
-            day.amount(7, 1), "blend_in", at, foreign_device=True, foreign_address=day.chance(0.4)
-        )
-        if day.chance(0.5):
-            day.do(
-                "file_open", day.amount(3), "take", at + 300, 30, resources=day.sensitive("file")
-            )
-        day.sometimes("take", at + 600, share_change=0.3, db_export=0.3, upload=0.3)
-        day.do("file_copy", day.amount(3), "take", at + 600, 30, reach=(0.6, 0.3, 0.1))
+        away = day.chance(0.4)
+        day.work(day.amount(7, 1), "blend_in", at, foreign_device=True, foreign_address=away)
+        if day.chance(0.3):
+            secret = day.sensitive("file")
+            day.do("file_open", day.amount(3), "take", at + 300, 30, resources=secret)
+        day.do("file_copy", day.amount(3), "take", at + 600, 30, reach=(0.8, 0.2, 0))
+        day.sometimes("take", at + 600, share_change=0.4, upload=0.4)

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from riskml.data.simulator.resources import OWN
 from riskml.data.simulator.scenarios.base import AttackDay, Scenario
 
 
@@ -21,44 +20,18 @@ class OffHoursExfiltration(Scenario):
     def act(self, day: AttackDay) -> None:
         """Collect and carry out."""
         evening = day.after_work(2.0, 8.0)
+        known = (0.8, 0.2, 0.0)
         day.do("logon", 1, "collect", evening - 60, 0.5)
-        day.do("file_open", day.amount(3), "collect", evening, 40, reach=OWN)
+        day.do("file_open", day.amount(3), "collect", evening, 40, reach=known)
+        day.do("file_copy", day.amount(8), "collect", evening, 60, reach=known)
         if day.chance(0.5):
-            day.do(
-                "file_open", day.amount(3), "collect", evening, 40, resources=day.sensitive("file")
-            )
-        day.do(
-            "file_copy", day.amount(8), "collect", evening, 60, reach=(0.7, 0.25, 0.05), size=1.3
-        )
-        day.sometimes("exfiltrate", evening + 900, file_delete=0.5, print=0.4, db_export=0.4)
+            secret = day.sensitive("file")
+            day.do("file_open", day.amount(3), "collect", evening, 40, resources=secret)
+        way_out = evening + 600
+        day.sometimes("exfiltrate", way_out + 300, file_delete=0.6, print=0.5, db_export=0.3)
         if day.chance(0.55):
-            day.do("usb_connect", 1, "exfiltrate", evening + 600, 1)
-            day.do(
-                "usb_copy",
-                day.amount(9, 1),
-                "exfiltrate",
-                evening + 660,
-                40,
-                reach=(0.7, 0.25, 0.05),
-                size=1.3,
-            )
-        elif day.chance(0.6):
-            day.do(
-                "upload",
-                day.amount(8, 1),
-                "exfiltrate",
-                evening + 600,
-                60,
-                reach=(0.4, 0.1, 0.5),
-                size=1.5,
-            )
+            day.do("usb_connect", 1, "exfiltrate", way_out, 1)
+            day.do("usb_copy", day.amount(9, 1), "exfiltrate", way_out + 60, 40, reach=known)
         else:
-            day.do(
-                "email_external",
-                day.amount(8, 1),
-                "exfiltrate",
-                evening + 600,
-                60,
-                reach=(0.4, 0.1, 0.5),
-                size=1.5,
-            )
+            channel = "upload" if day.chance(0.6) else "email_external"
+            day.do(channel, day.amount(8, 1), "exfiltrate", way_out, 60, reach=(0.6, 0.1, 0.3))

@@ -21,5 +21,5 @@ class SlowLeak(Scenario):
         """Read a little and send a little."""
         at = day.during_work(60)
         channel = "upload" if day.incident.number % 2 else "email_external"
-        day.do("file_open", day.amount(2.5), "leak", at, 40, reach=(0.4, 0.4, 0.2))
-        day.do(channel, day.amount(4, 1), "leak", at + 300, 50, reach=(0.3, 0.1, 0.6), size=1.3)
+        day.do("file_open", day.amount(2.5), "leak", at, 40, reach=(0.8, 0.2, 0))
+        day.do(channel, day.amount(4, 1), "leak", at + 300, 50, reach=(0.6, 0.1, 0.3))
