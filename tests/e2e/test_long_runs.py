@@ -68,7 +68,7 @@ def test_another_model_on_the_data_of_the_run(trained: Path, tmp_path: Path) -> 
         f"run={last_run(trained)}",
         "threshold=daily_budget",
         "threshold=daily_budget",
-        "threshold.alerts_per_day=1",
+        "threshold.alerts_per_day=0.1",
         "baselines=[random]",
         "logger=none",
     )
@@ -91,7 +91,7 @@ def test_another_budget_needs_no_training(trained: Path, tmp_path: Path) -> None
         tmp_path / "outputs",
         f"run={last_run(trained)}",
         "threshold=daily_budget",
-        "threshold.alerts_per_day=1",
+        "threshold.alerts_per_day=0.1",
         "baselines=[]",
         "logger=none",
     )

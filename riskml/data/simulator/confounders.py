@@ -171,7 +171,7 @@ class ForgottenPassword(Confounder):
 class Exploration(Confounder):
     """Curiosity, a new task, help for another team: resources never touched before."""
 
-    name, rate = "exploration", 0.05
+    name, rate = "exploration", 0.06
 
     def paint(self, canvas: Canvas, users: Integers) -> None:
         """Look around."""

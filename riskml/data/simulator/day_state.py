@@ -68,7 +68,7 @@ def make_day_state(plan: Plan, day: int) -> DayState:
     journey = plan.journey[:, day].astype(np.int64)
     place = np.where(journey > 0, 1 + journey, np.where(home & ~people.service, 1, 0))
     # Some days one stays with what one knows, on others one looks around.
-    curiosity = people.curiosity * draw.gamma(0.9, 1.0 / 0.9, people.count)
+    curiosity = people.curiosity * draw.gamma(0.8, 1.0 / 0.8, people.count)
     role_share = np.minimum(USUAL[1] * np.sqrt(curiosity), 0.5)
     far_share = np.minimum(USUAL[2] * curiosity, 0.3)
     return DayState(

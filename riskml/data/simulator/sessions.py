@@ -21,7 +21,7 @@ from riskml.data.simulator.vocabulary import (
 _BOOST = boost_table().astype(np.float32)
 _DISPERSION = 12.0
 _SESSION_RATE = np.array([role.sessions_per_day for role in ROLES])
-_PHONE_SHARE = 0.14
+_PHONE_SHARE = 0.18
 _NO_LOGOFF = 0.10
 _MISTYPED = 0.06
 SAME_RESOURCE = 0.45

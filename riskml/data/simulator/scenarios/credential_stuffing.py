@@ -11,7 +11,7 @@ class CredentialStuffing(Scenario):
     name = "credential_stuffing"
     phases = ("attempt", "success")
     touches = ("failed_logon", "new_device", "new_address")
-    weight = 1.4
+    weight = 1.2
     accounts = (7, 11)
 
     def length(self, draw: np.random.Generator) -> int:

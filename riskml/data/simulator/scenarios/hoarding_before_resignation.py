@@ -24,7 +24,7 @@ class HoardingBeforeResignation(Scenario):
         growth = 0.7 + 0.8 * day.progress
         known = (0.8, 0.2, 0.0)
         day.do("file_open", day.amount(3 * growth), "hoard", at, 80, reach=known)
-        day.do("file_copy", day.amount(9 * growth, 1), "hoard", at, 80, reach=known)
+        day.do("file_copy", day.amount(8 * growth, 1), "hoard", at, 80, reach=known)
         day.do("download", day.amount(2.5 * growth), "hoard", at, 80, reach=known)
         day.do("code_pull", day.amount(1 * growth), "hoard", at, 80, reach=(0.5, 0.4, 0.1))
         if day.chance(0.3):

@@ -11,7 +11,7 @@ class OffHoursExfiltration(Scenario):
     name = "off_hours_exfiltration"
     phases = ("collect", "exfiltrate")
     touches = ("off_hours", "file_copy", "usb_copy", "upload", "email_external", "new_resources")
-    weight = 1.2
+    weight = 1.4
 
     def length(self, draw: np.random.Generator) -> int:
         """Return one to three days."""

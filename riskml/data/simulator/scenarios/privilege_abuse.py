@@ -11,7 +11,7 @@ class PrivilegeAbuse(Scenario):
     name = "privilege_abuse"
     phases = ("escalate", "abuse")
     touches = ("privilege_change", "admin_command", "sensitive_resources", "db_query")
-    weight = 1.1
+    weight = 1.2
 
     def length(self, draw: np.random.Generator) -> int:
         """Return two to four days."""
