@@ -127,7 +127,7 @@ def _check_separator(name: str, header: str, separator: str, n_columns: int) -> 
     if n_columns == 1 and counts[best] > 1:
         raise DataError(
             f"{name} has only one column with separator='{SEPARATORS.get(separator, separator)}', "
-            f"but {counts[best]} with separator='{SEPARATORS[best]}': set that"
+            f"but {counts[best]} with another: give separator='{SEPARATORS[best]}'"
         )
 
 

@@ -24,7 +24,7 @@ MAX_EXPLAINED = 200
 COLUMNS = {
     "average_precision": "AP",
     "roc_auc": "ROC-AUC",
-    "precision_at_budget": "precision",
+    "precision_at_budget": "prec.",
     "recall_at_budget": "recall",
     "f1_at_budget": "F1",
     "fit_seconds": "fit s",
@@ -83,7 +83,10 @@ def write_tables(folder: Path, evaluation: Evaluation, alerts: pl.DataFrame) -> 
     alerts = alerts.drop("within_budget", "row")
     alerts.write_parquet(folder / "alerts.parquet")
     lists = [name for name, kind in alerts.schema.items() if kind == pl.List(pl.String)]
-    alerts.with_columns(pl.col(lists).list.join("; ")).write_csv(folder / "alerts.csv")
+    sheet = alerts.with_columns(pl.col(lists).list.join("; "))
+    # names come from the log: none may be read as a formula by a spreadsheet
+    texts = pl.col(pl.String).str.replace("^([=+\\-@\t\r])", "'$1")
+    sheet.with_columns(texts).write_csv(folder / "alerts.csv")
 
 
 def print_table(console: Console, evaluations: Sequence[Evaluation], budget: str) -> None:
@@ -95,10 +98,11 @@ def print_table(console: Console, evaluations: Sequence[Evaluation], budget: str
         evaluations[0].metrics[name] for name in ("positive_windows", "test_windows")
     )
     table = Table(
-        title=f"Test period: {positives:,} risky of {total:,} windows; budget: {budget}",
+        title=f"Test period: {positives:,} risky of {total:,} windows\n"
+        f"precision, recall, F1 within the budget: {budget}",
         title_justify="left",
     )
-    table.add_column("detector")
+    table.add_column("detector", no_wrap=True)
     for title in COLUMNS.values():
         table.add_column(title, justify="right")
     for evaluation in sorted(evaluations, key=_by_average_precision):
@@ -111,21 +115,35 @@ def print_table(console: Console, evaluations: Sequence[Evaluation], budget: str
     console.print(table)
 
 
-def print_alerts(console: Console, alerts: pl.DataFrame, top: int = 5) -> None:
-    """The riskiest alerts and why."""
-    console.print(
-        f"[bold]{len(alerts):,} alerts; the riskiest:[/bold]" if len(alerts) else "No alerts."
-    )
+def print_alerts(console: Console, alerts: pl.DataFrame, total: int, top: int = 5) -> None:
+    """The riskiest alerts and why.
+
+    Args:
+        console: where to.
+        alerts: of `alerts_table`.
+        total: how many windows passed the threshold.
+        top: how many are shown.
+    """
+    if alerts.is_empty():
+        console.print("No alerts.")
+        return
+    kept = "" if len(alerts) == total else f" ({len(alerts):,} kept in the files)"
+    console.print(f"[bold]{total:,} alerts{kept}; the riskiest:[/bold]")
     for alert in alerts.head(top).iter_rows(named=True):
         truth = {1: "  (truly risky)", 0: "  (normal in truth)"}.get(alert.get("label", -1), "")
         console.print(
-            f"  risk {alert['risk']:5.1f}  [bold]{escape(alert['user_id'])}[/bold]  "
+            f"  risk {alert['risk']:5.1f}  [bold]{escape(_printable(alert['user_id']))}[/bold]  "
             f"{alert['start']:%Y-%m-%d %H:%M} to {alert['end']:%Y-%m-%d %H:%M} UTC, "
             f"{alert['n_events']:,} events{truth}",
             highlight=False,
         )
         for reason in alert["reasons"][:4]:
-            console.print(f"        - {reason}", highlight=False, markup=False)
+            console.print(f"        - {_printable(reason)}", highlight=False, markup=False)
+
+
+def _printable(text: str) -> str:
+    """Names come from the log: none may steer the terminal."""
+    return "".join(character if character.isprintable() else "�" for character in text)
 
 
 def _by_average_precision(evaluation: Evaluation) -> float:

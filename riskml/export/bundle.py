@@ -124,12 +124,13 @@ def export_bundle(
     return draft.rename(folder)
 
 
-def load_bundle(folder: Path) -> Bundle:
+def load_bundle(folder: Path | str) -> Bundle:
     """Check every hash, then read.
 
     Raises:
         BundleError: a file is missing, changed, or of a format that is not known.
     """
+    folder = Path(folder)
     manifest = _checked_manifest(folder)
     extractor = FeatureExtractor.load(folder)
     with reading(folder):

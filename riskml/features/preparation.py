@@ -53,8 +53,8 @@ def prepare(dataset: Dataset, extractor: FeatureExtractor) -> PreparedWindows:
         parts[name] = windows.take((period == name).to_numpy())
         if not len(parts[name]):
             raise DataError(
-                f"no window lies wholly before the end of the {name} period: windows are too long "
-                "for data.split (try features=session or a smaller features.window.size)"
+                f"the {name} period holds no whole window: the log is too short for its windows "
+                "and data.split; give a longer log or shorter windows (features=session)"
             )
     truth = None
     if dataset.truth is not None:

@@ -25,7 +25,9 @@ def check_architecture(settings: Mapping[str, Any]) -> None:
         ConfigError: names the setting.
     """
     for name, value in settings.items():
-        if name == "hidden":
+        if isinstance(value, str):
+            require(name, value, False, "must be a number")
+        elif name == "hidden":
             fits = len(value) > 0 and min(value) >= 1
             require(name, value, fits, "must list one width or more, each at least 1")
         elif name == "user_dim":

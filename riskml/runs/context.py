@@ -43,7 +43,10 @@ class Run:
 def start_run(cfg: DictConfig, name: str) -> Iterator[Run]:
     """Make the run folder, keep the resolved config in it, and start tracking."""
     folder = Path(cfg.paths.run)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"paths.outputs: cannot write to {folder} ({error})") from error
     OmegaConf.save(cfg, folder / CONFIG_FILE, resolve=True)
     tracker = build_tracker(cfg)
     with tracker.run(name):
@@ -74,10 +77,9 @@ def find_run(outputs: Path, run: str) -> Path:
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{note} is damaged; name the run: run=<folder>") from error
     folder = Path(run)
-    if not (folder / CONFIG_FILE).is_file() or not (folder / FEATURES).is_dir():
-        raise ConfigError(
-            f"run={folder} is no finished train run: it lacks {CONFIG_FILE} or {FEATURES}/"
-        )
+    for part in (CONFIG_FILE, FEATURES, DETECTOR):
+        if not (folder / part).exists():
+            raise ConfigError(f"run={folder} is no finished train run: it has no {part}")
     return folder
 
 

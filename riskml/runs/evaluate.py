@@ -9,6 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from rich.progress import Progress
 
+from riskml.core.targets import check_targets
 from riskml.evaluation.evaluator import Evaluation, evaluate_detector
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows
@@ -69,6 +70,7 @@ def complete(cfg: DictConfig) -> tuple[DictConfig, Path | None]:
         whole.model = past.model
         whole.features = past.features
     assert isinstance(whole, DictConfig)
+    check_targets(whole)
     return whole, None if fresh else folder
 
 
@@ -86,8 +88,12 @@ def _focus(run: Run, trained: Path | None, windows: PreparedWindows) -> tuple[De
 
 def _fit_seconds(trained: Path) -> float | None:
     """As measured when the run was trained."""
-    document = json.loads((trained / "metrics.json").read_text())
-    seconds: float | None = document["metrics"]["fit_seconds"]
+    try:
+        seconds: float | None = json.loads((trained / "metrics.json").read_text())["metrics"][
+            "fit_seconds"
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # only a time for the table is lost
     return seconds
 
 

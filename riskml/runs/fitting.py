@@ -41,6 +41,16 @@ def fit(run: Run, detector: Detector, windows: PreparedWindows) -> float:
     return time.perf_counter() - start
 
 
+def check_resumable(run: Run, detector: Detector) -> None:
+    """Refuse a `ckpt_path` that cannot be gone on from.
+
+    Raises:
+        ConfigError: no checkpoint, or a detector that has none.
+    """
+    if _checkpoint(run.cfg.ckpt_path) and not isinstance(detector, DeepDetector):
+        raise ConfigError(f"ckpt_path: {run.cfg.model.name} keeps no checkpoints to go on from")
+
+
 def _fit_deep(run: Run, detector: DeepDetector, windows: PreparedWindows) -> None:
     resume = _checkpoint(run.cfg.ckpt_path)
     folder = resume.parent if resume else run.folder / CHECKPOINTS
@@ -103,7 +113,7 @@ def _checkpoint(name: str | None) -> Path | None:
     try:
         known = torch.load(path, weights_only=True, map_location="cpu")["state_dict"]
     except Exception as error:  # a foreign file can fail in any way
-        raise ConfigError(f"ckpt_path={name} is no checkpoint of ours ({error})") from error
+        raise ConfigError(f"ckpt_path={name} is no checkpoint of ours") from error
     if not any(key.startswith("network.") for key in known):
         raise ConfigError(f"ckpt_path={name} holds no network of ours")
     return path.resolve()

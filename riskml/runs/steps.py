@@ -97,4 +97,17 @@ def report(
     for name in ("metrics.json", "alerts.csv", PLOTS):
         run.tracker.artifact(run.folder / name, PLOTS if name == PLOTS else None)
     print_table(run.console, evaluations, about["budget"])
-    print_alerts(run.console, alerts)
+    print_alerts(run.console, alerts, int(focus.scores["alert"].sum()))
+    warn_if_over_budget(run, focus)
+
+
+def warn_if_over_budget(run: Run, evaluation: Evaluation) -> None:
+    """Say so where the threshold of the calibration period gave far more alerts than planned."""
+    planned, raised = (
+        int(evaluation.metrics[name] or 0) for name in ("alerts_at_budget", "alerts_at_threshold")
+    )
+    if raised > 2 * planned + 10:
+        run.say(
+            f"{raised:,} alerts where the budget plans {planned:,}: the test period is unlike the "
+            "calibration period; lengthen it (data.split.calibration) or take the highest only"
+        )

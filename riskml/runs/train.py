@@ -8,7 +8,7 @@ import numpy as np
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
-from riskml.core.errors import BundleError
+from riskml.core.errors import BundleError, require
 from riskml.core.schema import time_span
 from riskml.evaluation.evaluator import Evaluation, evaluate_detector
 from riskml.export.bundle import export_bundle, load_bundle
@@ -17,7 +17,7 @@ from riskml.features.preparation import PreparedWindows
 from riskml.models.base import Detector
 from riskml.runs.assembly import build_detector, build_threshold, chosen_parameters
 from riskml.runs.context import BUNDLE, DETECTOR, FEATURES, Run, remember_latest, start_run
-from riskml.runs.fitting import fit
+from riskml.runs.fitting import check_resumable, fit
 from riskml.runs.steps import explain_alerts, make_windows, read_data, report
 from riskml.scoring.explain import Explainer
 
@@ -31,16 +31,18 @@ def train(cfg: DictConfig) -> Path:
     Returns:
         The run folder: metrics.json, scores, alerts, plots, detector, features and bundle.
     """
+    require("seed", cfg.seed, cfg.seed >= 0, "must be 0 or more")
     pl.seed_everything(cfg.seed, verbose=False)
     with start_run(cfg, f"{cfg.model.name} on {cfg.data.name}") as run:
         run.tracker.parameters(chosen_parameters(cfg))
+        # settings that are wrong should say so before the work, not after it
+        rule, detector = build_threshold(cfg.threshold), build_detector(cfg.model)
+        check_resumable(run, detector)
         dataset = read_data(run)
         extractor, windows = make_windows(run, dataset)
         extractor.save(run.folder / FEATURES)
-        detector = build_detector(cfg.model)
         seconds = fit(run, detector, windows)
         detector.save(run.folder / DETECTOR)
-        rule = build_threshold(cfg.threshold)
         evaluation = evaluate_detector(cfg.model.name, detector, windows, rule, seconds)
         explainer = Explainer.fit(windows.train, extractor.vocabulary.counts)
         reasons = explain_alerts(evaluation, detector, explainer, windows)

@@ -26,6 +26,12 @@ WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", 
 MIN_WINDOWS = 5
 """Users with fewer train windows are compared with everyone."""
 
+MIN_ACTIONS = 3
+"""Padding, unknown and a single action: no mix that could be unusual."""
+
+HOUR = 1 / 24
+LONGEST_NAME = 60
+
 
 class Explainer:
     """Knows the usual range of every feature for every user, and for everyone.
@@ -114,16 +120,34 @@ class Explainer:
         total: dict[str, float] = {}
         for topic, share in zip(topics, shares.tolist(), strict=True):
             total[topic] = total.get(topic, 0.0) + share
-        largest = sorted(total, key=lambda topic: -total[topic])[:top]
         row = self._row(windows, i)
+        ranked = [topic for topic in sorted(total, key=lambda t: -total[t]) if total[topic] > 0]
+        # a sentence about a usual value persuades nobody; it stands only where there is no other
+        telling = [topic for topic in ranked if self._is_telling(topic, windows, i, row)]
         return [
             Reason(topic, total[topic], self._sentence(topic, windows, i, row))
-            for topic in largest
-            if total[topic] > 0
+            for topic in (telling or ranked)[:top]
         ]
 
+    def _columns(self, topic: str) -> list[int]:
+        return [j for j, f in enumerate(self.spec.features) if f.topic == topic]
+
+    def _is_telling(self, topic: str, windows: Windows, i: int, row: int) -> bool:
+        """Whether what the sentence shows lies outside what is usual."""
+        columns = self._columns(topic)
+        if not columns:
+            return False
+        feature = self.spec.features[columns[0]]
+        if topic == "action_embedding":
+            return len(self.spec.actions) > MIN_ACTIONS
+        value, low, high = (a[columns] for a in (windows.x[i], self.low[row], self.high[row]))
+        if feature.kind == FeatureKind.CYCLIC:
+            apart = abs(_turn(value) - _turn((low + high) / 2))
+            return feature.unit == "h" and min(apart, 1 - apart) > HOUR
+        return not low[0] <= value[0] <= high[0]
+
     def _sentence(self, topic: str, windows: Windows, i: int, row: int) -> str:
-        columns = [j for j, f in enumerate(self.spec.features) if f.topic == topic]
+        columns = self._columns(topic)
         if not columns:
             return "the features together are unlike this user"
         feature = self.spec.features[columns[0]]
@@ -140,8 +164,9 @@ class Explainer:
         return ", ".join(self._action(token) for token in rare)
 
     def _action(self, token: int) -> str:
-        known = token != UNKNOWN_ACTION
-        return f"'{self.spec.actions[token]}'" if known else "a new or rare action"
+        if token == UNKNOWN_ACTION:
+            return "a new or rare action"
+        return f"'{shorten(self.spec.actions[token])}'"
 
     def _action_reasons(
         self, windows: Windows, i: int, shares: FloatArray, top: int
@@ -189,7 +214,7 @@ def _value_sentence(feature: Feature, value: float, low: float, high: float) -> 
         return feature.meaning if value > 0.5 else f"no {feature.meaning}"
     unit = f" {feature.unit}" if feature.unit else ""
     usual = _number(low) if _number(low) == _number(high) else f"{_number(low)}–{_number(high)}"
-    return f"{feature.meaning}: {_number(value)}{unit}, usually {usual}"
+    return f"{shorten(feature.meaning)}: {_number(value)}{unit}, usually {usual}"
 
 
 def _number(value: float) -> str:
@@ -216,3 +241,8 @@ def _clock(turn: float) -> str:
 
 def _weekday(turn: float) -> str:
     return WEEKDAYS[round(turn * 7) % 7]
+
+
+def shorten(name: str) -> str:
+    """A name for a sentence: not longer than a line bears."""
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"

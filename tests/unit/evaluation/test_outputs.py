@@ -127,7 +127,7 @@ def test_no_alerts(make_windows: MakeWindows, tmp_path: Path) -> None:
     write_tables(tmp_path, made, alerts)
     assert pl.read_csv(tmp_path / "alerts.csv").is_empty()
     out, text = console()
-    print_alerts(out, alerts)
+    print_alerts(out, alerts, 0)
     assert text.getvalue() == "No alerts.\n"
 
 
@@ -142,7 +142,8 @@ def test_printed_table(make_windows: MakeWindows) -> None:
     out, text = console()
     print_table(out, several, "5 alerts a day")
     shown = text.getvalue()
-    assert "Test period: 3 risky of 60 windows; budget: 5 alerts a day" in shown
+    assert "Test period: 3 risky of 60 windows" in shown
+    assert "within the budget: 5" in shown
     lines = [line for line in shown.splitlines() if any(e.name in line for e in several)]
     assert [next(e.name for e in several if e.name in line) for line in lines] == [
         "best",
@@ -170,7 +171,7 @@ def test_nothing_to_measure(make_windows: MakeWindows) -> None:
 def test_printed_alerts(evaluation: Evaluation) -> None:
     alerts = with_reasons(evaluation)
     out, text = console()
-    print_alerts(out, alerts, top=2)
+    print_alerts(out, alerts, len(alerts), top=2)
     lines = text.getvalue().splitlines()
     assert lines[0] == f"{len(alerts)} alerts; the riskiest:"
     first = alerts.row(0, named=True)
@@ -185,5 +186,17 @@ def test_printed_alerts(evaluation: Evaluation) -> None:
 @pytest.mark.parametrize("user", ["svc[prod]", "a[/b]", "[red]x"])
 def test_user_names_are_printed_as_they_are(user: str, evaluation: Evaluation) -> None:
     out, text = console()
-    print_alerts(out, with_reasons(evaluation).with_columns(user_id=pl.lit(user)))
+    print_alerts(out, with_reasons(evaluation).with_columns(user_id=pl.lit(user)), 1)
     assert user in text.getvalue().splitlines()[1]
+
+
+def test_names_from_the_log_steer_neither_terminal_nor_spreadsheet(
+    evaluation: Evaluation, tmp_path: Path
+) -> None:
+    alerts = with_reasons(evaluation).with_columns(user_id=pl.lit("=cmd()\x1b[31m"))
+    out, text = console()
+    print_alerts(out, alerts, 300)
+    assert "300 alerts" in text.getvalue() and "kept in the files" in text.getvalue()
+    assert "\x1b[31m" not in text.getvalue()
+    write_tables(tmp_path, evaluation, alerts)
+    assert pl.read_csv(tmp_path / "alerts.csv")["user_id"].str.starts_with("'=cmd()").all()

@@ -60,9 +60,9 @@ def test_a_straddling_window_belongs_to_the_later_period(straddling: pl.DataFram
 
 def test_a_window_across_all_periods_is_a_test_window(straddling: pl.DataFrame) -> None:
     # The period's order counts, not the alphabet's.
-    with pytest.raises(DataError, match="before the end of the train period"):
+    with pytest.raises(DataError, match="the train period holds no whole window"):
         prepared(dataset(straddling), BlockWindows(100))
-    with pytest.raises(DataError, match=r"calibration period.*features\.window\.size"):
+    with pytest.raises(DataError, match=r"calibration period.*features=session"):
         prepared(dataset(straddling.filter(pl.col(PERIOD) != CALIBRATION)), SessionWindows())
 
 

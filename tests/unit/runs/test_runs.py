@@ -12,6 +12,7 @@ from riskml.core.errors import ConfigError
 from riskml.runs.assembly import build, chosen_parameters, model_config
 from riskml.runs.context import (
     CONFIG_FILE,
+    DETECTOR,
     FEATURES,
     LATEST_FILE,
     find_run,
@@ -55,6 +56,7 @@ def past(tmp_path: Path) -> Path:
     cfg = make_cfg(tmp_path, **PAST)
     with start_run(cfg, "x") as run:
         (run.folder / FEATURES).mkdir()
+        (run.folder / DETECTOR).mkdir()
     remember_latest(tmp_path, run.folder)
     return run.folder
 
@@ -82,14 +84,14 @@ def test_no_run_yet(tmp_path: Path) -> None:
         find_run(tmp_path, "latest")
 
 
-@pytest.mark.parametrize("lacking", ["folder", CONFIG_FILE, FEATURES])
+@pytest.mark.parametrize("lacking", ["folder", CONFIG_FILE, FEATURES, DETECTOR])
 def test_folder_that_is_no_finished_run(lacking: str, past: Path, tmp_path: Path) -> None:
     if lacking == "folder":
         past = tmp_path / "nowhere"
     elif lacking == CONFIG_FILE:
         (past / CONFIG_FILE).unlink()
     else:
-        (past / FEATURES).rmdir()
+        (past / lacking).rmdir()
     with pytest.raises(ConfigError, match=rf"run={past} is no finished train run"):
         find_run(tmp_path, str(past))
 

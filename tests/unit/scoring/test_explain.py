@@ -13,7 +13,7 @@ import pytest
 
 from riskml.core.errors import BundleError
 from riskml.core.types import Feature, FeatureKind, FeatureSpec, FloatArray, Windows
-from riskml.scoring.explain import WEEKDAYS, Explainer
+from riskml.scoring.explain import WEEKDAYS, Explainer, shorten
 
 COUNT, BINARY, CYCLIC = FeatureKind.COUNT, FeatureKind.BINARY, FeatureKind.CYCLIC
 SPEC = FeatureSpec(
@@ -174,11 +174,31 @@ def test_usual_numbers_are_written_in_full() -> None:
 def test_shares_of_a_topic_add_up_and_only_the_largest_stay() -> None:
     shares = np.array([[0.5, 3.0, -1.0, 1.0, 1.5, 0.0, 0.0, 0.2, 0.1]], np.float32)
     topics = [f.topic for f in SPEC.features]
-    reasons = fitted().explain(windows([row()]), shares, topics)[0]
+    odd = windows([row(night=9, minutes=500, hour=3)])
+    reasons = fitted().explain(odd, shares, topics)[0]
     assert [r.topic for r in reasons] == ["minutes", "hour", "night_events", "action_embedding"]
     assert [r.share for r in reasons] == pytest.approx([3.0, 2.5, 0.5, 0.3])
-    two = fitted().explain(windows([row()]), shares, topics, top=2)[0]
+    two = fitted().explain(odd, shares, topics, top=2)[0]
     assert [r.topic for r in two] == ["minutes", "hour"]
+
+
+def test_usual_values_are_no_reason_unless_there_is_no_other() -> None:
+    topics = [f.topic for f in SPEC.features]
+    shares = np.array([[0.5, 3.0, 0.0, 1.0, 1.5, 4.0, 0.0, 0.0, 0.0]], np.float32)
+    usual, odd = row(), row(night=9)
+    low = fitted().low[1].tolist()
+    usual[0], usual[1] = low[0], low[1]
+    told = fitted().explain(windows([usual]), shares, topics)[0]
+    assert [r.topic for r in told] == ["weekday", "minutes", "hour", "night_events"]
+    odd[1] = low[1]
+    assert [r.topic for r in fitted().explain(windows([odd]), shares, topics)[0]] == [
+        "night_events"
+    ]
+
+
+def test_long_names_are_cut() -> None:
+    assert shorten("x" * 500) == "x" * 59 + "…"
+    assert shorten("short") == "short"
 
 
 def test_distance_from_usual_where_a_detector_cannot_tell() -> None:
@@ -231,5 +251,5 @@ def test_nobody_is_known_well_enough(tmp_path: Path) -> None:
 def test_damaged_files(damage: Callable[[Path], None], tmp_path: Path) -> None:
     fitted().save(tmp_path)
     damage(tmp_path)
-    with pytest.raises(BundleError, match="no readable usual ranges"):
+    with pytest.raises(BundleError, match=r"usual\.safetensors is missing, damaged"):
         Explainer.load(tmp_path, SPEC)
