@@ -58,15 +58,19 @@ def isolation_forest_scores(train: Floats, test: Floats, seed: int = 0) -> Float
     return np.asarray(-forest.score_samples(test))
 
 
-def isolation_forest_ap(days: UserDays, novelty: bool, seed: int = 0) -> float:
+def isolation_forest_ap(
+    days: UserDays, novelty: bool, logarithm: bool = False, seed: int = 0
+) -> float:
     """Return the AP of an isolation forest fitted on the days before the test period.
 
     Args:
         days: the world.
         novelty: with first times (after a warm-up, in which all is new), else raw counts alone.
+        logarithm: take log(1 + x) of every feature first, as is usual with counts.
         seed: of the forest.
     """
     table = days.both if novelty else days.raw
+    table = np.log1p(table) if logarithm else table
     scores = isolation_forest_scores(table[_warm(days)], table[days.test], seed)
     return average_precision(days.positive[days.test], scores)
 
@@ -171,9 +175,8 @@ def drift_auc(days: UserDays, novelty: bool = True) -> float:
 
 
 def _warm(days: UserDays) -> Flags:
-    """Return the rows before the test period but after the warm-up."""
-    day = days.keys["local_day"]
-    warm = (day - day.min()).dt.total_days() >= _WARM_UP_DAYS  # type: ignore[operator]
-    late_enough = warm.to_numpy() & ~days.test
-    # A short world has no time to warm up.
-    return np.asarray(late_enough if late_enough.sum() > 200 else ~days.test)
+    """Return the rows before the test period but after the warm-up, in which all is new."""
+    day = (days.keys["local_day"] - days.keys["local_day"].min()).dt.total_days().to_numpy()
+    test_begins = day[days.test].min()
+    # A short world warms up for half of the days before its test period.
+    return np.asarray((day >= min(_WARM_UP_DAYS, test_begins // 2)) & ~days.test)

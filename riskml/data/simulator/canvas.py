@@ -62,10 +62,12 @@ class Canvas:
             minutes: length of the stretch over which they spread: [n] or one number.
             reach: shares of personal, role and organisation resources.
             resources: codes to choose from instead, whatever the reach.
-            device, address: endpoint codes, by default the usual ones: [n] or one number.
+            device: device code, by default the usual one: [n] or one number.
+            address: address code, by default the usual one: [n] or one number.
             success: outcome of all of them; by default they fail as often as usual.
             size: multiplier of the bytes.
-            incident, phase: the truth, for an attack's events.
+            incident: index of the incident, for an attack's events.
+            phase: index into the scenario's phases, for an attack's events.
         """
         state, draw = self.state, self.draw
         who = np.atleast_1d(np.asarray(users, dtype=np.int64))
@@ -114,8 +116,10 @@ class Canvas:
             amounts: number of events, at least 1: [n] or one number.
             at: seconds after local midnight of the logon: [n] or one number.
             minutes_apart: mean gap between events.
-            device, address: endpoint codes, by default the usual ones: [n].
-            incident, phase: the truth, for an attack's events.
+            device: device codes, by default the usual ones: [n].
+            address: address codes, by default the usual ones: [n].
+            incident: index of the incident, for an attack's events.
+            phase: index into the scenario's phases, for an attack's events.
         """
         who = np.atleast_1d(np.asarray(users, dtype=np.int64))
         if not len(who):
@@ -138,7 +142,7 @@ class Canvas:
         )
 
     def during_work(self, users: Integers, minutes: float = 30.0) -> Floats:
-        """Return a random time of each user's working day that leaves ``minutes`` before its end."""
+        """Return a time within each working day, ``minutes`` before its end at the latest."""
         start, end = self.state.start[users], self.state.end[users]
         room = np.maximum(end - start - minutes * 60.0, 0.0)
         return np.asarray(start + self.draw.random(len(users)) * room)

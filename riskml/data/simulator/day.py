@@ -39,7 +39,7 @@ class _Column:
 
     names: pl.Series
 
-    def take(self, codes: Integers) -> pl.Series:
+    def take(self, codes: Integers | pl.Series) -> pl.Series:
         return self.names.gather(pl.Series(codes))
 
 
@@ -78,6 +78,11 @@ class DayMaker:
         self.server = _servers(attacks)
         self._days: dict[int, tuple[EventBlock, Integers]] = {}
 
+    @property
+    def days_held(self) -> int:
+        """Number of local days that are kept in memory for the next call."""
+        return len(self._days)
+
     def events_of(self, day: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Return the events of one UTC day, ordered by time, and the labels of the attacks' ones.
 
@@ -96,8 +101,9 @@ class DayMaker:
             parts.append(_rows(block, rows))
             clocks.append(clock[rows])
             locals_.append(np.full(len(rows), local))
-        for old in [key for key in self._days if key < day]:
-            del self._days[old]
+        # What the next day shares with this one is kept, and nothing else.
+        for other in [key for key in self._days if key not in (day, day + 1)]:
+            del self._days[other]
         block, clock, local_day = (
             join_blocks(parts),
             np.concatenate(clocks),
@@ -206,12 +212,13 @@ class DayMaker:
         ]
         return pl.DataFrame(
             {
-                "event_id": events["event_id"].gather(pl.Series(rows, dtype=pl.UInt32)),
+                # A list, since a gathered series would keep the whole day's strings in memory.
+                "event_id": events["event_id"].gather(pl.Series(rows, dtype=pl.UInt32)).to_list(),
                 "incident_id": [incident_name(incident.number) for incident in incidents],
                 "scenario": [incident.scenario for incident in incidents],
                 "phase": phases,
             },
-            schema_overrides={"incident_id": pl.String, "scenario": pl.String, "phase": pl.String},
+            schema=dict.fromkeys(("event_id", "incident_id", "scenario", "phase"), pl.String),
         )
 
 

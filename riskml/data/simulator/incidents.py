@@ -14,6 +14,7 @@ from riskml.data.simulator.scenarios import Incident, Scenario, scenario_named
 _CONTROLS = 2
 _KNOWN_BEFORE = 20
 _SKIP_A_DAY = 0.25
+_LEAST_TEST_DAYS = 3.0
 _BOLDNESS_MEDIAN, _BOLDNESS_SPREAD, _BOLDNESS_RANGE = 1.3, 0.55, (0.35, 3.5)
 _ROUNDS = 400
 
@@ -41,8 +42,7 @@ def plan_attacks(plan: Plan) -> Attacks:
     test = settings.days - settings.test_days
     # The last day is left out: what spills over its midnight would be cut off.
     planner.fill(scenarios, test, settings.days - 1, settings.positive_rate, "test")
-    if settings.train_contamination > 0:
-        planner.fill(scenarios, _KNOWN_BEFORE, test, settings.train_contamination, "train")
+    planner.fill(scenarios, _KNOWN_BEFORE, test, settings.train_contamination, "train")
     incidents = planner.with_controls()
     by_day: dict[int, list[Incident]] = {}
     for incident in incidents:
@@ -73,31 +73,34 @@ class _Planner:
         self, scenarios: list[Scenario], first: int, until: int, rate: float, period: str
     ) -> None:
         """Plan attacks on the days ``first`` … ``until - 1`` up to the wanted share."""
+        if rate <= 0:
+            return
         budget = rate * float(self.active[:, first:until].sum())
+        if period == "test":
+            # However small the world, there is something to find.
+            budget = max(budget, _LEAST_TEST_DAYS)
         spent = 0
         so_far = np.zeros(len(scenarios))
         weights = np.array([scenario.weight for scenario in scenarios])
-        for _ in range(_ROUNDS if scenarios else 0):
+        working = self._working_days(first, until)
+        for _ in range(_ROUNDS if scenarios and len(working) else 0):
             # Mostly the scenario that lags behind its share, so that worlds resemble each other.
             lag = so_far / weights + budget / weights.sum() * self.draw.random(len(scenarios))
             chosen = int(np.argmin(lag))
-            planned = self._attack(scenarios[chosen], first, until, budget - spent)
+            planned = self._attack(scenarios[chosen], working, until, budget - spent)
             so_far[chosen] += planned if planned else 0.05 * budget * weights[chosen]
             spent += planned
             if spent >= budget - 1:
                 break
 
-    def _attack(self, scenario: Scenario, first: int, until: int, room: float) -> int:
+    def _attack(self, scenario: Scenario, starts: Integers, until: int, room: float) -> int:
         """Plan one attack if it fits, and return its number of user-days."""
         length = scenario.length(self.draw)
         least, most = scenario.accounts
         accounts = int(self.draw.integers(least, most + 1))
         if length * accounts > room + 1:
             return 0
-        working = np.arange(first, until)
-        working = working[self.plan.almanac.weekday[working] < 5]
-        # From a weekday on: who is there at a weekend differs in habits, controls would not.
-        start = int(self.draw.choice(working))
+        start = int(self.draw.choice(starts))
         chosen: list[tuple[int, tuple[int, ...]]] = []
         for user in self.draw.permutation(np.flatnonzero(self._candidates(scenario, start))):
             days = self._days(scenario, int(user), start, until, length)
@@ -113,9 +116,17 @@ class _Planner:
         self.campaigns += 1
         return length * accounts
 
+    def _working_days(self, first: int, until: int) -> Integers:
+        """Return the days on which an attack may begin.
+
+        None begins at a weekend: who is there then differs in habits from the controls.
+        """
+        days = np.arange(min(first, until), until)
+        return np.asarray(days[self.plan.almanac.weekday[days] < 5])
+
     def _boldness(self, scenario: Scenario) -> float:
         """Return log-normal boldness, a scenario's attacks in turn below and above the median."""
-        earlier = self.attacks_of.get(scenario.name, self.draw.integers(2))
+        earlier = self.attacks_of.get(scenario.name, int(self.draw.integers(2)))
         self.attacks_of[scenario.name] = earlier + 1
         size = abs(self.draw.standard_normal()) * (1 if earlier % 2 else -1)
         boldness = _BOLDNESS_MEDIAN * np.exp(_BOLDNESS_SPREAD * size)

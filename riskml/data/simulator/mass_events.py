@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from riskml.data.simulator.randomness import generator
+from riskml.data.simulator.randomness import Integers, generator
 from riskml.data.simulator.settings import SimulationSettings
 from riskml.data.simulator.vocabulary import RESOURCE_KINDS
 
@@ -29,7 +29,7 @@ class MassEvents:
     outages: dict[int, tuple[float, float]]
 
 
-def make_mass_events(settings: SimulationSettings, weekday: np.ndarray) -> MassEvents:
+def make_mass_events(settings: SimulationSettings, weekday: Integers) -> MassEvents:
     """Spread mass events over the world, about one every two weeks, on working days."""
     events = MassEvents({}, {}, {})
     if not settings.mass_events:

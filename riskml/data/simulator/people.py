@@ -14,6 +14,8 @@ from riskml.data.simulator.vocabulary import ACTION_CODE, ACTION_NAMES
 
 NEVER = 1_000_000
 """A day that does not come."""
+ALWAYS = -NEVER
+"""A day long before the log begins."""
 
 TEAM_SIZE = 8
 _RARE_ACTIONS = (
@@ -40,7 +42,7 @@ class People:
         team: team number; teams are of one role and one time zone where possible.
         manager: account index of the manager, or -1.
         zone: index into ``TIME_ZONES``.
-        joined: first day, below 0 for those who were there before the log begins.
+        joined: first day, or ``ALWAYS`` for those who were there before the log begins.
         left: the day from which the account is no longer used, or ``NEVER``.
         leave_from, leave_until: one long absence, such as parental leave.
         service: whether the account is a machine.
@@ -110,10 +112,10 @@ def make_people(settings: SimulationSettings) -> People:
     zone = draw.choice(len(TIME_ZONES), users, p=TIME_ZONE_SHARES)
     team, manager = _teams(role, zone, service, draw)
 
-    joined = np.where(draw.random(users) < 0.05, draw.integers(1, settings.days, users), -1)
+    joined = np.where(draw.random(users) < 0.05, draw.integers(1, settings.days, users), ALWAYS)
     left = np.where(draw.random(users) < 0.05, draw.integers(10, settings.days, users), NEVER)
     left = np.where((left <= joined + 20) | service, NEVER, left)
-    joined = np.where(service, -1, joined)
+    joined = np.where(service, ALWAYS, joined)
     move_day = np.where(
         (draw.random(users) < 0.04) & ~service, draw.integers(5, settings.days, users), NEVER
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from riskml.data.simulator.almanac import Almanac, make_almanac
 from riskml.data.simulator.endpoints import Endpoints, make_endpoints
@@ -15,6 +16,9 @@ from riskml.data.simulator.randomness import Flags, Integers, generator
 from riskml.data.simulator.resources import Resources, make_resources
 from riskml.data.simulator.roles import ROLES
 from riskml.data.simulator.settings import SimulationSettings
+
+Singles = NDArray[np.float32]
+Bytes = NDArray[np.int8]
 
 _DRIFT = 0.012
 _VACATION_RATE = 0.006
@@ -52,11 +56,11 @@ class Plan:
     endpoints: Endpoints
     active: Flags
     day_off: Flags
-    volume: np.ndarray
+    volume: Singles
     on_call: Flags
-    laptop: np.ndarray
-    journey: np.ndarray
-    project: np.ndarray
+    laptop: Bytes
+    journey: Bytes
+    project: NDArray[np.int16]
     new_laptop: Flags
     new_project: Flags
 
@@ -123,7 +127,7 @@ def _volume(
     off: Flags,
     outages: Iterable[int],
     draw: np.random.Generator,
-) -> np.ndarray:
+) -> Singles:
     """Return the expected events of a day: role × person × drift × calendar."""
     pace = np.array([role.events_per_day for role in ROLES])
     month_end_role = np.array([role.name in _MONTH_END_ROLES for role in ROLES])
@@ -137,7 +141,7 @@ def _volume(
         volume[:, day] *= level.astype(np.float32)
     for day in outages:
         volume[:, day] *= 0.75
-    return volume
+    return np.asarray(volume, dtype=np.float32)
 
 
 def _spells(
@@ -155,7 +159,7 @@ def _spells(
 
 def _journeys(
     draw: np.random.Generator, shape: tuple[int, int], rate: float, person: Flags
-) -> np.ndarray:
+) -> Bytes:
     """Number every user's journeys; a day at home is 0."""
     starts = (draw.random(shape, dtype=np.float32) < rate) & person
     number = np.minimum(np.cumsum(starts, axis=1), 29).astype(np.int8)

@@ -38,7 +38,7 @@ def ordinary_events(state: DayState, draw: np.random.Generator) -> EventBlock:
     counts = np.maximum(counts, 2)
     owner, length = _split_into_sessions(state, users, counts, draw)
     span = state.end[users] - state.start[users]
-    mean_gap = np.clip(0.62 * span / counts, 12.0, 330.0)
+    mean_gap = np.clip(0.75 * span / counts, 12.0, 900.0)
     gap_of = np.zeros(state.plan.people.count)
     gap_of[users] = mean_gap
 
@@ -46,11 +46,13 @@ def ordinary_events(state: DayState, draw: np.random.Generator) -> EventBlock:
     duration = np.add.reduceat(gaps, np.cumsum(length + 2) - (length + 2))
     first = np.concatenate(([True], owner[1:] != owner[:-1]))
     pause = 31 * 60.0 + draw.exponential(30 * 60.0, len(owner))
-    pause = np.where(state.plan.people.service[owner], pause * 2.5, pause)
     pause[first] = 0.0
     begin = state.start[owner] + _running_total(pause + _shift(duration, first), first)
+    # Machines run their jobs around the clock.
+    service = state.plan.people.service[owner]
+    begin = np.where(service, draw.uniform(0.0, 23.0 * HOUR, len(owner)), begin)
 
-    phone = (draw.random(len(owner)) < _PHONE_SHARE) & ~state.plan.people.service[owner]
+    phone = (draw.random(len(owner)) < _PHONE_SHARE) & ~service
     device = np.where(phone, owner * PER_USER + PHONE, state.device[owner])
     return work(state, owner, length, begin, gaps, device, state.address[owner], draw)
 
@@ -76,8 +78,10 @@ def extra_session(
         begin: seconds after local midnight: [n].
         minutes_apart: mean gap between events.
         draw: the generator.
-        device, address: endpoint codes, by default the usual ones: [n].
-        incident, phase: truth of all the events, if they are an attack's.
+        device: device codes, by default the usual ones: [n].
+        address: address codes, by default the usual ones: [n].
+        incident: index of the incident that all the events belong to, if they are an attack's.
+        phase: index into the scenario's phases, if they are an attack's.
     """
     apart = np.full(state.plan.people.count, minutes_apart * 60.0)
     gaps = _gaps(users, lengths, apart, draw)
@@ -106,9 +110,11 @@ def work(
         length: number of events between logon and logoff.
         begin: seconds after local midnight of the logon.
         gaps: seconds to the next event, one for each event, logons and logoffs included.
-        device, address: endpoint codes.
+        device: device code.
+        address: address code.
         draw: the generator.
-        incident, phase: truth of all the events, if they are an attack's.
+        incident: index of the incident that all the events belong to, if they are an attack's.
+        phase: index into the scenario's phases, if they are an attack's.
     """
     total = length + 2
     session = np.repeat(np.arange(len(owner)), total)
@@ -256,6 +262,3 @@ def _running_total(values: Floats, first: np.ndarray) -> Floats:
     group = np.cumsum(first) - 1
     before = (total - values)[first]
     return np.asarray(total - before[group])
-
-
-__all__ = ["HOUR", "extra_session", "ordinary_events", "sizes", "work"]

@@ -1,4 +1,4 @@
-"""What can be done: the actions, the kind of resource each one touches, their sizes and failures."""
+"""What can be done: the actions, what each one touches, their sizes and failures."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class AccountTakeover(Scenario):
         day.do("search", day.amount(3), "explore", at + 60, 15, reach=OWN, foreign=True)
         day.do("email_read", day.amount(5), "explore", at + 60, 15, reach=OWN, foreign=True)
         day.do("file_open", day.amount(3, 1), "explore", at + 90, 25, reach=OWN, foreign=True)
-        if day.chance(0.5):
+        if day.chance(0.35):
             secret = day.sensitive("file")
             day.do(
                 "file_open", day.amount(3), "explore", at + 90, 25, resources=secret, foreign=True

@@ -39,7 +39,7 @@ class LateralMovement(Scenario):
             )
             day.do(
                 "file_open",
-                day.amount(1.3),
+                day.amount(1),
                 "spread",
                 later + 120,
                 12,

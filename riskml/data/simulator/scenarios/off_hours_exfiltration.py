@@ -24,7 +24,7 @@ class OffHoursExfiltration(Scenario):
         day.do("logon", 1, "collect", evening - 60, 0.5)
         day.do("file_open", day.amount(3), "collect", evening, 40, reach=known)
         day.do("file_copy", day.amount(8), "collect", evening, 60, reach=known)
-        if day.chance(0.5):
+        if day.chance(0.35):
             secret = day.sensitive("file")
             day.do("file_open", day.amount(3), "collect", evening, 40, resources=secret)
         way_out = evening + 600

@@ -25,7 +25,7 @@ class PrivilegeAbuse(Scenario):
         day.do("admin_command", day.amount(5), "escalate", at, 20, reach=(0.6, 0.3, 0.1))
         day.do("db_query", day.amount(6), "abuse", at + 900, 60, reach=(0.8, 0.2, 0))
         secret = day.sensitive("file")
-        day.do("file_open", day.amount(3, 1), "abuse", at + 900, 90, resources=secret)
+        day.do("file_open", day.amount(2, 1), "abuse", at + 900, 90, resources=secret)
         day.sometimes("abuse", at + 1_200, remote_logon=0.6, share_change=0.5, password_reset=0.5)
         if day.chance(0.6):
             tables = day.sensitive("table")
