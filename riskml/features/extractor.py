@@ -36,7 +36,7 @@ class FeatureExtractor:
         families: by name; a family set to None is switched off.
         max_tokens: longest action sequence kept of a window; longer ones keep their end.
         min_action_count: actions rarer than this in training count as unknown.
-        time_zone: the clock of users whose own zone is not in the data.
+        time_zone: the clock of users whose own zone is not in the data; None is UTC.
 
     Raises:
         ConfigError: no family is left on.
@@ -48,7 +48,7 @@ class FeatureExtractor:
         families: Mapping[str, FeatureFamily | None],
         max_tokens: int = 256,
         min_action_count: int = 2,
-        time_zone: str = "UTC",
+        time_zone: str | None = None,
     ) -> None:
         self.window = window
         self.families = [family for name in FAMILIES if (family := families.get(name)) is not None]
@@ -57,7 +57,7 @@ class FeatureExtractor:
         if max_tokens < 1:
             raise ConfigError(f"features.max_tokens={max_tokens} must be at least 1")
         self.max_tokens = max_tokens
-        self.time_zone = time_zone
+        self.time_zone = time_zone or "UTC"
         self.vocabulary = ActionVocabulary(min_action_count)
 
     def assign(self, events: pl.DataFrame) -> pl.DataFrame:
