@@ -98,7 +98,7 @@ WRONG: dict[str, tuple[str, list[str], list[str]]] = {
     "long_windows": (
         "whole",
         ["features=block", "features.window.size=100000"],
-        ["too short for its windows", "features.window.size"],
+        ["too short for its windows", "features=session"],
     ),
     "no_such_file": ("nowhere", [], ["nowhere.csv does not exist"]),
     "odd_zone": ("no_zone", ["time_zone=Europe/Berln"], ["time_zone", "Europe/Berlin"]),
