@@ -10,7 +10,7 @@ from typing import Any
 
 from riskml.core.errors import ConfigError
 
-SIMULATOR_VERSION = "1.1.0"
+SIMULATOR_VERSION = "1.2.0"
 """Raise it with every change that alters the bytes of a world: caches are keyed by it."""
 
 DIFFICULTY = {"easy": -1.0, "medium": 0.0, "hard": 0.5}

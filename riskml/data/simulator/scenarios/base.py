@@ -13,8 +13,8 @@ from riskml.data.simulator.day_state import HOUR
 from riskml.data.simulator.randomness import Integers, hashed_uniform
 from riskml.data.simulator.resources import USUAL
 
-_SATURATION = 0.45
-_MOST_FAMILIAR = 0.6
+_SATURATION = 0.5
+_OPENLY, _MOST_FAMILIAR = 1.15, 0.6
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class AttackDay:
         self.foreign_address = int(endpoints.stranger(number))
         # The stealthy often work through the victim's own computer.
         through = hashed_uniform(canvas.state.plan.settings.seed, "through", incident.number)
-        if through < min(1.0 - self.effect_size, _MOST_FAMILIAR):
+        if through < min(_OPENLY - self.effect_size, _MOST_FAMILIAR):
             self.foreign_device = int(canvas.state.device[incident.user])
             self.foreign_address = int(canvas.state.address[incident.user])
 
