@@ -1,0 +1,8 @@
+"""Logs wherever they are kept, read into events with the unusable rows set apart."""
+
+from riskml.data.event_mapping import EventLog
+from riskml.data.sources.base import LogSource
+from riskml.data.sources.csv_file import CsvSource
+from riskml.data.sources.parquet import ParquetSource
+
+__all__ = ["CsvSource", "EventLog", "LogSource", "ParquetSource"]
