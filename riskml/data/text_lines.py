@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import polars as pl
 
@@ -55,10 +55,10 @@ def line_chunks(path: Path, rows: int, kind: str = "CSV text") -> Iterator[pl.Da
 
 def _open(path: Path, kind: str, stack: ExitStack) -> IO[bytes]:
     raw: IO[bytes] = stack.enter_context(path.open("rb"))
-    if raw.read(2) == GZIP:
-        raw.seek(0)
-        raw = stack.enter_context(gzip.open(raw))
+    is_gzip = raw.read(2) == GZIP
     raw.seek(0)
+    if is_gzip:
+        raw = cast(IO[bytes], stack.enter_context(gzip.GzipFile(fileobj=raw)))
     start = raw.read(LOOK_AHEAD)
     raw.seek(0)
     for mark, other in OTHER_KINDS.items():

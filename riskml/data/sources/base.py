@@ -10,7 +10,7 @@ import polars as pl
 
 from riskml.core.errors import DataError, require
 from riskml.data.event_mapping import EventLog, EventMapping, LogTable
-from riskml.data.quality import REJECTED_SCHEMA
+from riskml.data.quality import REJECTED_SCHEMA, RowRule
 
 READ_ROWS = 200_000
 """Rows that `load` reads at a time."""
@@ -142,3 +142,20 @@ def origin(file: str, rows: pl.Series | range) -> pl.DataFrame:
 def no_rejected() -> pl.DataFrame:
     """An empty quarantine."""
     return pl.DataFrame(schema=REJECTED_SCHEMA)
+
+
+def set_apart(lines: pl.DataFrame, file: str, rule: RowRule) -> pl.DataFrame:
+    """Quarantine for lines that are no records at all.
+
+    Args:
+        lines: row and text.
+        file: that they stand in.
+        rule: what is wrong with all of them.
+    """
+    return lines.select(
+        file=pl.lit(file, pl.String),
+        row=pl.col("row").cast(pl.Int64),
+        rule=pl.lit(rule.name, pl.String),
+        reason=pl.lit(rule.explanation, pl.String),
+        record=pl.struct(line="text").struct.json_encode(),
+    )
