@@ -3,7 +3,17 @@
 from riskml.data.event_mapping import EventLog
 from riskml.data.sources.base import LogSource
 from riskml.data.sources.csv_file import CsvSource
+from riskml.data.sources.database import DatabaseSource
+from riskml.data.sources.duckdb_file import DuckDbSource
 from riskml.data.sources.json_lines import JsonLinesSource
 from riskml.data.sources.parquet import ParquetSource
 
-__all__ = ["CsvSource", "EventLog", "JsonLinesSource", "LogSource", "ParquetSource"]
+__all__ = [
+    "CsvSource",
+    "DatabaseSource",
+    "DuckDbSource",
+    "EventLog",
+    "JsonLinesSource",
+    "LogSource",
+    "ParquetSource",
+]

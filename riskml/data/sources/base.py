@@ -115,7 +115,7 @@ def rebatched(tables: Iterable[LogTable], rows: int) -> Iterator[LogTable]:
     for table in tables:
         rest = table
         while count + len(rest.rows) >= rows:
-            head, rest = _split(rest, rows - count)
+            head, rest = split_table(rest, rows - count)
             yield concat_tables([*waiting, head])
             waiting, count = [], 0
         if len(rest.rows) or len(rest.rejected):
@@ -125,7 +125,7 @@ def rebatched(tables: Iterable[LogTable], rows: int) -> Iterator[LogTable]:
         yield concat_tables(waiting)
 
 
-def _split(table: LogTable, rows: int) -> tuple[LogTable, LogTable]:
+def split_table(table: LogTable, rows: int) -> tuple[LogTable, LogTable]:
     """The first rows, with all that could not be read, and the others."""
     head = LogTable(table.name, table.rows[:rows], table.origin[:rows], table.rejected)
     none = table.rejected.clear()
