@@ -286,6 +286,8 @@ def _typed(values: pl.Series) -> pl.Series:
     if values.dtype != pl.String:
         return values
     filled = values.set(values.str.strip_chars() == "", None)
+    if values.name == "label" and not filled.count():
+        return filled.cast(pl.Int64)  # a batch may hold nobody whose truth is known
     for kind in (pl.Int64, pl.Float64):
         numbers = filled.str.strip_chars().cast(kind, strict=False)
         if filled.count() and numbers.count() == filled.count():

@@ -69,11 +69,13 @@ def read_records(
     if first is None:
         return
     start = str(_filled(first)["text"][0]).strip()
-    if start.startswith("[") or start == "{":
+    is_document = start.startswith("[") or start == "{"
+    if is_document:
         first, chunks = _document(pl.concat([first, *chunks])), iter(())
     count = 0
     for chunk in chain([first], chunks):
-        records, count = _records(connection, _filled(chunk), name, list_key, count)
+        lines = _kinds(connection, _filled(chunk), list_key, is_document)
+        records, count = _records(connection, lines, name, list_key, count)
         yield records
 
 
@@ -90,6 +92,34 @@ def _filled(chunk: pl.DataFrame) -> pl.DataFrame:
     return chunk.filter(pl.col("text").str.strip_chars() != "")
 
 
+def _kinds(
+    connection: duckdb.DuckDBPyConnection,
+    lines: pl.DataFrame,
+    list_key: str | None,
+    is_document: bool,
+) -> pl.DataFrame:
+    """Lines with `kind`: null for what is no JSON, RECORD, LIST, AROUND a list, or OTHER."""
+    connection.register("lines", lines.select("row", "text").to_arrow())
+    kinds = connection.sql(
+        "SELECT CASE WHEN json_valid(text) THEN json_type(text) END AS outer, "
+        f"CASE WHEN json_valid(text) THEN json_type(text, {_pointer(list_key or '')}) END AS inner "
+        "FROM lines ORDER BY row"
+    ).pl()
+    outer, inner = pl.col("outer"), pl.col("inner") == "ARRAY"
+    kind = (
+        pl.when(pl.lit(list_key is not None) & (outer == "OBJECT") & inner)
+        .then(pl.lit("AROUND"))
+        .when(outer == "OBJECT")
+        .then(pl.lit("RECORD"))
+        .when(pl.lit(is_document) & (outer == "ARRAY"))
+        .then(pl.lit("LIST"))
+        .when(outer.is_not_null())
+        .then(pl.lit("OTHER"))
+    )
+    lines = lines.with_columns(kinds.select(kind=kind).to_series())
+    return lines.with_columns(kind=pl.when("valid_utf8").then("kind"))
+
+
 def _records(
     connection: duckdb.DuckDBPyConnection,
     lines: pl.DataFrame,
@@ -98,33 +128,20 @@ def _records(
     count: int,
 ) -> tuple[Records, int]:
     """The records of some lines, and how many there have been in arrays so far."""
-    connection.register("lines", lines.select("row", "text").to_arrow())
-    kinds = connection.sql(
-        "SELECT row, CASE WHEN json_valid(text) THEN json_type(text) END AS kind, "
-        f"CASE WHEN json_valid(text) THEN json_type(text, {_pointer(list_key or '')}) END AS inner "
-        "FROM lines ORDER BY row"
-    ).pl()
-    lines = lines.with_columns(kinds["kind"], kinds["inner"])
-    lines = lines.with_columns(
-        kind=pl.when("valid_utf8").then("kind"),
-        inner=pl.when("valid_utf8").then("inner") if list_key else pl.lit(None, pl.String),
+    kind = pl.col("kind")
+    inside, count = _unnested(
+        connection, lines.filter(kind.is_in(["LIST", "AROUND"])), list_key, count
     )
-    bad = set_apart(lines.filter(pl.col("kind").is_null()), name, INVALID_JSON)
-    whole_file = pl.col("kind") == "ARRAY"
-    around = pl.col("inner") == "ARRAY"
-    lists = lines.filter(whole_file | around.fill_null(False))
-    plain = lines.filter((pl.col("kind") == "OBJECT") & ~around.fill_null(False))
-    scalars = lines.filter(~pl.col("kind").is_in(["OBJECT", "ARRAY"]))
-    inside, more = _unnested(connection, lists, list_key, count)
     rejected = pl.concat(
         [
-            bad,
-            set_apart(scalars, name, NO_OBJECT),
-            set_apart(inside.filter(pl.col("kind") != "OBJECT"), name, NO_OBJECT),
+            set_apart(lines.filter(kind.is_null()), name, INVALID_JSON),
+            set_apart(lines.filter(kind == "OTHER"), name, NO_OBJECT),
+            set_apart(inside.filter(kind != "OBJECT"), name, NO_OBJECT),
         ]
     )
-    good = inside.filter(pl.col("kind") == "OBJECT").select("row", "text")
-    return Records(name, pl.concat([plain.select("row", "text"), good]), rejected), more
+    plain = lines.filter(kind == "RECORD").select("row", "text")
+    good = inside.filter(kind == "OBJECT").select("row", "text")
+    return Records(name, pl.concat([plain, good]), rejected), count
 
 
 def _unnested(
@@ -133,7 +150,7 @@ def _unnested(
     """The elements of arrays: row (running number), text and kind."""
     connection.register("lists", lists.select("row", "text", "kind").to_arrow())
     inside = connection.sql(
-        f"SELECT unnest(from_json(CASE kind WHEN 'ARRAY' THEN text::JSON "
+        f"SELECT unnest(from_json(CASE kind WHEN 'LIST' THEN text::JSON "
         f"ELSE json_extract(text, {_pointer(list_key or '')}) END, '[\"JSON\"]'))::VARCHAR AS text "
         "FROM (SELECT * FROM lists ORDER BY row)"
     ).pl()

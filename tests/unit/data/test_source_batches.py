@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 
 import polars as pl
@@ -35,6 +36,10 @@ def frame(n: int, first: int = 0) -> pl.DataFrame:
     )
 
 
+def joined(parts: Iterable[list[int]]) -> list[int]:
+    return list(chain.from_iterable(parts))
+
+
 def table(values: list[int], file: str = "log") -> LogTable:
     rows = pl.DataFrame({"value": pl.Series(values, dtype=pl.Int64)})
     return LogTable("log", rows, origin(file, range(1, len(values) + 1)), no_rejected())
@@ -43,7 +48,7 @@ def table(values: list[int], file: str = "log") -> LogTable:
 @given(st.lists(st.lists(st.integers(0, 9), max_size=7), max_size=8), st.integers(1, 9))
 def test_tables_are_cut_anew(parts: list[list[int]], rows: int) -> None:
     found = list(rebatched((table(part) for part in parts), rows))
-    assert [value for one in found for value in one.rows["value"]] == sum(parts, [])
+    assert [value for one in found for value in one.rows["value"]] == joined(parts)
     assert all(len(one.rows) == rows for one in found[:-1])
     assert all(len(one.rows) == len(one.origin) for one in found)
 
@@ -55,7 +60,7 @@ def test_tables_are_cut_anew(parts: list[list[int]], rows: int) -> None:
 def test_logs_are_merged_by_time(logs: list[list[list[int]]], in_order: bool) -> None:
     pieces = []
     for number, log in enumerate(logs):
-        flat = sorted(sum(log, [])) if in_order else sum(log, [])
+        flat = sorted(joined(log)) if in_order else joined(log)
         cut, position = [], 0
         for piece in log:
             cut.append(table(flat[position : position + len(piece)], f"log{number}"))
@@ -64,7 +69,7 @@ def test_logs_are_merged_by_time(logs: list[list[list[int]]], in_order: bool) ->
     time = pl.lit(datetime(2024, 1, 1)) + pl.duration(days="value")
     merged = [one for one in merged_by_time(pieces, time) if len(one.rows)]
     found = [value for one in merged for value in one.rows["value"]]
-    assert sorted(found) == sorted(sum((sum(log, []) for log in logs), []))
+    assert sorted(found) == sorted(joined(joined(log) for log in logs))
     if in_order:
         assert found == sorted(found)
 
