@@ -183,7 +183,7 @@ def check_table_or_query(table: str | None, query: str | None) -> None:
 def _parsed(url: str, setting: str) -> URL:
     try:
         return make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         # the text may hold a password, so neither it nor the cause is shown
         raise ConfigError(
             f"{setting} is no database URL: write it as dialect+driver://user@host/database"
