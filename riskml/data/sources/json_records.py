@@ -186,33 +186,47 @@ class FieldReader:
     """
 
     def __init__(self, fields: Iterable[str]) -> None:
-        self.paths: dict[str, tuple[str, ...]] = {
-            field: tuple(dict.fromkeys((_pointer(*field.split(".")), _pointer(field))))
-            for field in fields
-        }
+        self.fields = list(dict.fromkeys(fields))
         self._connection = duckdb.connect()
 
     def read(self, texts: pl.Series) -> pl.DataFrame:
         """One column a field, one row a record."""
         if texts.is_empty():
-            return pl.DataFrame(schema=dict.fromkeys(self.paths, pl.String))
+            return pl.DataFrame(schema=dict.fromkeys(self.fields, pl.String))
         frame = pl.DataFrame({"text": texts}).with_row_index("row")
         self._connection.register("records", frame.to_arrow())
-        paths = ", ".join(chain.from_iterable(self.paths.values()))
+        paths = self._paths()
+        every_path = list(chain.from_iterable(paths.values()))
         found: pl.DataFrame = self._connection.sql(
-            f"SELECT row, json_extract_string(text, [{paths}]) AS found FROM records"
+            "SELECT row, json_extract_string(text, "
+            f"[{', '.join(every_path)}]::VARCHAR[]) AS found FROM records ORDER BY row"
         ).pl()
         self._connection.unregister("records")
-        values = found.sort("row")["found"].list.to_struct(
-            fields=[str(i) for i in range(sum(map(len, self.paths.values())))]
+        values = found.select(
+            pl.col("found").list.get(position).alias(str(position))
+            for position in range(len(every_path))
         )
         columns, position = [], 0
-        for field, options in self.paths.items():
+        for field, options in paths.items():
             names = [str(position + i) for i in range(len(options))]
-            columns.append(pl.coalesce(names).alias(field))
+            nothing = pl.repeat(None, len(texts), dtype=pl.String)
+            columns.append(pl.coalesce(*names, nothing).alias(field))
             position += len(options)
-        frame = values.struct.unnest()
-        return frame.select(columns)
+        return values.select(columns)
+
+    def _paths(self) -> dict[str, list[str]]:
+        """The ways to each field that these records may have: few, so that most cost nothing."""
+        keys = {
+            key
+            for (key,) in self._connection.sql(
+                "SELECT DISTINCT unnest(json_keys(text)) FROM records"
+            ).fetchall()
+        }
+        ways = {field: dict.fromkeys((tuple(field.split(".")), (field,))) for field in self.fields}
+        return {
+            field: [_pointer(*way) for way in options if way[0] in keys]
+            for field, options in ways.items()
+        }
 
 
 def find_fields(texts: pl.Series) -> list[str]:
