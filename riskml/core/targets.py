@@ -36,8 +36,17 @@ RISKML: frozenset[str] = frozenset(
         "riskml.baselines.pyod.PyODDetector",
         "riskml.baselines.simple.RandomDetector",
         "riskml.baselines.simple.WindowLengthDetector",
+        "riskml.data.mappings.auth_log.AuthLogSource",
+        "riskml.data.mappings.cert.CertSource",
+        "riskml.data.mappings.cloudtrail.CloudTrailSource",
+        "riskml.data.mappings.ecs.EcsSource",
+        "riskml.data.mappings.entra.EntraSource",
+        "riskml.data.mappings.ocsf.OcsfSource",
         "riskml.data.simulated.SimulatedSource",
         "riskml.data.sources.CsvSource",
+        "riskml.data.sources.DatabaseSource",
+        "riskml.data.sources.DuckDbSource",
+        "riskml.data.sources.JsonLinesSource",
         "riskml.data.sources.ParquetSource",
         "riskml.data.splits.ColumnSplit",
         "riskml.data.splits.TimeSplit",
@@ -63,6 +72,7 @@ ALLOWED: frozenset[str] = LIGHTNING | RISKML
 """Every dotted name that a `_target_` may hold, letter for letter."""
 
 _SPECIAL = frozenset({"_target_", "_partial_", "_args_", "_recursive_", "_convert_"})
+_PASSWORD_IN_URL = re.compile(r"[a-zA-Z][\w+.-]*://([^\s/@:]*:[^\s@]+@|\S*[?&]\w*pass\w*=)")
 _MAX_DEPTH = 64
 _MAX_NODES = 100_000
 
@@ -188,6 +198,11 @@ def _check_node(
             _check_node(value, path, allowed, seen, depth + 1)
         elif isinstance(value, str) and "${" in value:
             raise ConfigError(f"{path}: an escaped interpolation (\\${{...}}) is not allowed")
+        elif isinstance(value, str) and _PASSWORD_IN_URL.search(value):
+            raise ConfigError(
+                f"{path}: holds a password, and settings are kept with every run; put the URL into "
+                "an environment variable instead (data=database: url_variable=NAME)"
+            )
 
 
 def _read(node: DictConfig | ListConfig, name: Any, path: str, *, must_resolve: bool) -> Any:

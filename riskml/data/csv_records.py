@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import csv
-import gzip
-import zlib
+from collections.abc import Iterator
 from itertools import accumulate, pairwise
 from pathlib import Path
 
@@ -13,16 +12,10 @@ import polars as pl
 from riskml.core.errors import ConfigError, DataError
 from riskml.data import quality
 from riskml.data.event_mapping import LogTable
+from riskml.data.text_lines import line_chunks
 
 SEPARATORS = {",": ",", ";": ";", "\t": r"\t", "|": "|"}
 """The usual ones, and how to type them."""
-
-GZIP, UTF_8_MARK = b"\x1f\x8b", b"\xef\xbb\xbf"
-UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-OTHER_KINDS = {
-    b"PAR1": "a Parquet file: use data=parquet",
-    b"PK\x03\x04": "a zip archive: unpack it",
-}
 
 
 def parse_separator(separator: str) -> str:
@@ -40,8 +33,8 @@ def parse_separator(separator: str) -> str:
     return separator
 
 
-def read_csv(path: Path, separator: str) -> LogTable:
-    """Read a CSV file, plain or gzipped, with a header, all columns as text.
+def csv_tables(path: Path, separator: str, rows: int) -> Iterator[LogTable]:
+    """Read a CSV file, plain or gzipped, with a header, all columns as text, piece by piece.
 
     Blank lines are no rows. A quoted field may span lines, but not over a line that is a complete
     row by itself: there a quote was left open, and only the line with the quote is rejected.
@@ -50,66 +43,64 @@ def read_csv(path: Path, separator: str) -> LogTable:
     Args:
         path: of the file.
         separator: one character.
+        rows: lines that are held at once.
+
+    Yields:
+        The rows, about `rows` at a time.
 
     Raises:
         DataError: the file is empty, has a header only, or is no CSV with this separator.
     """
-    lines = _lines(_content(path), path.name)
-    header, lines = str(lines["text"][0]), lines[1:]
+    names: list[str] = []
+    found = False
+    waiting: pl.DataFrame | None = None
+    for lines in line_chunks(path, rows):
+        if not names:
+            lines = lines[_first_filled(lines) :]
+            if lines.is_empty():
+                continue
+            names = _header(str(lines["text"][0]), separator, path.name)
+            lines = lines[1:]
+        if waiting is not None:
+            lines = pl.concat([waiting, lines])
+        records, waiting = _join_quoted_lines(lines, separator, len(names))
+        table = _table(records, names, separator, path.name)
+        found |= len(table.origin) + len(table.rejected) > 0
+        yield table
+    if waiting is not None and len(waiting):
+        records, _ = _join_quoted_lines(waiting, separator, len(names), last=True)
+        found = True
+        yield _table(records, names, separator, path.name)
+    if not names:
+        raise DataError(f"{path.name} is empty")
+    if not found:
+        raise DataError(f"{path.name} has a header but no rows")
+
+
+def _first_filled(lines: pl.DataFrame) -> int:
+    filled = lines["text"].str.strip_chars() != ""
+    return int(filled.arg_max() or 0) if filled.any() else len(lines)
+
+
+def _header(header: str, separator: str, name: str) -> list[str]:
     try:
         names = _column_names(header, separator)
     except csv.Error as error:
-        raise DataError(f"{path.name}: the first line is no CSV header: {error}") from error
-    _check_separator(path.name, header, separator, len(names))
-    records = _join_quoted_lines(lines, separator, len(names))
+        raise DataError(f"{name}: the first line is no CSV header: {error}") from error
+    _check_separator(name, header, separator, len(names))
+    return names
+
+
+def _table(records: pl.DataFrame, names: list[str], separator: str, name: str) -> LogTable:
     records = records.filter(pl.col("text").str.strip_chars(" ") != "")
-    if records.is_empty():
-        raise DataError(f"{path.name} has a header but no rows")
     rules = records.select(quality.first_broken(quality.TEXT_RULES)).to_series()
-    origin = records.select(file=pl.lit(path.name), row="row")
+    origin = records.select(file=pl.lit(name), row="row")
     return LogTable(
-        name=path.name,
+        name=name,
         rows=_parse(records.filter(rules.is_null())["text"], names, separator),
         origin=origin.filter(rules.is_null()),
         rejected=quality.rejected_rows(origin, rules, records.select(line="text")),
     )
-
-
-def _content(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    if content.startswith(GZIP):
-        try:
-            content = gzip.decompress(content)
-        except (EOFError, OSError, zlib.error) as error:
-            raise DataError(f"{path.name} is a damaged gzip file: {error}") from error
-    for mark, kind in OTHER_KINDS.items():
-        if content.startswith(mark):
-            raise DataError(f"{path.name} is no CSV text but {kind}")
-    if content.startswith(UTF_16_MARKS):
-        content = content.decode("utf-16", errors="replace").encode()
-    if b"\n" not in content:
-        content = content.replace(b"\r", b"\n")
-    return content.removeprefix(UTF_8_MARK)
-
-
-def _lines(content: bytes, name: str) -> pl.DataFrame:
-    """Columns row (line number from 1), text and valid_utf8, from the header on."""
-    # Bytes that are not UTF-8 become \xNN here, so that the quarantine can show them.
-    text = content.decode("utf-8", errors="backslashreplace")
-    lines = pl.DataFrame({"text": pl.Series(text.split("\n"), dtype=pl.String)})
-    valid: pl.Expr = pl.lit(True)
-    if len(text.encode()) != len(content):
-        raw = pl.Series(content.split(b"\n"), dtype=pl.Binary)
-        valid = pl.col("text").cast(pl.Binary) == raw
-    lines = lines.with_row_index("row", offset=1).with_columns(valid_utf8=valid)
-    lines = lines.with_columns(pl.col("text").str.strip_suffix("\r"))
-    filled = (lines["text"].str.strip_chars() != "").arg_max() or 0
-    if not str(lines["text"][filled]).strip():
-        raise DataError(f"{name} is empty")
-    return lines[filled:]
 
 
 def _column_names(header: str, separator: str) -> list[str]:
@@ -146,31 +137,48 @@ def _escaped(separator: str) -> str:
     return rf"\x{{{ord(separator):x}}}"
 
 
-def _join_quoted_lines(lines: pl.DataFrame, separator: str, n_fields: int) -> pl.DataFrame:
+def _join_quoted_lines(
+    lines: pl.DataFrame, separator: str, n_fields: int, last: bool = False
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Records: lines, or several where a quoted field spans them.
 
+    Args:
+        lines: row, text and valid_utf8.
+        separator: one character.
+        n_fields: of the header.
+        last: no lines follow.
+
     Returns:
-        row (of the first line), text, valid_utf8, fields, expected_fields.
+        row (of the first line), text, valid_utf8, fields, expected_fields; and the lines at the
+        end that wait for more, since a quoted field may go on.
     """
-    lines = lines.with_columns(fields=_count_fields(separator), expected_fields=n_fields)
+    plain = lines
+    lines = lines.with_columns(
+        fields=_count_fields(separator), expected_fields=pl.lit(n_fields, pl.Int64)
+    )
     odd_quotes = pl.col("text").str.count_matches('"', literal=True) % 2 == 1
     open_lines = lines.select((pl.col("valid_utf8") & odd_quotes).arg_true()).to_series().to_list()
-    if len(open_lines) < 2:
-        return lines
+    if not open_lines:
+        return lines, plain.clear()
     pairs = list(pairwise(open_lines))
     line_texts = lines["text"].to_list()
-    spans = ["\n".join(line_texts[first : last + 1]) for first, last in pairs]
-    fields = pl.DataFrame({"text": spans}).select(_count_fields(separator)).to_series()
+    spans = ["\n".join(line_texts[first : end + 1]) for first, end in pairs]
+    counted = pl.DataFrame({"text": spans}, schema={"text": pl.String})
+    fields = counted.select(_count_fields(separator)).to_series()
     inside = (lines["fields"] == n_fields).fill_null(False) | ~lines["valid_utf8"]
     complete_before = [0, *accumulate(inside.cast(pl.Int64).to_list())]
     texts: dict[int, str] = {}
     swallowed: set[int] = set()
-    for (first, last), span, count in zip(pairs, spans, fields, strict=True):
-        nothing_lost = complete_before[first] == complete_before[last]
+    for (first, end), span, count in zip(pairs, spans, fields, strict=True):
+        nothing_lost = complete_before[first] == complete_before[end]
         if first not in swallowed and count == n_fields and nothing_lost:
             texts[first] = span
-            swallowed.update(range(first + 1, last + 1))
-    return _replace(lines, texts, swallowed, n_fields)
+            swallowed.update(range(first + 1, end + 1))
+    end = len(lines)
+    is_open = open_lines[-1] not in swallowed
+    if is_open and not last and complete_before[open_lines[-1]] == complete_before[-1]:
+        end = open_lines[-1]
+    return _replace(lines, texts, swallowed, n_fields)[: end - len(swallowed)], plain[end:]
 
 
 def _replace(

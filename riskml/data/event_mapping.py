@@ -147,14 +147,28 @@ class EventMapping:
         Raises:
             DataError: columns are missing, no timestamp can be read, or too many rows are bad.
         """
+        log = self.read(table)
+        n_rows = len(table.rows) + len(table.rejected)
+        quality.check_rejected_share(log.rejected, n_rows, self.max_rejected_share, table.name)
+        return log
+
+    def read(self, table: LogTable, strict: bool = True) -> EventLog:
+        """Turn a log or a part of one into events, however many of its rows are bad.
+
+        Args:
+            table: the rows.
+            strict: refuse rows of which not one has a timestamp that can be read. A small part
+                of a good log may be like that.
+
+        Raises:
+            DataError: columns are missing, or no timestamp can be read.
+        """
         found = self.resolve(table.rows.columns, table.name)
-        checked = self._event_columns(table, found)
+        checked = self._event_columns(table, found, strict)
         rules = quality.broken_rules(checked, datetime.now(UTC))
         bad = quality.rejected_rows(table.origin, rules, table.rows)
         rejected = pl.concat([table.rejected, bad])
         rejected = rejected.sort("file", "row", maintain_order=True)
-        n_rows = len(table.rows) + len(table.rejected)
-        quality.check_rejected_share(rejected, n_rows, self.max_rejected_share, table.name)
         truth, others = _other_columns(table, found)
         whole = pl.concat([checked.drop("timestamp_problem"), others, truth], how="horizontal")
         whole = whole.filter(rules.is_null()).sort("timestamp", maintain_order=True)
@@ -164,7 +178,9 @@ class EventMapping:
             rejected=rejected,
         )
 
-    def _event_columns(self, table: LogTable, found: Mapping[str, str]) -> pl.DataFrame:
+    def _event_columns(
+        self, table: LogTable, found: Mapping[str, str], strict: bool
+    ) -> pl.DataFrame:
         """The event schema, unusable values null, and the column `timestamp_problem`."""
         texts = {
             column: _text(table, found.get(column))
@@ -175,18 +191,20 @@ class EventMapping:
         texts["event_id"] = texts["event_id"].fill_null(made_ids)
         if self.default_action is not None:
             texts["action"] = texts["action"].fill_null(self.default_action)
-        times = self._timestamps(table, found["timestamp"])
+        times = self._timestamps(table, found["timestamp"], strict)
         success = _success(_text(table, found.get("success")), table.name)
         columns = {**texts, "timestamp": times["timestamp"], "success": success}
         ordered = {column: columns[column] for column in EVENT_SCHEMA}
         return pl.DataFrame({**ordered, "timestamp_problem": times["problem"]})
 
-    def _timestamps(self, table: LogTable, column: str) -> pl.DataFrame:
+    def _timestamps(self, table: LogTable, column: str, strict: bool) -> pl.DataFrame:
         values = table.rows[column]
         if not (values.dtype.is_numeric() or values.dtype in (pl.Datetime, pl.Date)):
             values = _text(table, column)
         form = self.timestamp_format
         times = parse_timestamps(values, self.time_zone, form)
+        if not strict:
+            return times
         problems = set(times["problem"].unique().to_list())
         shown = ", ".join(f"'{value}'" for value in values.drop_nulls().head(3))
         if problems and problems <= {MISSING, UNPARSABLE}:
@@ -215,11 +233,11 @@ def _text(table: LogTable, column: str | None) -> pl.Series:
             f"{table.name}: column '{column}' holds {values.dtype}, not plain values; "
             "choose or make a column with one value a row"
         )
-    if values.dtype.is_float() and (values.drop_nulls() % 1 == 0).all():
-        # Whole numbers with gaps are often stored as 7.0: the user is "7".
-        values = values.cast(pl.Int64, strict=False)
     try:
         text = values.cast(pl.String)
+        if values.dtype.is_float():
+            # Whole numbers with gaps are often stored as 7.0: the user is "7".
+            text = text.str.replace(r"^(-?\d+)\.0$", "${1}")
     except pl.exceptions.PolarsError as error:
         raise DataError(
             f"{table.name}: column '{column}' ({values.dtype}) cannot be read as text: {error}"
@@ -268,6 +286,8 @@ def _typed(values: pl.Series) -> pl.Series:
     if values.dtype != pl.String:
         return values
     filled = values.set(values.str.strip_chars() == "", None)
+    if values.name == "label" and not filled.count():
+        return filled.cast(pl.Int64)  # a batch may hold nobody whose truth is known
     for kind in (pl.Int64, pl.Float64):
         numbers = filled.str.strip_chars().cast(kind, strict=False)
         if filled.count() and numbers.count() == filled.count():

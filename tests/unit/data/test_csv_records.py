@@ -11,6 +11,7 @@ import pytest
 from log_files import GOOD, HEADER, load_csv, quarantine
 
 from riskml.core.errors import DataError
+from riskml.data.sources import CsvSource
 
 
 def actions(tmp_path: Path, content: str | bytes, **settings: Any) -> list[str]:
@@ -99,12 +100,14 @@ def test_files_that_are_no_log(tmp_path: Path, content: str, message: str) -> No
 
 
 def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: Path) -> bytes:
+    def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    path = tmp_path / "log.csv"
+    path.write_text(HEADER + GOOD)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(DataError, match=r"log\.csv cannot be read: Permission denied"):
-        load_csv(tmp_path, HEADER + GOOD)
+        CsvSource(path).load()
 
 
 def test_a_file_without_a_single_good_line(tmp_path: Path) -> None:

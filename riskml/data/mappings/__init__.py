@@ -1,0 +1,1 @@
+"""Well-known log formats, each with its ready mapping onto events."""
