@@ -190,7 +190,9 @@ def _with_progress(run: Any) -> LoadReport:
         TextColumn("{task.description}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    quiet = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=quiet) as bar:
         task = bar.add_task("asking the source", total=1.0)
 
         def show(report: LoadReport, share: float) -> None:

@@ -20,12 +20,13 @@ _FORM = (
 )
 
 
-def open_engine(url: str, setting: str = "database") -> Engine:
+def open_engine(url: str, setting: str = "database", writes: bool = True) -> Engine:
     """An engine for a URL; nothing is connected yet.
 
     Args:
         url: SQLAlchemy URL, e.g. postgresql+psycopg://user@host/database or sqlite:///events.db.
         setting: what the URL was given as, for messages.
+        writes: whether it is written to; an SQLite file is then prepared for readers meanwhile.
 
     Raises:
         ConfigError: the URL is not understood, or its driver is not installed. The message
@@ -45,7 +46,7 @@ def open_engine(url: str, setting: str = "database") -> Engine:
         raise ConfigError(f"the {setting} URL needs the driver {error.name}; {_FORM}") from error
     except (ArgumentError, TypeError) as error:
         raise ConfigError(f"cannot use the {setting} URL; {_FORM}") from error
-    if engine.dialect.name == "sqlite":
+    if writes and engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _let_readers_be)
     return engine
 

@@ -180,7 +180,7 @@ def ddl(name: str = "events", dialect: str = "postgresql", months: Iterable[date
 
 def _tidy(statement: str) -> str:
     lines = (line.replace("\t", "    ").rstrip() for line in statement.strip().splitlines())
-    return "\n".join(line for line in lines if line)
+    return "\n".join(line for line in lines if line).replace(")\n PARTITION", ") PARTITION")
 
 
 def _sql_type(kind: pl.DataType) -> TypeEngine[Any]:

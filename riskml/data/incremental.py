@@ -212,6 +212,10 @@ class IncrementalLoader:
             return
         with closing(self._source.ids(event_id, span, self._size)) as batches:
             for rows in batches:
+                with self._store.engine.connect() as connection:
+                    rows = self._ledger.unknown(connection, rows)
+                if rows.is_empty():
+                    continue
                 with self._store.engine.begin() as connection:
                     self._ledger.lock(connection)
                     late = self._ledger.note_late(connection, rows)

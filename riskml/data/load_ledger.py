@@ -78,9 +78,11 @@ class LoadLedger:
         Raises:
             DataError: the pipeline has been reading another table.
         """
+        # one at a time: two who find no table would both make it
         if self.store.is_postgresql:
-            # IF NOT EXISTS alone fails when two pipelines make the same table at once
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('riskml', 1))"))
+        else:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
         self.store.prepare(connection)
         for table in (self._marks, self._quarantine, self._late):
             table.metadata.create_all(connection)
@@ -176,18 +178,24 @@ class LoadLedger:
             rows[digest] = {**row, "pipeline": self.pipeline, "digest": digest, "noticed": now}
         return self._insert_new(connection, self._quarantine, list(rows.values()))
 
+    def unknown(self, connection: Connection, rows: pl.DataFrame) -> pl.DataFrame:
+        """Those of some rows (with event_id) that are neither stored nor in quarantine."""
+        ids = rows["event_id"].unique().to_list()
+        known = self.store.known_ids(connection, ids)
+        rest = [event_id for event_id in ids if event_id not in known]
+        known |= find_ids(connection, self._quarantine, rest)
+        return rows.filter(~pl.col("event_id").is_in(list(known)))
+
     def note_late(self, connection: Connection, rows: pl.DataFrame) -> int:
-        """Keep which rows are neither stored nor in quarantine.
+        """Keep which rows came too late.
 
         Args:
             connection: in a transaction.
-            rows: event_id and timestamp of rows of the source that were never read.
+            rows: their event_id and timestamp.
 
         Returns:
             How many were not known yet.
         """
-        ids = rows["event_id"].unique().to_list()
-        known = self.store.known_ids(connection, ids) | find_ids(connection, self._quarantine, ids)
         now = datetime.now(UTC)
         late = rows.unique("event_id", keep="first", maintain_order=True)
         return self._insert_new(
@@ -196,7 +204,6 @@ class LoadLedger:
             [
                 {"pipeline": self.pipeline, "event_id": event_id, TIME: when, "noticed": now}
                 for event_id, when in late.select("event_id", "timestamp").iter_rows()
-                if event_id not in known
             ],
         )
 

@@ -65,7 +65,7 @@ class TableSource:
         texts: frozenset[str] = frozenset(),
     ) -> None:
         self.name = table
-        self.engine: Engine = open_engine(url, "source")
+        self.engine: Engine = open_engine(url, "source", writes=False)
         self.ingested_column = ingested_column
         self.time_column = time_column
         self._zone = time_zone
