@@ -68,10 +68,16 @@ DURATION, MONTH, PAIR = Duration(), Month(), Pair()
 
 
 @click.command(
-    epilog="Example: export RISKML_FROM_URL=postgresql+psycopg://reader:...@host/audit "
-    "RISKML_TO_URL=postgresql+psycopg://riskml:...@host/risk ; riskml load --pipeline logins "
-    "--table logins --overlap 2h --column user_id=employee. Exit codes: 0 done, 2 wrong input or "
-    "refused, 3 another run of the pipeline is under way, 130 interrupted."
+    epilog="""\b
+    Example:
+      export RISKML_FROM_URL=postgresql+psycopg://reader:...@host/audit
+      export RISKML_TO_URL=postgresql+psycopg://riskml:...@host/risk
+      riskml load --pipeline logins --table logins --column user_id=employee
+
+    \b
+    Exit codes: 0 done, 2 wrong input or refused, 3 another run of the
+    pipeline is under way, 130 interrupted.
+    """
 )
 @click.option(
     "--from",
