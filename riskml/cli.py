@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from riskml import __version__
+from riskml.cli_load import ddl, load
 from riskml.core.errors import ConfigError, RiskmlError
 
 if TYPE_CHECKING:
@@ -167,6 +168,9 @@ def _store(folder: Path, url: str) -> None:
         new += store.append(pl.read_parquet(file, hive_partitioning=False))
     click.echo(f"{new:,} new events in table '{store.name}'", err=True)
 
+
+main.add_command(load)
+main.add_command(ddl)
 
 if __name__ == "__main__":
     main()

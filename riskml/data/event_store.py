@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterable
 
 import polars as pl
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    DateTime,
-    Double,
-    Engine,
-    Index,
-    MetaData,
-    Table,
-    Text,
-    create_engine,
-    text,
-)
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import ARRAY, Engine, Table, Text, any_, inspect, literal, select, text
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.types import TypeEngine
 
-from riskml.core.errors import ConfigError, DataError
+from riskml.core.errors import DataError
+from riskml.data.database import database_errors, open_engine
+from riskml.data.event_tables import TIME, event_table, id_table, partition_name, partition_sql
 
-TIME = "login_time"
 BATCH = 10_000
-KEYS = ("event_id", TIME)
+IDS_A_QUERY = 500
 
 
 class EventStore:
     """The table `events` of a database.
 
     Time stamps are in `login_time`. In PostgreSQL the table is partitioned by month; everywhere
-    it is indexed on (user_id, login_time), and an event id is stored once however often it comes.
+    it is indexed on (user_id, login_time) and on (login_time). An event id is stored once
+    however often it comes, also if it comes back with another time: the table `events_ids`
+    beside it has every id as its primary key, and the first that came stays.
 
     Args:
         url: SQLAlchemy URL, e.g. postgresql+psycopg://user@host/database or sqlite:///events.db.
@@ -48,14 +34,9 @@ class EventStore:
 
     def __init__(self, url: str, table: str = "events") -> None:
         self.name = table
-        try:
-            self.engine: Engine = create_engine(url)
-        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-            raise ConfigError(
-                f"cannot use the database URL: {error}; write it as "
-                "dialect+driver://user@host/name and install the driver "
-                "(PostgreSQL: pip install 'riskml[postgres]')"
-            ) from error
+        self.engine: Engine = open_engine(url)
+        self.ids = id_table(table)
+        self._quote = self.engine.dialect.identifier_preparer.quote
 
     @property
     def is_postgresql(self) -> bool:
@@ -74,96 +55,105 @@ class EventStore:
         Raises:
             DataError: the database refused; nothing of this call is stored.
         """
+        with database_errors("the database refused the events"), self.engine.begin() as connection:
+            return self.add(connection, events)
+
+    def add(self, connection: Connection, events: pl.DataFrame) -> int:
+        """As `append`, inside a transaction of the caller's.
+
+        Raises:
+            DataError: the table has no column for one of the events'.
+        """
         frame = events.rename({"timestamp": TIME})
-        table = self._table(frame)
-        try:
-            with self.engine.begin() as connection:
-                self._create(connection, table, frame)
-                before = self._count(connection)
-                if self.is_postgresql:
-                    self._copy(connection, table, frame)
-                else:
-                    for rows in frame.iter_slices(BATCH):
-                        connection.execute(self._insert(table), rows.to_dicts())
-                return self._count(connection) - before
-        except SQLAlchemyError as error:
-            raise DataError(
-                f"the database refused the events ({type(error).__name__}): "
-                f"{str(error).splitlines()[0]}"
-            ) from error
-
-    def _table(self, frame: pl.DataFrame) -> Table:
-        required = {*KEYS, "user_id", "action"}
-        columns = [
-            Column(name, _sql_type(kind), primary_key=name in KEYS, nullable=name not in required)
-            for name, kind in frame.schema.items()
-        ]
-        options: dict[str, Any] = {}
+        frame = frame.unique("event_id", keep="first", maintain_order=True)
+        table = event_table(self.name, frame.schema, self.is_postgresql)
+        self._create(connection, table, frame)
         if self.is_postgresql:
-            options["postgresql_partition_by"] = f"RANGE ({TIME})"
-        return Table(
-            self.name,
-            MetaData(),
-            *columns,
-            Index(f"{self.name}_user_time", "user_id", TIME),
-            **options,
-        )
+            return self._copy(connection, frame)
+        stored = self.known_ids(connection, frame["event_id"])
+        new = frame.filter(~pl.col("event_id").is_in(list(stored)))
+        for rows in new.iter_slices(BATCH):
+            connection.execute(self.ids.insert(), rows.select("event_id").to_dicts())
+            connection.execute(table.insert(), rows.to_dicts())
+        return len(new)
 
-    def _create(self, connection: Connection, table: Table, frame: pl.DataFrame) -> None:
-        table.metadata.create_all(connection)
-        if not self.is_postgresql:
+    def prepare(self, connection: Connection) -> None:
+        """Make the table of ids if it is not there, from the events if these are."""
+        if inspect(connection).has_table(self.ids.name):
             return
-        quote = self.engine.dialect.identifier_preparer.quote
-        months = frame.select(pl.col(TIME).dt.truncate("1mo").unique().sort()).to_series()
-        for month in months.to_list():
-            name = quote(f"{self.name}_{month:%Y_%m}")
+        self.ids.create(connection, checkfirst=True)
+        if inspect(connection).has_table(self.name):
+            ids, name = self._quote(self.ids.name), self._quote(self.name)
             connection.execute(
-                text(
-                    f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF {quote(self.name)} "
-                    f"FOR VALUES FROM ('{month.isoformat()}') TO ('{_next(month).isoformat()}')"
-                )
+                text(f"INSERT INTO {ids} (event_id) SELECT DISTINCT event_id FROM {name}")
             )
 
-    def _copy(self, connection: Connection, table: Table, frame: pl.DataFrame) -> None:
+    def known_ids(self, connection: Connection, ids: Iterable[str]) -> set[str]:
+        """Those of some event ids that are stored."""
+        return find_ids(connection, self.ids, ids)
+
+    def _create(self, connection: Connection, table: Table, frame: pl.DataFrame) -> None:
+        self.prepare(connection)
+        found = inspect(connection)
+        if found.has_table(self.name):
+            columns = {column["name"] for column in found.get_columns(self.name)}
+            foreign = [column for column in frame.columns if column not in columns]
+            if foreign:
+                raise DataError(
+                    f"the table '{self.name}' has no column '{foreign[0]}' for that of the events; "
+                    f"add it (ALTER TABLE {self.name} ADD COLUMN ...) or leave it out"
+                )
+        else:
+            self._lock_ddl(connection)
+            table.metadata.create_all(connection)
+        if not self.is_postgresql:
+            return
+        months = frame.select(pl.col(TIME).dt.truncate("1mo").unique().sort()).to_series()
+        missing = [
+            month for month in months if not found.has_table(partition_name(self.name, month))
+        ]
+        if missing:
+            self._lock_ddl(connection)
+        for month in missing:
+            connection.execute(text(partition_sql(self.name, month, self._quote)))
+
+    def _lock_ddl(self, connection: Connection) -> None:
+        # IF NOT EXISTS alone fails when two make the same table at once
+        if self.is_postgresql:
+            lock = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 1))")
+            connection.execute(lock, {"name": self.name})
+
+    def _copy(self, connection: Connection, frame: pl.DataFrame) -> int:
         """COPY into a temporary table, then take over what is new: many times faster."""
-        quote = self.engine.dialect.identifier_preparer.quote
-        name, columns = quote(self.name), ", ".join(map(quote, frame.columns))
+        name, ids = self._quote(self.name), self._quote(self.ids.name)
+        columns = ", ".join(map(self._quote, frame.columns))
         connection.execute(text(f"CREATE TEMPORARY TABLE staged (LIKE {name}) ON COMMIT DROP"))
         cursor = connection.connection.cursor()
         with cursor.copy(f"COPY staged ({columns}) FROM STDIN (FORMAT csv)") as copy:
             for rows in frame.iter_slices(BATCH):
                 # quoted is a value, be it empty; not quoted and empty is null
                 copy.write(rows.write_csv(include_header=False, quote_style="non_numeric"))
-        connection.execute(
+        # ordered, so that two who store the same ids cannot wait for each other
+        stored = connection.execute(
             text(
-                f"INSERT INTO {name} ({columns}) SELECT {columns} FROM staged "
-                "ON CONFLICT DO NOTHING"
+                f"WITH fresh AS (INSERT INTO {ids} SELECT event_id FROM staged ORDER BY event_id "
+                "ON CONFLICT DO NOTHING RETURNING event_id) "
+                f"INSERT INTO {name} ({columns}) "
+                f"SELECT {columns} FROM staged JOIN fresh USING (event_id)"
             )
         )
-
-    def _insert(self, table: Table) -> Any:
-        if self.engine.dialect.name == "sqlite":
-            return sqlite.insert(table).on_conflict_do_nothing()
-        return table.insert()  # elsewhere a second copy is refused by the primary key
-
-    def _count(self, connection: Connection) -> int:
-        quote = self.engine.dialect.identifier_preparer.quote
-        return int(
-            connection.execute(text(f"SELECT count(*) FROM {quote(self.name)}")).scalar_one()
-        )
+        connection.execute(text("DROP TABLE staged"))
+        return stored.rowcount
 
 
-def _sql_type(kind: pl.DataType) -> TypeEngine[Any]:
-    if kind == pl.Boolean:
-        return Boolean()
-    if kind.is_integer():
-        return BigInteger()
-    if kind.is_float():
-        return Double()
-    if kind.is_temporal():
-        return DateTime(timezone=True)
-    return Text()
-
-
-def _next(month: datetime) -> datetime:
-    return month.replace(year=month.year + month.month // 12, month=month.month % 12 + 1)
+def find_ids(connection: Connection, table: Table, ids: Iterable[str]) -> set[str]:
+    """Those of some event ids that a table has in its column event_id."""
+    wanted, found = list(ids), set[str]()
+    if connection.dialect.name == "postgresql":
+        whole = table.c.event_id == any_(literal(wanted, ARRAY(Text)))
+        return set(connection.execute(select(table.c.event_id).where(whole)).scalars())
+    for start in range(0, len(wanted), IDS_A_QUERY):
+        some = wanted[start : start + IDS_A_QUERY]
+        query = select(table.c.event_id).where(table.c.event_id.in_(some))
+        found.update(connection.execute(query).scalars())
+    return found

@@ -52,7 +52,7 @@ def test_a_world_is_stored_once_by_month_and_found_by_index(
         ).all()
         query = (
             "EXPLAIN SELECT * FROM events WHERE user_id = 'u00003' "
-            "AND login_time > '2024-01-10' AND login_time < '2024-01-12'"
+            "AND login_time > '2024-01-03' AND login_time < '2024-01-31'"
         )
         connection.execute(text("ANALYZE events"))
         plan = "\n".join(connection.execute(text(query)).scalars())

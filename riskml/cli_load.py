@@ -1,0 +1,238 @@
+"""`riskml load` and `riskml ddl`: from a source table into the event store, again and again."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from riskml.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from riskml.data.incremental import LoadReport
+
+BUSY = 3
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+class Duration(click.ParamType[timedelta]):
+    """A length of time such as 2h."""
+
+    name = "DURATION"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        """`90m` → an hour and a half."""
+        if isinstance(value, timedelta):
+            return value
+        match = re.fullmatch(r"(\d{1,6})([smhdw])", str(value).strip())
+        if match is None:
+            self.fail(f"{value!r} is no duration; write for example 30s, 90m, 2h, 1d or 1w")
+        return timedelta(**{UNITS[match[2]]: int(match[1])})
+
+
+class Month(click.ParamType[date]):
+    """A month such as 2024-01."""
+
+    name = "YYYY-MM"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """`2024-01` → its first day."""
+        try:
+            return datetime.strptime(str(value), "%Y-%m").date()
+        except ValueError:
+            self.fail(f"{value!r} is no month; write for example 2024-01")
+
+
+class Pair(click.ParamType[tuple[str, str]]):
+    """An event column and the source's column, such as user_id=employee."""
+
+    name = "EVENT=SOURCE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """`user_id=employee` → the two names."""
+        ours, found, theirs = str(value).partition("=")
+        if not (ours and found and theirs):
+            self.fail(f"{value!r} is no mapping; write for example user_id=employee")
+        return ours, theirs
+
+
+DURATION, MONTH, PAIR = Duration(), Month(), Pair()
+
+
+@click.command(
+    epilog="""\b
+    Example:
+      export RISKML_FROM_URL=postgresql+psycopg://reader:...@host/audit
+      export RISKML_TO_URL=postgresql+psycopg://riskml:...@host/risk
+      riskml load --pipeline logins --table logins --column user_id=employee
+
+    \b
+    Exit codes: 0 done, 2 wrong input or refused, 3 another run of the
+    pipeline is under way, 130 interrupted.
+    """
+)
+@click.option(
+    "--from",
+    "source_url",
+    metavar="URL",
+    envvar="RISKML_FROM_URL",
+    show_envvar=True,
+    help="Database to read; set the variable instead where the URL has a password.",
+)
+@click.option(
+    "--to",
+    "store_url",
+    metavar="URL",
+    envvar="RISKML_TO_URL",
+    show_envvar=True,
+    help="Database with the event store, PostgreSQL or SQLite.",
+)
+@click.option("--pipeline", required=True, metavar="NAME", help="Keeps the watermark.")
+@click.option("--table", default="events", show_default=True, help="Table to read.")
+@click.option("--into", default="events", show_default=True, help="Table of the event store.")
+@click.option(
+    "--overlap", type=DURATION, default="2h", show_default=True, help="How late a row may come."
+)
+@click.option(
+    "--look-back",
+    type=DURATION,
+    default="7d",
+    show_default=True,
+    help="How far beyond the overlap to look for what came too late; 0s: nowhere.",
+)
+@click.option(
+    "--column",
+    "columns",
+    type=PAIR,
+    multiple=True,
+    help="Event column and that of the table; timestamp=login_time where nothing else is said.",
+)
+@click.option("--ingested-column", help="Column with the arrival of a row: finds late ones fast.")
+@click.option("--time-zone", help="IANA name, for times without a zone; SQLite has no zones.")
+@click.option("--default-action", help="Action of rows that name none.")
+@click.option(
+    "--max-rejected-share", default=0.2, show_default=True, help="Of a batch, else it is refused."
+)
+@click.option("--batch", default=10_000, show_default=True, help="Rows in a transaction.")
+@click.option(
+    "--wait", type=DURATION, default="10s", show_default=True, help="For another run to end."
+)
+@click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
+@click.pass_context
+def load(
+    ctx: click.Context,
+    source_url: str | None,
+    store_url: str | None,
+    pipeline: str,
+    table: str,
+    into: str,
+    overlap: timedelta,
+    look_back: timedelta,
+    columns: tuple[tuple[str, str], ...],
+    ingested_column: str | None,
+    time_zone: str | None,
+    default_action: str | None,
+    max_rejected_share: float,
+    batch: int,
+    wait: timedelta,
+    as_json: bool,
+) -> None:
+    """Load what is new in a table into the event store.
+
+    Reads rows with login_time > last run - overlap and stores each event once; run it as often
+    as you like, and again after it was cut off. Unusable rows go to the store's quarantine.
+    """
+    from riskml.data.event_mapping import EventMapping
+    from riskml.data.event_store import EventStore
+    from riskml.data.incremental import IncrementalLoader, PipelineBusyError
+    from riskml.data.table_source import DEFAULT_TIME, TableSource
+
+    if source_url is None or store_url is None:
+        option, name = ("--from", "FROM") if source_url is None else ("--to", "TO")
+        raise ConfigError(f"which database? Set RISKML_{name}_URL, or give {option} URL")
+    mapping = EventMapping(
+        columns={"timestamp": DEFAULT_TIME, **dict(columns)},
+        time_zone=time_zone,
+        default_action=default_action,
+        max_rejected_share=max_rejected_share,
+    )
+    source = TableSource.of(source_url, table, mapping, ingested_column)
+    loader = IncrementalLoader(
+        source,
+        EventStore(store_url, into),
+        pipeline,
+        mapping,
+        overlap=overlap,
+        look_back=look_back,
+        batch_rows=batch,
+        wait=wait,
+    )
+    try:
+        report = _with_progress(loader.run)
+    except PipelineBusyError as error:
+        click.echo(f"error: {error}", err=True)
+        ctx.exit(BUSY)
+    if as_json:
+        click.echo(json.dumps(asdict(report), default=str))
+    else:
+        click.echo(report.summary())
+
+
+def _with_progress(run: Any) -> LoadReport:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f} %"),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+    )
+    console = Console(stderr=True)
+    quiet = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=quiet) as bar:
+        task = bar.add_task("asking the source", total=1.0)
+
+        def show(report: LoadReport, share: float) -> None:
+            line = f"{report.read:,} read, {report.loaded:,} new"
+            bar.update(task, completed=share, description=line)
+
+        report: LoadReport = run(show)
+    return report
+
+
+@click.command(epilog="Example: riskml ddl --first 2024-01 --last 2024-12 | psql risk")
+@click.option("--table", default="events", show_default=True, help="Name of the table of events.")
+@click.option("--dialect", default="postgresql", show_default=True, help="postgresql or sqlite.")
+@click.option("--first", type=MONTH, help="First month to make a partition for.")
+@click.option("--last", type=MONTH, help="Last one; --first where it is not given.")
+def ddl(table: str, dialect: str, first: date | None, last: date | None) -> None:
+    """Print the SQL that makes the event store.
+
+    `riskml load` makes what is missing by itself; this is for those whose loader may not create
+    tables, or who want other columns, storage or owners.
+    """
+    from riskml.data.event_tables import ddl as statements
+
+    click.echo(statements(table, dialect, _months(first, last)), nl=False)
+
+
+def _months(first: date | None, last: date | None) -> list[date]:
+    if first is None:
+        if last is not None:
+            raise ConfigError("--last needs --first: from which month on?")
+        return []
+    end = last or first
+    if end < first:
+        raise ConfigError(f"--last {end:%Y-%m} is before --first {first:%Y-%m}")
+    count = (end.year - first.year) * 12 + end.month - first.month + 1
+    months = (first.month - 1 + step for step in range(count))
+    return [date(first.year + month // 12, month % 12 + 1, 1) for month in months]

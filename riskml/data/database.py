@@ -1,0 +1,75 @@
+"""Databases by URL: opening one, and errors that say what is wrong without saying a password."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from riskml.core.errors import ConfigError, DataError
+
+SQLITE_WAIT_S = 60
+
+_FORM = (
+    "write it as dialect+driver://user@host/name and install the driver "
+    "(PostgreSQL: pip install 'riskml[postgres]')"
+)
+
+
+def open_engine(url: str, setting: str = "database", writes: bool = True) -> Engine:
+    """An engine for a URL; nothing is connected yet.
+
+    Args:
+        url: SQLAlchemy URL, e.g. postgresql+psycopg://user@host/database or sqlite:///events.db.
+        setting: what the URL was given as, for messages.
+        writes: whether it is written to; an SQLite file is then prepared for readers meanwhile.
+
+    Raises:
+        ConfigError: the URL is not understood, or its driver is not installed. The message
+            never repeats the URL, which may hold a password.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise ConfigError(f"cannot use the {setting} URL; {_FORM}") from error
+    if "@" in (parsed.host or ""):
+        raise ConfigError(f"the {setting} URL has a second @: write one in a password as %40")
+    try:
+        engine = create_engine(parsed, hide_parameters=True, connect_args=_connect_args(parsed))
+    except NoSuchModuleError as error:
+        raise ConfigError(f"the {setting} URL has an unknown dialect; {_FORM}") from error
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"the {setting} URL needs the driver {error.name}; {_FORM}") from error
+    except (ArgumentError, TypeError) as error:
+        raise ConfigError(f"cannot use the {setting} URL; {_FORM}") from error
+    if writes and engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _let_readers_be)
+    return engine
+
+
+def _connect_args(url: URL) -> dict[str, Any]:
+    return {"timeout": SQLITE_WAIT_S} if url.get_backend_name() == "sqlite" else {}
+
+
+def _let_readers_be(connection: Any, _record: Any) -> None:
+    # without a write-ahead log, a table could not be read while another of the file is written
+    connection.execute("PRAGMA journal_mode=WAL")
+
+
+@contextmanager
+def database_errors(what: str) -> Iterator[None]:
+    """Whatever the database says no to is a DataError of one line.
+
+    Args:
+        what: the beginning of the message.
+    """
+    try:
+        yield
+    except SQLAlchemyError as error:
+        # only the driver's first line: the ones below repeat values
+        reason = str(getattr(error, "orig", None) or error).splitlines() or [""]
+        raise DataError(f"{what} ({type(error).__name__}): {reason[0]}") from error
