@@ -11,6 +11,7 @@ import click
 
 from riskml import __version__
 from riskml.core.errors import ConfigError, RiskmlError
+from riskml.runs.pseudonym_commands import pseudonyms
 
 if TYPE_CHECKING:
     from riskml.data.simulator import SimulationSettings
@@ -60,6 +61,9 @@ def main(debug: bool) -> None:
 
     Training and evaluation are `python train.py --help` and `python evaluate.py --help`.
     """
+
+
+main.add_command(pseudonyms)
 
 
 @main.command(

@@ -36,6 +36,8 @@ RISKML: frozenset[str] = frozenset(
         "riskml.baselines.pyod.PyODDetector",
         "riskml.baselines.simple.RandomDetector",
         "riskml.baselines.simple.WindowLengthDetector",
+        "riskml.data.batch_checks.BatchChecks",
+        "riskml.data.pseudonymous.PseudonymousLog",
         "riskml.data.simulated.SimulatedSource",
         "riskml.data.sources.CsvSource",
         "riskml.data.sources.ParquetSource",

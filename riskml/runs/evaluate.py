@@ -10,12 +10,21 @@ from omegaconf import DictConfig, OmegaConf
 from rich.progress import Progress
 
 from riskml.core.targets import check_targets
+from riskml.data.batch_reference import BatchReference
 from riskml.evaluation.evaluator import Evaluation, evaluate_detector
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows
 from riskml.models.base import Detector, load_detector
 from riskml.runs.assembly import build_detector, build_threshold, model_config
-from riskml.runs.context import DETECTOR, FEATURES, Run, find_run, load_config, start_run
+from riskml.runs.context import (
+    DETECTOR,
+    FEATURES,
+    REFERENCE,
+    Run,
+    find_run,
+    load_config,
+    start_run,
+)
 from riskml.runs.fitting import fit
 from riskml.runs.steps import explain_alerts, make_windows, read_data, report
 from riskml.scoring.explain import Explainer
@@ -32,7 +41,7 @@ def evaluate(cfg: DictConfig) -> Path:
     """
     cfg, trained = complete(cfg)
     with start_run(cfg, f"evaluate {cfg.model.name} on {cfg.data.name}") as run:
-        dataset = read_data(run)
+        dataset = read_data(run, _reference(run, trained))
         extractor = None if trained is None else FeatureExtractor.load(trained / FEATURES)
         extractor, windows = make_windows(run, dataset, extractor)
         detector, focus = _focus(run, trained, windows)
@@ -72,6 +81,14 @@ def complete(cfg: DictConfig) -> tuple[DictConfig, Path | None]:
     assert isinstance(whole, DictConfig)
     check_targets(whole)
     return whole, None if fresh else folder
+
+
+def _reference(run: Run, trained: Path | None) -> BatchReference | None:
+    """What the log was like that the detector learnt from; its days are in this one again."""
+    if trained is None or load_config(trained).data.name != run.cfg.data.name:
+        return None
+    reference = BatchReference.load(trained / REFERENCE)
+    return None if reference is None else reference.without_volumes()
 
 
 def _focus(run: Run, trained: Path | None, windows: PreparedWindows) -> tuple[Detector, Evaluation]:
