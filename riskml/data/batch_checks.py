@@ -86,33 +86,36 @@ class BatchChecks:
 
     def __post_init__(self) -> None:
         rules = [rule.name for rule in batch_rules(datetime.now(UTC), 1)]
-        shares: dict[str, float | None] = {
+        valid_rules = (*rules, DUPLICATE_RULE.name)
+        for name in self.rule_limits:
+            if name not in valid_rules:
+                hint = did_you_mean(name, valid_rules)
+                raise ConfigError(f"{SETTING}.rule_limits.{name}: no such rule; {hint}")
+        shares = {
             "max_rejected_share": self.max_rejected_share,
-            "max_backwards_share": self.max_backwards_share,
+            **{f"rule_limits.{name}": share for name, share in self.rule_limits.items()},
         }
-        for name, share in self.rule_limits.items():
-            if name not in (*rules, DUPLICATE_RULE.name):
-                valid = did_you_mean(name, (*rules, DUPLICATE_RULE.name))
-                raise ConfigError(f"{SETTING}.rule_limits.{name}: no such rule; {valid}")
-            shares[f"rule_limits.{name}"] = share
-        for name, limit in shares.items():
-            fits = limit is None or 0 <= limit <= 1
-            require(f"{SETTING}.{name}", limit, fits, "must be a share between 0 and 1")
+        if self.max_backwards_share is not None:
+            shares["max_backwards_share"] = self.max_backwards_share
+        for name, share in shares.items():
+            fits = share is not None and 0 <= share <= 1
+            require(f"{SETTING}.{name}", share, fits, "must be a share between 0 and 1")
         for name, action in self.actions.items():
             if name not in ACTIONS:
-                raise ConfigError(
-                    f"{SETTING}.actions.{name}: no such rule; {did_you_mean(name, ACTIONS)}"
-                )
+                hint = did_you_mean(name, ACTIONS)
+                raise ConfigError(f"{SETTING}.actions.{name}: no such rule; {hint}")
             if action not in (IGNORE, WARN, REFUSE):
-                valid = did_you_mean(str(action), (IGNORE, WARN, REFUSE))
-                raise ConfigError(f"{SETTING}.actions.{name}={action}: {valid}")
-        for name in ("max_text_length", "max_clock_leap_days", "max_clock_offset_minutes"):
+                hint = did_you_mean(str(action), (IGNORE, WARN, REFUSE))
+                raise ConfigError(f"{SETTING}.actions.{name}={action}: {hint}")
+        for name in ("max_clock_leap_days", "max_clock_offset_minutes"):
             value = getattr(self, name)
             fits = value is None or value > 0
             require(f"{SETTING}.{name}", value, fits, "must be above 0, or null")
+        longest, weeks = self.max_text_length, self.volume_weeks
         require(
-            f"{SETTING}.volume_weeks", self.volume_weeks, self.volume_weeks >= 0, "must be 0 up"
+            f"{SETTING}.max_text_length", longest, bool(longest) and longest > 0, "must be 1 up"
         )
+        require(f"{SETTING}.volume_weeks", weeks, weeks >= 0, "must be 0 or more")
 
     def check(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,7 @@ def forget(user: str, store: Path | None, key_variable: str) -> None:
 
 
 def _named(user: str) -> str:
-    return click.get_text_stream("stdin").readline().strip() if user == "-" else user
+    return sys.stdin.readline().strip() if user == "-" else user
 
 
 def _pseudonyms(store: Path | None, key_variable: str) -> Pseudonyms:
