@@ -41,7 +41,7 @@ def evaluate(cfg: DictConfig) -> Path:
     """
     cfg, trained = complete(cfg)
     with start_run(cfg, f"evaluate {cfg.model.name} on {cfg.data.name}") as run:
-        dataset = read_data(run, _reference(run, trained))
+        dataset = read_data(run, earlier_log(cfg, trained))
         extractor = None if trained is None else FeatureExtractor.load(trained / FEATURES)
         extractor, windows = make_windows(run, dataset, extractor)
         detector, focus = _focus(run, trained, windows)
@@ -83,9 +83,12 @@ def complete(cfg: DictConfig) -> tuple[DictConfig, Path | None]:
     return whole, None if fresh else folder
 
 
-def _reference(run: Run, trained: Path | None) -> BatchReference | None:
-    """What the log was like that the detector learnt from; its days are in this one again."""
-    if trained is None or load_config(trained).data.name != run.cfg.data.name:
+def earlier_log(cfg: DictConfig, trained: Path | None) -> BatchReference | None:
+    """The columns of the log that the detector learnt from, if this is the same again.
+
+    Its days are likely to be in this log once more, so their volumes are left out.
+    """
+    if trained is None or load_config(trained).data.name != cfg.data.name:
         return None
     reference = BatchReference.load(trained / REFERENCE)
     return None if reference is None else reference.without_volumes()
