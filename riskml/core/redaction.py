@@ -22,6 +22,15 @@ def hiding_values(hide: bool = True) -> Iterator[None]:
         _hiding.reset(token)
 
 
+def printable(text: str) -> str:
+    r"""The text without characters that would steer a terminal.
+
+    >>> printable("a\x1b[31mb")
+    'a�[31mb'
+    """
+    return "".join(character if character.isprintable() else "�" for character in text)
+
+
 def shown(value: object) -> str:
     """A value of the log for a message; long ones are cut.
 
@@ -33,5 +42,5 @@ def shown(value: object) -> str:
     """
     if _hiding.get():
         return HIDDEN
-    text = str(value)
+    text = printable(str(value))
     return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"

@@ -76,7 +76,7 @@ class BatchChecks:
     """
 
     max_rejected_share: float = 0.2
-    rule_limits: Mapping[str, float] = field(default_factory=dict)
+    rule_limits: Mapping[str, float | None] = field(default_factory=dict)
     actions: Mapping[str, str] = field(default_factory=dict)
     max_text_length: int = 10_000
     max_clock_leap_days: float | None = 7.0
@@ -93,7 +93,7 @@ class BatchChecks:
                 raise ConfigError(f"{SETTING}.rule_limits.{name}: no such rule; {hint}")
         shares = {
             "max_rejected_share": self.max_rejected_share,
-            **{f"rule_limits.{name}": share for name, share in self.rule_limits.items()},
+            **{f"rule_limits.{name}": share for name, share in self._own_limits()},
         }
         if self.max_backwards_share is not None:
             shares["max_backwards_share"] = self.max_backwards_share
@@ -116,6 +116,9 @@ class BatchChecks:
             f"{SETTING}.max_text_length", longest, bool(longest) and longest > 0, "must be 1 up"
         )
         require(f"{SETTING}.volume_weeks", weeks, weeks >= 0, "must be 0 or more")
+
+    def _own_limits(self) -> list[tuple[str, float]]:
+        return [(rule, limit) for rule, limit in self.rule_limits.items() if limit is not None]
 
     def check(
         self,
@@ -174,7 +177,7 @@ class BatchChecks:
         return flags.scatter(found, True) if len(found) else flags
 
     def _check_shares(self, rejected: pl.DataFrame, n_rows: int) -> None:
-        for rule, limit in self.rule_limits.items():
+        for rule, limit in self._own_limits():
             broken = rejected.filter(pl.col("rule") == rule)
             _refuse_above(broken, n_rows, limit, rule, f"rule_limits.{rule}")
         _refuse_above(rejected, n_rows, self.max_rejected_share, "", "max_rejected_share")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from zoneinfo import available_timezones
 
 import polars as pl
 
@@ -122,7 +123,10 @@ class PseudonymousLog:
             if values.dtype in (pl.Categorical, pl.Enum):
                 values = values.cast(pl.String)
             if values.dtype == pl.String:
-                changed = names.changed(values.drop_nulls().unique())
+                texts = values.drop_nulls().unique()
+                if column == TIME_ZONE:  # a user named Paris must not take Europe/Paris away
+                    texts = texts.filter(~texts.is_in(list(available_timezones())))
+                changed = names.changed(texts)
                 if changed:
                     frame = frame.with_columns(_mapped(column, changed, keep_others=True))
         return frame
@@ -151,19 +155,21 @@ class _Names:
                 if len(part) >= MIN_PART:
                     folded.setdefault(part.casefold(), pseudonym)
         self._folded = folded
-        # names by their first word, the longest first: alice.smith goes before alice
-        self._by_word: dict[str, list[str]] = {}
-        for name in sorted(folded, key=len, reverse=True):
+        # where names begin, as seen from their first word, and how long they are: the longest
+        # first, so that alice.smith goes before alice
+        shapes: dict[str, set[tuple[int, int]]] = {}
+        for name in folded:
             word = WORD.search(name)
             if word is not None:
-                self._by_word.setdefault(word.group(), []).append(name)
+                shapes.setdefault(word.group(), set()).add((len(name), word.start()))
+        self._shapes = {word: sorted(found, reverse=True) for word, found in shapes.items()}
 
     def changed(self, texts: pl.Series) -> dict[str, str]:
         """Text -> text with pseudonyms, for those of the texts that hold a name."""
-        if texts.is_empty() or not self._by_word:
+        if texts.is_empty() or not self._shapes:
             return {}
         # A quick look by Polars first: most texts hold no name.
-        held = texts.str.to_lowercase().str.contains_any(list(self._by_word))
+        held = texts.str.to_lowercase().str.contains_any(list(self._shapes))
         odd = texts.str.contains(r"[^\x00-\x7f]")  # lower case is not all of case folding there
         found = {text: self._replaced(text) for text in texts.filter(held | odd)}
         return {text: new for text, new in found.items() if new != text}
@@ -174,11 +180,11 @@ class _Names:
             text = folded
         pieces, done = [], 0
         for word in WORD.finditer(folded):
-            for name in self._by_word.get(word.group(), ()):
-                lead = WORD.search(name)
-                begin = word.start() - (lead.start() if lead else 0)
-                end = begin + len(name)
-                if begin >= done and folded[begin:end] == name and _ends(folded, end):
+            for length, lead in self._shapes.get(word.group(), ()):
+                begin = word.start() - lead
+                end = begin + length
+                name = folded[begin:end]
+                if begin >= done and name in self._folded and _ends(folded, end):
                     pieces += [text[done:begin], self._folded[name]]
                     done = end
                     break

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.markup import escape
 
+from riskml.core.redaction import printable
 from riskml.core.schema import time_span
 from riskml.core.types import Explanations
 from riskml.data.batch_reference import BatchReference
@@ -53,7 +54,7 @@ def read_data(run: Run, reference: BatchReference | None = None) -> Dataset:
     if quarantine is not None:
         run.say(f"{summarise(dataset.rejected)}: {quarantine}")
     for warning in dataset.warnings:
-        run.say(f"look at {escape(warning)}")
+        run.say(f"look at {escape(printable(warning))}")
     BatchReference().updated(events.drop(PERIOD)).save(run.folder / REFERENCE)
     return dataset
 

@@ -15,7 +15,8 @@ from riskml.core.errors import ConfigError, DataError
 from riskml.core.redaction import HIDDEN, hiding_values
 from riskml.data.batch_checks import ACTIONS, BatchChecks, BatchReport
 from riskml.data.batch_reference import BatchReference
-from riskml.data.quality import REJECTED_SCHEMA
+from riskml.data.quality import DUPLICATE_RULE, REJECTED_SCHEMA
+from riskml.data.row_checks import batch_rules
 
 CHECKS = BatchChecks()
 
@@ -285,4 +286,6 @@ def test_the_config_says_what_the_defaults_are() -> None:
     stated = yaml.safe_load(file.read_text())
     del stated["_target_"]
     assert stated.pop("actions") == ACTIONS
+    own = [rule.name for rule in (*batch_rules(START, 1), DUPLICATE_RULE)]
+    assert stated.pop("rule_limits") == dict.fromkeys(own)
     assert BatchChecks(**stated) == CHECKS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,23 @@ def test_which_columns_are_left() -> None:
     assert found.drop("user_id", "session", "source", "machine", "size").equals(
         events.select("event_id", "timestamp", "action", "resource", "success")
     )
+
+
+def test_zones_stay_and_what_is_none_does_not() -> None:
+    zones = ["Europe/Paris", "zone of paris"]
+    events = batch(1, 2).with_columns(user_id=pl.Series(["paris", "b"]), time_zone=pl.Series(zones))
+    found = PseudonymousLog().events(events)["time_zone"].to_list()
+    assert found == ["Europe/Paris", f"zone of {OF(['paris'])['paris']}"]
+
+
+def test_many_users_of_like_names_take_no_time() -> None:
+    n = 50_000
+    users = pl.select(pl.format("user_{}", pl.int_range(n) % 10_000)).to_series()
+    events = batch(1, n).with_columns(user_id=users, event_id=pl.Series(users) + "/x")
+    start = time.perf_counter()
+    found = PseudonymousLog().events(events)
+    assert time.perf_counter() - start < 20, "every name was compared with every text"
+    assert (found["event_id"] == found["user_id"] + "/x").all()
 
 
 def test_truth_and_quarantine_name_nobody(tmp_path: Path) -> None:
