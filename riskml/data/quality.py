@@ -197,7 +197,8 @@ def check_rejected_share(rejected: pl.DataFrame, n_rows: int, limit: float, name
     raise DataError(
         f"{name}: {rejected.height:,} of {n_rows:,} rows ({share:.1%}) cannot be used, more than "
         f"max_rejected_share={limit:g} allows. {_counts(rejected)}. For example "
-        f"{example['file']} row {example['row']}, {example['rule']} ({example['reason']}): "
+        f"{shown(example['file'])} row {example['row']}, {example['rule']} "
+        f"({example['reason']}): "
         f"{shown(example['record'])}. Correct the log or the settings, or go on without these "
         f"rows with max_rejected_share={min(1.0, int(share * 100 + 1) / 100):g}"
     )

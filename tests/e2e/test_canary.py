@@ -91,6 +91,7 @@ def hides(*settings: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_the_name_of_a_user_is_nowhere(planted: Path, tmp_path: Path) -> None:
     assert places(planted.parent, CANARY), "the search finds what there is"
     store = tmp_path / "apart" / "salts.sqlite"
@@ -146,14 +147,3 @@ def test_errors_name_nobody_and_write_nothing(planted: Path, tmp_path: Path) -> 
     assert CANARY not in (done.stdout + done.stderr).lower()
     assert places(tmp_path / "runs", CANARY) == []
     assert not {path.name for path in outputs.rglob("*")} & {"quarantine.csv", "reference.json"}
-
-
-def test_without_a_key_nothing_is_read(
-    planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("CANARY_KEY")
-    outputs = tmp_path / "outputs"
-    done = run("train.py", outputs, *reads(planted), "model=random", *hides(), code=2)
-    assert (
-        "environment variable CANARY_KEY (data.pseudonyms.key_variable) is not set" in done.stderr
-    )
