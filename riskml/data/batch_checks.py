@@ -291,8 +291,8 @@ def _refuse_above(
         f"batch refused, {rule or 'rejected rows'}: {len(rejected):,} of {n_rows:,} rows "
         f"({share:.1%}) cannot be used, more than {SETTING}.{setting}={limit:g} allows ({told}). "
         f"For example {shown(example['file'])} row {example['row']}, {common} "
-        f"({example['reason']}): {shown(example['record'])}. Correct the log, or go on without these rows with "
-        f"{SETTING}.{setting}={min(1.0, int(share * 100 + 1) / 100):g}"
+        f"({example['reason']}): {shown(example['record'])}. Correct the log, or go on "
+        f"without these rows with {SETTING}.{setting}={min(1.0, int(share * 100 + 1) / 100):g}"
     )
 
 
