@@ -12,6 +12,7 @@ import click
 from riskml import __version__
 from riskml.cli_load import ddl, load
 from riskml.core.errors import ConfigError, RiskmlError
+from riskml.runs.pseudonym_commands import pseudonyms
 
 if TYPE_CHECKING:
     from riskml.data.simulator import SimulationSettings
@@ -61,6 +62,9 @@ def main(debug: bool) -> None:
 
     Training and evaluation are `python train.py --help` and `python evaluate.py --help`.
     """
+
+
+main.add_command(pseudonyms)
 
 
 @main.command(

@@ -36,6 +36,8 @@ RISKML: frozenset[str] = frozenset(
         "riskml.baselines.pyod.PyODDetector",
         "riskml.baselines.simple.RandomDetector",
         "riskml.baselines.simple.WindowLengthDetector",
+        "riskml.data.batch_checks.BatchChecks",
+        "riskml.data.pseudonymous.PseudonymousLog",
         "riskml.data.mappings.auth_log.AuthLogSource",
         "riskml.data.mappings.cert.CertSource",
         "riskml.data.mappings.cloudtrail.CloudTrailSource",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import polars as pl
 
 from riskml.core.errors import DataError
+from riskml.core.redaction import hiding_values, shown
+from riskml.data.batch_checks import BatchChecks
+from riskml.data.batch_reference import BatchReference
+from riskml.data.pseudonymous import PseudonymousLog
 from riskml.data.quality import check_enough
 from riskml.data.sources import EventLog
 from riskml.data.splits import TRAIN, Split
@@ -31,12 +35,14 @@ class Dataset:
         rejected: rows in quarantine, each with its reason.
         normal_weight: how many normal windows one normal test window stands for, where the test
             set holds a sample of them.
+        warnings: what the checks found, lines for people.
     """
 
     events: pl.DataFrame
     truth: pl.DataFrame | None
     rejected: pl.DataFrame
     normal_weight: float = 1.0
+    warnings: tuple[str, ...] = ()
 
     @property
     def train_events(self) -> pl.DataFrame:
@@ -45,22 +51,57 @@ class Dataset:
 
 
 def load_dataset(
-    source: Source, split: Split, normal_weight: float = 1.0, single_user: bool = False
+    source: Source,
+    split: Split,
+    normal_weight: float = 1.0,
+    single_user: bool = False,
+    checks: BatchChecks | None = None,
+    pseudonyms: PseudonymousLog | None = None,
+    reference: BatchReference | None = None,
 ) -> Dataset:
-    """Read a log and cut it into periods.
+    """Read a log, check it, and cut it into periods.
 
     Args:
         source: reads the log.
         split: cuts it.
         normal_weight: see `Dataset`.
         single_user: the log is known to be of one user, or of one machine.
+        checks: what the log is held to; None for nothing but the rules of its source.
+        pseudonyms: stand in for user ids; None leaves them as they are.
+        reference: what earlier logs were like, for the checks.
 
     Raises:
-        DataError: too little data, or labels that are not 0 or 1.
+        ConfigError: the key for pseudonyms is missing.
+        DataError: too little data, labels that are not 0 or 1, or a log that the checks refuse.
     """
-    log = source.load()
-    check_enough(log.events, single_user)
-    return Dataset(split.assign(log.events), _binary_truth(log.truth), log.rejected, normal_weight)
+    if pseudonyms is not None:
+        _ = pseudonyms.pseudonyms  # a missing key should say so before the work, not after it
+    with hiding_values(pseudonyms is not None):
+        log = source.load()
+        if pseudonyms is not None:
+            log = pseudonyms.apply(log)
+        warnings: tuple[str, ...] = ()
+        if checks is not None:
+            log, warnings = _checked(log, checks, reference)
+        check_enough(log.events, single_user)
+        truth = _binary_truth(log.truth)
+    return Dataset(split.assign(log.events), truth, log.rejected, normal_weight, warnings)
+
+
+def _checked(
+    log: EventLog, checks: BatchChecks, reference: BatchReference | None
+) -> tuple[EventLog, tuple[str, ...]]:
+    """The log without the rows that break a rule, and what else there is to say."""
+    report = checks.check(log.events, reference, log.origin)
+    if report.rejected.is_empty():
+        return log, report.warnings
+    truth = log.truth
+    if truth is not None and len(truth) == len(log.events):
+        truth = truth[report.kept]
+    elif truth is not None:  # of some events only
+        truth = truth.join(report.accepted, on="event_id", how="semi", maintain_order="left")
+    rejected = pl.concat([log.rejected, report.rejected]).sort("file", "row", maintain_order=True)
+    return replace(log, events=report.accepted, truth=truth, rejected=rejected), report.warnings
 
 
 def _binary_truth(truth: pl.DataFrame | None) -> pl.DataFrame | None:
@@ -69,5 +110,5 @@ def _binary_truth(truth: pl.DataFrame | None) -> pl.DataFrame | None:
     label = truth["label"].cast(pl.Float64, strict=False)
     odd = truth["label"].filter(label.is_null() | ~label.is_in([0.0, 1.0]))
     if not odd.is_empty():
-        raise DataError(f"column 'label' must hold 0 or 1 a row, not {odd[0]!r}")
+        raise DataError(f"column 'label' must hold 0 or 1 a row, not {shown(repr(odd[0]))}")
     return truth.with_columns(label.cast(pl.Int8).alias("label"))

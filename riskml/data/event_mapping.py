@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import polars as pl
 
 from riskml.core.errors import ConfigError, DataError, did_you_mean
+from riskml.core.redaction import shown
 from riskml.core.schema import EVENT_SCHEMA, REQUIRED_COLUMNS, TIME_ZONE, is_truth
 from riskml.data import quality
 from riskml.data.timestamps import (
@@ -49,11 +50,13 @@ class EventLog:
         truth: event_id and the truth columns of the same events in the same order, None if the
             log has no truth columns.
         rejected: the unusable rows, columns of `quality.REJECTED_SCHEMA`, in the log's order.
+        origin: columns file and row of the same events in the same order, None if not known.
     """
 
     events: pl.DataFrame
     truth: pl.DataFrame | None
     rejected: pl.DataFrame
+    origin: pl.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -171,11 +174,15 @@ class EventMapping:
         rejected = rejected.sort("file", "row", maintain_order=True)
         truth, others = _other_columns(table, found)
         whole = pl.concat([checked.drop("timestamp_problem"), others, truth], how="horizontal")
-        whole = whole.filter(rules.is_null()).sort("timestamp", maintain_order=True)
+        usable = rules.is_null()
+        whole = whole.filter(usable)
+        by_time = whole.select(pl.arg_sort_by("timestamp", maintain_order=True)).to_series()
+        whole = whole[by_time]
         return EventLog(
             events=whole.drop(truth.columns),
             truth=whole.select("event_id", *truth.columns) if truth.width else None,
             rejected=rejected,
+            origin=table.origin.filter(usable)[by_time],
         )
 
     def _event_columns(
@@ -206,18 +213,18 @@ class EventMapping:
         if not strict:
             return times
         problems = set(times["problem"].unique().to_list())
-        shown = ", ".join(f"'{value}'" for value in values.drop_nulls().head(3))
+        first = ", ".join(f"'{shown(value)}'" for value in values.drop_nulls().head(3))
         if problems and problems <= {MISSING, UNPARSABLE}:
             by_format = f" by timestamp_format='{form}'" if form else ""
             raise DataError(
                 f"{table.name}: no value of '{column}' can be read as a timestamp{by_format}; the "
-                f"first are {shown or 'empty'}. Name another with columns.timestamp=<your column>, "
+                f"first are {first or 'empty'}. Name another with columns.timestamp=<your column>, "
                 "or tell the format, for example timestamp_format='%d/%m/%Y %H:%M:%S'"
             )
         if WITHOUT_ZONE in problems and problems <= {MISSING, UNPARSABLE, WITHOUT_ZONE}:
             raise DataError(
                 f"{table.name}: the timestamps in '{column}' have no time zone; the first are "
-                f"{shown}. Say which they are in: time_zone=UTC, or for example "
+                f"{first}. Say which they are in: time_zone=UTC, or for example "
                 "time_zone=Europe/Berlin"
             )
         return times
@@ -258,7 +265,7 @@ def _success(text: pl.Series, name: str) -> pl.Series:
             name,
             len(unknown),
             len(text),
-            unknown[0],
+            shown(unknown[0]),
         )
     return success
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from riskml.core.errors import ConfigError, DataError
+from riskml.core.redaction import shown
 from riskml.data import timestamps
 
 REJECTED_SCHEMA: dict[str, pl.DataType] = {
@@ -134,18 +135,24 @@ def broken_rules(checked: pl.DataFrame, now: datetime) -> pl.Series:
     return joined.select(pl.coalesce("rule", "duplicate")).to_series()
 
 
-def rejected_rows(origin: pl.DataFrame, rules: pl.Series, records: pl.DataFrame) -> pl.DataFrame:
+def rejected_rows(
+    origin: pl.DataFrame,
+    rules: pl.Series,
+    records: pl.DataFrame,
+    more_rules: Iterable[RowRule] = (),
+) -> pl.DataFrame:
     """The quarantine for the rows whose entry in `rules` names a broken rule.
 
     Args:
         origin: columns file and row, one row a record.
         rules: name of the broken rule or null, one entry a record.
         records: the rows as they were read.
+        more_rules: those that `rules` may name besides the ones of this module.
 
     Returns:
         Frame with the columns of `REJECTED_SCHEMA`.
     """
-    every_rule = (*TEXT_RULES, *row_rules(datetime.now(UTC)), DUPLICATE_RULE)
+    every_rule = (*TEXT_RULES, *row_rules(datetime.now(UTC)), DUPLICATE_RULE, *more_rules)
     reasons = {rule.name: rule.explanation for rule in every_rule}
     bad = rules.is_not_null()
     texts = [
@@ -190,8 +197,9 @@ def check_rejected_share(rejected: pl.DataFrame, n_rows: int, limit: float, name
     raise DataError(
         f"{name}: {rejected.height:,} of {n_rows:,} rows ({share:.1%}) cannot be used, more than "
         f"max_rejected_share={limit:g} allows. {_counts(rejected)}. For example "
-        f"{example['file']} row {example['row']}, {example['rule']} ({example['reason']}): "
-        f"{_shorten(example['record'])}. Correct the log or the settings, or go on without these "
+        f"{shown(example['file'])} row {example['row']}, {example['rule']} "
+        f"({example['reason']}): "
+        f"{shown(example['record'])}. Correct the log or the settings, or go on without these "
         f"rows with max_rejected_share={min(1.0, int(share * 100 + 1) / 100):g}"
     )
 
@@ -202,10 +210,6 @@ def _by_rule(rejected: pl.DataFrame) -> pl.DataFrame:
 
 def _counts(rejected: pl.DataFrame) -> str:
     return ", ".join(f"{rule}: {count:,}" for rule, count in _by_rule(rejected).iter_rows())
-
-
-def _shorten(text: str, length: int = 200) -> str:
-    return text if len(text) <= length else text[:length] + "…"
 
 
 def summarise(rejected: pl.DataFrame) -> str:
@@ -256,8 +260,8 @@ def check_enough(events: pl.DataFrame, single_user: bool = False) -> None:
         )
     if events["user_id"].n_unique() == 1 and not single_user:
         raise DataError(
-            f"all {events.height:,} events are of the user '{events['user_id'][0]}'. Risk is "
-            "judged against other users too, so at least two are needed: give a wider log, or "
+            f"all {events.height:,} events are of the user '{shown(events['user_id'][0])}'. Risk "
+            "is judged against other users too, so at least two are needed: give a wider log, or "
             "another column with columns.user_id=<your column>"
         )
     if not events["user_id"].is_duplicated().any():

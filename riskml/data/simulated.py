@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from riskml.core.schema import EVENT_SCHEMA
+from riskml.data.quality import REJECTED_SCHEMA
 from riskml.data.simulator import WORLD_FILE, SimulationSettings, settings_digest, simulate
 from riskml.data.sources import EventLog
 
@@ -41,7 +42,7 @@ class SimulatedSource:
         truth = pl.read_parquet(self.folder / "event_labels.parquet").with_columns(
             pl.lit(1, pl.Int8).alias("label")
         )
-        rejected = pl.DataFrame(schema={"rule": pl.String})
+        rejected = pl.DataFrame(schema=REJECTED_SCHEMA)
         return EventLog(events.select(*EVENT_SCHEMA, pl.exclude(*EVENT_SCHEMA)), truth, rejected)
 
 

@@ -10,6 +10,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from riskml.core.errors import ConfigError, did_you_mean
 from riskml.core.targets import instantiate
+from riskml.data.batch_checks import BatchChecks
+from riskml.data.batch_reference import BatchReference
 from riskml.data.datasets import Dataset, load_dataset
 from riskml.features.extractor import FeatureExtractor
 from riskml.models.base import Detector
@@ -19,18 +21,32 @@ from riskml.scoring.thresholds import Threshold
 NAME = "name"
 
 
-def build(node: DictConfig, **arguments: Any) -> Any:
+def build(node: DictConfig | None, **arguments: Any) -> Any:
     """Instantiate a config node; its `name` is for people, not for the constructor."""
+    if node is None:
+        return None
     node = copy.copy(node)
     with open_dict(node):
         node.pop(NAME, None)
     return instantiate(node, **arguments)
 
 
-def build_dataset(node: DictConfig) -> Dataset:
-    """Read a log and cut it into periods."""
+def build_dataset(node: DictConfig, reference: BatchReference | None = None) -> Dataset:
+    """Read a log, check it and cut it into periods.
+
+    Args:
+        node: `data` of a config. Without a node `quality` the checks are as they come; where it
+            is null there are none.
+        reference: what earlier logs were like.
+    """
     return load_dataset(
-        build(node.source), build(node.split), node.normal_weight, node.get("single_user", False)
+        build(node.source),
+        build(node.split),
+        node.normal_weight,
+        node.get("single_user", False),
+        build(node.quality) if "quality" in node else BatchChecks(),
+        build(node.get("pseudonyms")),
+        reference,
     )
 
 

@@ -15,7 +15,7 @@ from riskml.core.errors import ConfigError
 from riskml.runs.assembly import build_tracker
 from riskml.runs.tracking import Tracker
 
-CONFIG_FILE, LATEST_FILE = "config.yaml", "latest.json"
+CONFIG_FILE, LATEST_FILE, REFERENCE = "config.yaml", "latest.json", "reference.json"
 FEATURES, DETECTOR, CHECKPOINTS, PLOTS, BUNDLE = (
     "features",
     "detector",

@@ -10,12 +10,21 @@ from omegaconf import DictConfig, OmegaConf
 from rich.progress import Progress
 
 from riskml.core.targets import check_targets
+from riskml.data.batch_reference import BatchReference
 from riskml.evaluation.evaluator import Evaluation, evaluate_detector
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows
 from riskml.models.base import Detector, load_detector
 from riskml.runs.assembly import build_detector, build_threshold, model_config
-from riskml.runs.context import DETECTOR, FEATURES, Run, find_run, load_config, start_run
+from riskml.runs.context import (
+    DETECTOR,
+    FEATURES,
+    REFERENCE,
+    Run,
+    find_run,
+    load_config,
+    start_run,
+)
 from riskml.runs.fitting import fit
 from riskml.runs.steps import explain_alerts, make_windows, read_data, report
 from riskml.scoring.explain import Explainer
@@ -32,7 +41,7 @@ def evaluate(cfg: DictConfig) -> Path:
     """
     cfg, trained = complete(cfg)
     with start_run(cfg, f"evaluate {cfg.model.name} on {cfg.data.name}") as run:
-        dataset = read_data(run)
+        dataset = read_data(run, earlier_log(cfg, trained))
         extractor = None if trained is None else FeatureExtractor.load(trained / FEATURES)
         extractor, windows = make_windows(run, dataset, extractor)
         detector, focus = _focus(run, trained, windows)
@@ -72,6 +81,17 @@ def complete(cfg: DictConfig) -> tuple[DictConfig, Path | None]:
     assert isinstance(whole, DictConfig)
     check_targets(whole)
     return whole, None if fresh else folder
+
+
+def earlier_log(cfg: DictConfig, trained: Path | None) -> BatchReference | None:
+    """The columns of the log that the detector learnt from, if this is the same again.
+
+    Its days are likely to be in this log once more, so their volumes are left out.
+    """
+    if trained is None or load_config(trained).data.name != cfg.data.name:
+        return None
+    reference = BatchReference.load(trained / REFERENCE)
+    return None if reference is None else reference.without_volumes()
 
 
 def _focus(run: Run, trained: Path | None, windows: PreparedWindows) -> tuple[Detector, Evaluation]:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.markup import escape
+
+from riskml.core.redaction import printable
 from riskml.core.schema import time_span
 from riskml.core.types import Explanations
+from riskml.data.batch_reference import BatchReference
 from riskml.data.datasets import Dataset
 from riskml.data.quality import summarise, write_quarantine
+from riskml.data.splits import PERIOD
 from riskml.evaluation.evaluator import Evaluation
 from riskml.evaluation.outputs import (
     alert_rows,
@@ -23,15 +28,22 @@ from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows, prepare
 from riskml.models.base import Detector
 from riskml.runs.assembly import build_dataset, build_extractor, build_threshold
-from riskml.runs.context import PLOTS, Run
+from riskml.runs.context import PLOTS, REFERENCE, Run
 from riskml.scoring.explain import Explainer
 
 
-def read_data(run: Run) -> Dataset:
-    """The data set of the config; bad rows go to quarantine in the run folder."""
+def read_data(run: Run, reference: BatchReference | None = None) -> Dataset:
+    """The data set of the config; bad rows go to quarantine in the run folder.
+
+    What the log was like is written to `reference.json`.
+
+    Args:
+        run: says which data, and where to.
+        reference: what the log of an earlier run was like.
+    """
     data = run.cfg.data
     with run.console.status(f"reading {data.name}"):
-        dataset = build_dataset(data)
+        dataset = build_dataset(data, reference)
     events = dataset.events
     first, last = time_span(events["timestamp"], events["timestamp"])
     run.say(
@@ -41,6 +53,9 @@ def read_data(run: Run) -> Dataset:
     quarantine = write_quarantine(dataset.rejected, run.folder)
     if quarantine is not None:
         run.say(f"{summarise(dataset.rejected)}: {quarantine}")
+    for warning in dataset.warnings:
+        run.say(f"look at {escape(printable(warning))}")
+    BatchReference().updated(events.drop(PERIOD)).save(run.folder / REFERENCE)
     return dataset
 
 

@@ -13,6 +13,8 @@ import pytest
 from log_files import utc
 
 from riskml.core.errors import DataError
+from riskml.data.batch_checks import BatchChecks
+from riskml.data.batch_reference import BatchReference
 from riskml.data.datasets import Dataset, load_dataset
 from riskml.data.quality import REJECTED_SCHEMA
 from riskml.data.sources import CsvSource, EventLog
@@ -105,3 +107,38 @@ def test_truth_of_a_file_stays_out_of_the_events(tmp_path: Path) -> None:
     assert data.truth is not None
     joined = data.events.join(data.truth, on="event_id")
     assert joined["label"].to_list() == [i % 2 for i in range(20)]
+
+
+def spoilt(truth: str) -> MadeLog:
+    """Twenty events, the third of which names no action, with truth of all or of some."""
+    log = made_log([0, 1]).log
+    actions = log.events["action"].scatter(2, None)
+    labels = log.truth
+    assert labels is not None
+    if truth == "some":
+        labels = labels[[1, 2, 5]]
+    return MadeLog(EventLog(log.events.with_columns(actions), labels, log.rejected))
+
+
+@pytest.mark.parametrize(("truth", "left"), [("all", 19), ("some", 2)])
+def test_rows_that_break_a_rule_leave_the_truth_too(truth: str, left: int) -> None:
+    data = load(spoilt(truth), checks=BatchChecks())
+    assert data.rejected.select("file", "row", "rule").rows() == [("batch", 3, "missing_action")]
+    assert len(data.events) == 19
+    assert data.truth is not None
+    assert len(data.truth) == left
+    assert set(data.truth["event_id"]) <= set(data.events["event_id"])
+    assert len(load(spoilt(truth)).events) == 20, "nothing is checked without checks"
+
+
+def test_warnings_and_refusals_of_the_checks() -> None:
+    source = made_log()
+    reference = BatchReference().updated(
+        source.log.events.drop("action").with_columns(old=pl.lit(1))
+    )
+    with pytest.raises(DataError, match=r"missing_column.*old"):
+        load(source, checks=BatchChecks(), reference=reference)
+    checks = BatchChecks(actions={"missing_column": "warn"})
+    first, second = load(source, checks=checks, reference=reference).warnings
+    assert "action" in first
+    assert "old" in second

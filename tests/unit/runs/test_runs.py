@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from riskml.core.errors import ConfigError
+from riskml.data.batch_reference import BatchReference, ColumnState
 from riskml.runs.assembly import build, chosen_parameters, model_config
 from riskml.runs.context import (
     CONFIG_FILE,
     DETECTOR,
     FEATURES,
     LATEST_FILE,
+    REFERENCE,
     find_run,
     load_config,
     remember_latest,
     start_run,
 )
-from riskml.runs.evaluate import complete
+from riskml.runs.evaluate import complete, earlier_log
 
 CONF = Path(__file__).parents[3] / "conf"
 
@@ -108,6 +111,17 @@ def test_evaluate_takes_everything_from_the_run(past: Path, tmp_path: Path) -> N
     assert trained == past
     for key in PAST:
         assert cfg[key] == load_config(past)[key]
+
+
+def test_evaluate_knows_what_the_log_of_the_run_was_like(past: Path, tmp_path: Path) -> None:
+    cfg, trained = complete(make_cfg(tmp_path))
+    assert earlier_log(cfg, trained) is None, "a run of old wrote no reference"
+    columns = {"action": ColumnState("String", 1.0)}
+    BatchReference(columns, {date(2024, 1, 1): 9}).save(past / REFERENCE)
+    assert earlier_log(cfg, trained) == BatchReference(columns)
+    other, trained = complete(make_cfg(tmp_path, data={"name": "other"}))
+    assert earlier_log(other, trained) is None
+    assert earlier_log(cfg, None) is None
 
 
 def test_evaluate_takes_another_budget(past: Path, tmp_path: Path) -> None:

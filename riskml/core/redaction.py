@@ -1,0 +1,46 @@
+"""Values of the log in messages: shown, unless they may name a person who must not be named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+HIDDEN = "(not shown: pseudonyms are on)"
+MAX_SHOWN = 200
+
+_hiding: ContextVar[bool] = ContextVar("_hiding", default=False)
+
+
+@contextmanager
+def hiding_values(hide: bool = True) -> Iterator[None]:
+    """Within, `shown` keeps the log's values out of messages, errors and warnings alike."""
+    token = _hiding.set(hide)
+    try:
+        yield
+    finally:
+        _hiding.reset(token)
+
+
+def printable(text: str) -> str:
+    r"""The text without characters that would steer a terminal.
+
+    >>> printable("a\x1b[31mb")
+    'a�[31mb'
+    """
+    return "".join(character if character.isprintable() else "�" for character in text)
+
+
+def shown(value: object) -> str:
+    """A value of the log for a message; long ones are cut.
+
+    >>> shown("alice")
+    'alice'
+    >>> with hiding_values():
+    ...     shown("alice")
+    '(not shown: pseudonyms are on)'
+    """
+    if _hiding.get():
+        return HIDDEN
+    text = printable(str(value))
+    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
