@@ -7,7 +7,7 @@ from typing import Protocol
 
 import polars as pl
 
-from riskml.core.errors import DataError
+from riskml.core.errors import DataError, require
 from riskml.data.quality import check_enough
 from riskml.data.sources import EventLog
 from riskml.data.splits import TRAIN, Split
@@ -31,12 +31,18 @@ class Dataset:
         rejected: rows in quarantine, each with its reason.
         normal_weight: how many normal windows one normal test window stands for, where the test
             set holds a sample of them.
+        warm_up: share of the train period, from its start, whose windows only make users known
+            and are not learnt from: while nobody is known all is new.
     """
 
     events: pl.DataFrame
     truth: pl.DataFrame | None
     rejected: pl.DataFrame
     normal_weight: float = 1.0
+    warm_up: float = 0.0
+
+    def __post_init__(self) -> None:
+        require("data.warm_up", self.warm_up, 0 <= self.warm_up < 1, "must lie in [0, 1)")
 
     @property
     def train_events(self) -> pl.DataFrame:
@@ -45,7 +51,11 @@ class Dataset:
 
 
 def load_dataset(
-    source: Source, split: Split, normal_weight: float = 1.0, single_user: bool = False
+    source: Source,
+    split: Split,
+    normal_weight: float = 1.0,
+    single_user: bool = False,
+    warm_up: float = 0.0,
 ) -> Dataset:
     """Read a log and cut it into periods.
 
@@ -54,13 +64,15 @@ def load_dataset(
         split: cuts it.
         normal_weight: see `Dataset`.
         single_user: the log is known to be of one user, or of one machine.
+        warm_up: see `Dataset`.
 
     Raises:
         DataError: too little data, or labels that are not 0 or 1.
     """
     log = source.load()
     check_enough(log.events, single_user)
-    return Dataset(split.assign(log.events), _binary_truth(log.truth), log.rejected, normal_weight)
+    events, truth = split.assign(log.events), _binary_truth(log.truth)
+    return Dataset(events, truth, log.rejected, normal_weight, warm_up)
 
 
 def _binary_truth(truth: pl.DataFrame | None) -> pl.DataFrame | None:

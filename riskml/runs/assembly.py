@@ -30,7 +30,11 @@ def build(node: DictConfig, **arguments: Any) -> Any:
 def build_dataset(node: DictConfig) -> Dataset:
     """Read a log and cut it into periods."""
     return load_dataset(
-        build(node.source), build(node.split), node.normal_weight, node.get("single_user", False)
+        build(node.source),
+        build(node.split),
+        node.normal_weight,
+        node.get("single_user", False),
+        node.get("warm_up", 0.0),
     )
 
 
