@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from safetensors.numpy import load_file, save_file
 
 from riskml.core.errors import ConfigError, DataError, did_you_mean, reading, require
-from riskml.core.schema import TIME_ZONE
+from riskml.core.schema import EVENT_SCHEMA, TIME_ZONE
 from riskml.core.types import Feature, FeatureSpec, FloatArray, IntArray, Windows
 from riskml.features.action_embedding import ActionEmbeddingFeatures
 from riskml.features.actions import TOKEN, ActionVocabulary
@@ -100,7 +101,7 @@ class FeatureExtractor:
         require("features.lateness_minutes", lateness_minutes, fits, "must be 0 or more")
         self.max_tokens = max_tokens
         self.time_zone = time_zone or "UTC"
-        self.lateness_minutes = lateness_minutes
+        self.lateness = timedelta(minutes=lateness_minutes)
         self.peers = peers or PeerGroups()
         self.vocabulary = ActionVocabulary(min_action_count)
 
@@ -117,12 +118,14 @@ class FeatureExtractor:
             hashed("user_id").alias(USER), self.vocabulary.encode(), *self.peers.reads()
         )
         self.peers.fit(coded, len(self.vocabulary))
-        arrived, profile = self._arrive(events, Profile())
+        arrived, profile = self.arrive(events, Profile())
         windows = cut(arrived, self.window, self.vocabulary)
         before = Columns([], np.zeros((len(windows), 0), np.float32))
         for family in self.families:
             family.fit(windows, before)
-            before, profile = self._extend(family, windows, before, profile)
+            x, profile = family.transform(windows, before, profile)
+            features = family.features(self.vocabulary, before.features)
+            before = Columns(before.features + features, np.hstack([before.x, x]))
         return self
 
     # ---- windows -----------------------------------------------------------------------------
@@ -158,22 +161,24 @@ class FeatureExtractor:
         Raises:
             DataError: a column is missing, or a time zone is not known.
         """
-        arrived, profile = self._arrive(events, profile)
+        arrived, profile = self.arrive(events, profile)
         windows = cut(arrived, self.window, self.vocabulary, profile.watermark)
         profile = close(windows, self.window, profile)
         if not open_windows and not windows.closed.all():
             windows = take(windows, np.flatnonzero(windows.closed))
-        columns = Columns([], np.zeros((len(windows), 0), np.float32))
-        if len(windows):
-            for family in self.families:
-                columns, profile = self._extend(family, windows, columns, profile)
-        else:
-            columns = Columns(columns.features, np.zeros((0, len(self.spec)), np.float32))
-        tokens, lengths = self._tokens(windows)
+        spec = self.spec
+        x = np.empty((len(windows), len(spec)), np.float32)
+        done = 0
+        for family in self.families if len(windows) else ():
+            before = Columns(list(spec.features[:done]), x[:, :done])
+            columns, profile = family.transform(windows, before, profile)
+            x[:, done : done + columns.shape[1]] = columns
+            done += columns.shape[1]
         keys = windows.keys.select(WINDOW_ID, "user_id", "start", "end", "n_events")
         order = keys.select(pl.arg_sort_by("start", WINDOW_ID)).to_series().to_numpy()
-        made = Windows(keys, columns.x, self.spec, tokens, lengths).take(order.astype(np.int64))
-        return made, profile
+        order = order.astype(np.int64)
+        tokens, lengths = self._tokens(windows, order)
+        return Windows(keys[order], x[order], spec, tokens, lengths), profile
 
     def assign(self, events: pl.DataFrame) -> pl.DataFrame:
         """The events of a whole log in order of window and time, with `window_id`."""
@@ -193,6 +198,21 @@ class FeatureExtractor:
             if isinstance(family, ActionEmbeddingFeatures):
                 vectors = family.vectors
         return FeatureSpec(tuple(features), self.vocabulary.actions, vectors)
+
+    def reads(self) -> list[str]:
+        """Columns of the log that are needed; the user's `time_zone` is used where it is there."""
+        families = (column for family in self.families for column in family.reads())
+        return list(
+            dict.fromkeys((*EVENT_SCHEMA, *self.window.columns(), *self.peers.reads(), *families))
+        )
+
+    @property
+    def shares_first_times(self) -> bool:
+        """Whether a window depends on when other users first met a name."""
+        return any(
+            isinstance(family, NoveltyFeatures) and set(family.scopes) != {"user"}
+            for family in self.families
+        )
 
     # ---- steps -------------------------------------------------------------------------------
 
@@ -215,31 +235,36 @@ class FeatureExtractor:
         names = dict.fromkeys((*KEPT, *sorted(reads), *sorted(kept)))
         return coded.select(*names).sort(USER, maintain_order=True)
 
-    def _arrive(self, events: pl.DataFrame, profile: Profile) -> tuple[pl.DataFrame, Profile]:
-        """New events with what the families say of them, among those of open windows."""
+    def arrive(self, events: pl.DataFrame, profile: Profile) -> tuple[pl.DataFrame, Profile]:
+        """New events with what the families say of them, among those of open windows.
+
+        The first half of `transform`.
+        """
         arrived, profile = without_late(self._prepare(events), profile)
         arrived = self.window.arrive(arrived, profile.users)
         for family in self.families:
             arrived, profile = family.arrive(arrived, profile)
-        return join(arrived, profile, timedelta(minutes=self.lateness_minutes))
+        return join(arrived, profile, self.lateness)
 
-    def _extend(
-        self, family: FeatureFamily, windows: WindowEvents, before: Columns, profile: Profile
-    ) -> tuple[Columns, Profile]:
-        """The columns with those of one more family."""
-        x, profile = family.transform(windows, before, profile)
-        features = before.features + family.features(self.vocabulary, before.features)
-        return Columns(features, np.hstack([before.x, x])), profile
-
-    def _tokens(self, windows: WindowEvents) -> tuple[IntArray, IntArray]:
-        """Token ids as one padded matrix; of long windows the last `max_tokens` stay."""
+    def _tokens(
+        self, windows: WindowEvents, order: npt.NDArray[np.int64]
+    ) -> tuple[IntArray, IntArray]:
+        """Token ids as one padded matrix, windows in the given order; the last ones stay."""
         counts, first = windows.counts, windows.first
         lengths = np.minimum(counts, self.max_tokens)
-        place = np.arange(len(windows.events)) - np.repeat(first + counts - lengths, counts)
-        kept = place >= 0
-        tokens = np.zeros((len(windows), int(lengths.max(initial=1))), np.int32)
-        tokens[windows.row[kept], place[kept]] = windows.column(TOKEN)[kept]
-        return tokens, lengths.astype(np.int32)
+        width = int(lengths.max(initial=1))
+        tokens = np.zeros((len(windows), width), np.int32)
+        rank = np.empty_like(order)
+        rank[order] = np.arange(len(order))
+        # where the window's first event would stand, before the row's begin if it is cut off
+        begin = rank * width - (counts - lengths)
+        place = np.arange(len(windows.events)) + np.repeat(begin - first, counts)
+        ids = windows.column(TOKEN)
+        if (counts > self.max_tokens).any():
+            kept = place >= np.repeat(rank * width, counts)
+            place, ids = place[kept], ids[kept]
+        tokens.ravel()[place] = ids
+        return tokens, lengths[order].astype(np.int32)
 
     # ---- files -------------------------------------------------------------------------------
 
@@ -252,7 +277,7 @@ class FeatureExtractor:
             "peers": self.peers.state(),
             "max_tokens": self.max_tokens,
             "time_zone": self.time_zone,
-            "lateness_minutes": self.lateness_minutes,
+            "lateness_minutes": self.lateness.total_seconds() / 60,
             "min_action_count": self.vocabulary.min_count,
             "actions": self.vocabulary.actions,
             "action_counts": self.vocabulary.counts,

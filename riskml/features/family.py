@@ -61,6 +61,15 @@ class WindowEvents:
         """Maximum by window."""
         return np.maximum.reduceat(values, self.first) if len(self) else values[:0]
 
+    def changes(self, column: str) -> npt.NDArray[np.int64]:
+        """Events whose value is not that of the event before in the same window, in order."""
+        values = self.events[column]
+        filled = values.fill_null(0).to_numpy()
+        other = np.ones(len(filled), bool)
+        np.not_equal(filled[1:], filled[:-1], out=other[1:])
+        other[self.first] = True
+        return np.flatnonzero(other & values.is_not_null().to_numpy())
+
     @cached_property
     def user_begins(self) -> npt.NDArray[np.int64]:
         """The row of each user's first window, in order."""

@@ -94,14 +94,12 @@ class HistoryFeatures(FeatureFamily):
         self, windows: WindowEvents, before: Columns, profile: Profile
     ) -> tuple[FloatArray, Profile]:
         """Float32 [windows, features]."""
-        memory = _Memory(windows, before.x[:, before.counts()], profile.tables.get(_TABLE))
+        compared = self._compared(before)
+        totals = [compared.index(i) for i in before.totals()]
+        memory = _Memory(windows, before.x[:, compared], profile.tables.get(_TABLE))
         since = self._since(memory, self.days)
-        counts = before.counts()
-        totals = [counts.index(i) for i in before.totals()]
-        compared = [counts.index(i) for i in self._compared(before)]
         mean, n = memory.mean(since)
-        here = memory.values[memory.here]
-        change = np.log1p(here[:, compared]) - np.log1p(mean[:, compared])
+        change = np.log1p(memory.values[memory.here]) - np.log1p(mean)
         change[n == 0] = 0
         x = np.column_stack(
             [
@@ -174,7 +172,8 @@ class _Memory:
         offset = self.user * span + (self.start - self.start.min())
         ordered = np.maximum.accumulate(offset)
         wanted = offset[self.here] - min(round(days * _DAY), span)
-        return np.maximum(np.searchsorted(ordered, wanted), self.begin[self.here])
+        first: Array = np.maximum(np.searchsorted(ordered, wanted), self.begin[self.here])
+        return first
 
     def mean(self, since: Array) -> tuple[Array, Array]:
         """Mean of the rows from `since` up to each new window, and their number."""

@@ -8,6 +8,7 @@ Causal: an event is asked before it is learnt. State is bounded: a name is known
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ SEEN, FIRST = "novelty.seen", "novelty.first"
 
 _ALL = -1
 _DAY = 86_400_000_000
-_NEVER = np.iinfo(np.int64).min
+_SHIFT = np.uint64(32)
 _SCOPES = {
     "user": "never met by this user",
     "peers": "never met by the peer group",
@@ -135,7 +136,7 @@ class NoveltyFeatures(FeatureFamily):
 
 
 class _Users:
-    """The users of a batch in order, and how many events each has."""
+    """The users of a batch in ascending order, and how many events each has."""
 
     def __init__(self, hashes: Array, n_events: Array) -> None:
         self.hashes = hashes
@@ -143,13 +144,12 @@ class _Users:
 
     def places(self, table: pl.DataFrame) -> Array:
         """Place of the table's users among ours, −1 of those who are not there."""
-        order = np.argsort(self.hashes)
         user = table[USER].to_numpy()
-        at = np.searchsorted(self.hashes, user, sorter=order)
-        place = order[np.minimum(at, len(order) - 1)]
+        place = np.minimum(np.searchsorted(self.hashes, user), len(self.hashes) - 1)
         return np.where(self.hashes[place] == user, place, -1)
 
 
+@dataclass(frozen=True)
 class _Met:
     """What meeting the values of one column gave.
 
@@ -159,50 +159,50 @@ class _Met:
         seen: user, slot, last: the state after.
     """
 
-    def __init__(self, new: Array, absence: Array, seen: pl.DataFrame) -> None:
-        self.new, self.absence, self.seen = new, absence, seen
+    new: Array
+    absence: Array
+    seen: pl.DataFrame
 
 
 def _meet(users: _Users, time: Array, slot: Array, known: pl.DataFrame | None) -> _Met:
     """Ask of every event whether and when its user met the value before; slot −1 is no value."""
-    event = np.flatnonzero(slot >= 0)
-    key = (users.of_event[event] << np.uint64(32)) | slot[event].astype(np.uint64)
-    moment = time[event]
+    key = (users.of_event << _SHIFT) | slot.astype(np.uint64)
+    # a run of one value without a day's break is one meeting, from its first event to its last
+    begins = np.ones(len(key), bool)
+    begins[1:] = (key[1:] != key[:-1]) | (np.diff(time) >= _DAY)
+    run = np.flatnonzero(begins)
+    ends = np.append(run[1:], len(key))[: len(run)] - 1
+    valued = slot[run] >= 0
+    event, ends = run[valued], ends[valued]
+    runs = pl.DataFrame({"key": key[event], "from": time[event], "until": time[ends]})
     if known is not None:
-        # what is known stands in front, as events that happened long ago
+        # what is known stands in front, as meetings of long ago
         place = users.places(known)
         ours = place >= 0
-        past = (place[ours].astype(np.uint64) << np.uint64(32)) | known["slot"].to_numpy()[ours]
-        key = np.concatenate([past, key])
-        moment = np.concatenate([known["last"].to_numpy()[ours], moment])
-    n_known = len(key) - len(event)
-    order = _stable_order(key)
-    key, moment = key[order], moment[order]
-    first = np.append(True, key[1:] != key[:-1])[: len(key)]
-    # a late event never makes a value younger
-    before = np.append(_NEVER, moment[:-1])
-    days = np.where(first, 0, np.maximum(moment - before, 0) // _DAY)
+        past = (place[ours].astype(np.uint64) << _SHIFT) | known["slot"].to_numpy()[ours]
+        last = known["last"].to_numpy()[ours]
+        runs = pl.concat([pl.DataFrame({"key": past, "from": last, "until": last}), runs])
+    n_known = len(runs) - len(event)
+    runs = runs.with_row_index("at").sort("key", maintain_order=True)
+    place, value = runs["at"].to_numpy().astype(np.int64) - n_known, runs["key"].to_numpy()
+    first = np.ones(len(value), bool)
+    np.not_equal(value[1:], value[:-1], out=first[1:])
+    again = np.flatnonzero(~first)
+    since = runs["from"].to_numpy()[again] - runs["until"].to_numpy()[again - 1]
     new, absence = np.zeros(len(slot), bool), np.zeros(len(slot), np.int32)
-    ours = order >= n_known
-    target = event[order[ours] - n_known]
-    new[target], absence[target] = first[ours], days[ours]
+    new[event[place[first & (place >= 0)]]] = True
+    # a late event never makes a value younger
+    absence[event[place[again]]] = np.maximum(since, 0) // _DAY
     begin = np.flatnonzero(first)
-    last = np.maximum.reduceat(moment, begin) if len(begin) else moment
+    until = runs["until"].to_numpy()
     seen = pl.DataFrame(
         {
-            USER: users.hashes[(key[begin] >> np.uint64(32)).astype(np.int64)],
-            "slot": (key[begin] & np.uint64(2**32 - 1)).astype(np.uint32),
-            "last": last,
+            USER: users.hashes[(value[begin] >> _SHIFT).astype(np.int64)],
+            "slot": value[begin].astype(np.uint32),
+            "last": np.maximum.reduceat(until, begin) if len(begin) else until,
         }
     )
     return _Met(new, absence, seen)
-
-
-def _stable_order(key: Array) -> Array:
-    """Indices that sort the keys, equal ones in their order."""
-    frame = pl.DataFrame({"key": key}).with_row_index("at")
-    order: Array = frame.sort("key", maintain_order=True)["at"].to_numpy().astype(np.int64)
-    return order
 
 
 def _slots(hashes: pl.Series, slots: int) -> Array:

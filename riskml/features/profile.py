@@ -168,7 +168,8 @@ def upsert(table: pl.DataFrame | None, rows: pl.DataFrame, keys: list[str]) -> p
     """The table with `rows` in place of those that have the same keys."""
     if table is None or table.is_empty():
         return rows
-    return pl.concat([table.join(rows.select(keys), on=keys, how="anti"), rows])
+    rest = table.join(rows.select(keys), on=keys, how="anti")
+    return pl.concat([rest, rows.select(table.columns)])
 
 
 def _hashes(user_ids: Iterable[str]) -> pl.Series:

@@ -79,25 +79,25 @@ class TimeOfDayFeatures(FeatureFamily):
         self, windows: WindowEvents, before: Columns, profile: Profile
     ) -> tuple[FloatArray, Profile]:
         """Float32 [windows, 9]."""
-        clock = windows.events[LOCAL_TIME]
-        minute = (clock.to_physical().to_numpy() // 60_000_000 % _MINUTES).astype(np.int64)
-        hour = minute // 60
-        weekday = clock.dt.weekday().to_numpy().astype(np.int64) - 1
+        clock = windows.events[LOCAL_TIME].to_physical().to_numpy()
+        minute = clock // 60_000_000
+        # 1970 began on a Thursday
+        weekdays = _counts(windows, (minute // _MINUTES + 3) % 7, 7)
+        minute %= _MINUTES
+        hours = _counts(windows, minute // 60, HOURS)
         n = windows.counts
         day, week = (_circle(size) for size in (_MINUTES, 7))
-        night = windows.sum(hour < 6)
-        counts = np.bincount(windows.row * HOURS + hour, minlength=len(windows) * HOURS)
-        counts = counts.reshape(len(windows), HOURS)
-        rarity, profile = self._rarity(counts, windows, profile)
+        night = hours[:, :6].sum(axis=1)
+        rarity, profile = self._rarity(hours, windows, profile)
         x = np.column_stack(
             [
                 windows.sum(day[0][minute]) / n,
                 windows.sum(day[1][minute]) / n,
-                windows.sum(week[0][weekday]) / n,
-                windows.sum(week[1][weekday]) / n,
+                (weekdays * week[0]).sum(axis=1) / n,
+                (weekdays * week[1]).sum(axis=1) / n,
                 night,
                 night / n,
-                windows.max(weekday) >= 5,
+                weekdays[:, 5:].any(axis=1),
                 rarity,
             ]
         )
@@ -114,17 +114,22 @@ class TimeOfDayFeatures(FeatureFamily):
         total = np.cumsum(counts, axis=0)
         # what the user's windows before this one hold
         past = total - counts - np.repeat((total - counts)[begins] - known, n_windows, axis=0)
-        rarity = np.empty((len(windows), 2))
-        for at in range(0, len(windows), _ROWS):
+        # only the hours of activity are asked about, few a window
+        row, hour = np.nonzero(counts)
+        surprise = np.empty(len(row))
+        for at in range(0, len(row), _ROWS):
             part = slice(at, at + _ROWS)
-            share = past[part] + self.prior_events * self.everyone
-            share /= share.sum(axis=1, keepdims=True)
-            as_rare = share[:, None, :] <= share[:, :, None] * (1 + 1e-9)
-            tail = np.einsum("nij,nj->ni", as_rare, share)
-            surprise = -np.log10(np.clip(tail, 1e-12, 1))
-            here = counts[part]
-            rarity[part, 0] = np.where(here > 0, surprise, 0).max(axis=1)
-            rarity[part, 1] = (surprise * here).sum(axis=1) / here.sum(axis=1)
+            share = past[row[part]] + self.prior_events * self.everyone
+            here = share[np.arange(len(share)), hour[part], None]
+            tail = np.where(share <= here * (1 + 1e-9), share, 0).sum(axis=1) / share.sum(axis=1)
+            surprise[part] = -np.log10(tail)
+        first = np.searchsorted(row, np.arange(len(windows)))
+        rarity = np.column_stack(
+            [
+                np.maximum.reduceat(surprise, first),
+                np.add.reduceat(surprise * counts[row, hour], first) / windows.counts,
+            ]
+        )
         learnt = np.add.reduceat(counts * windows.closed[:, None], begins) + known
         table = pl.DataFrame(
             {USER: users, "hours": pl.Series(learnt.astype(np.uint32), dtype=_HOURS_TYPE)}
@@ -149,6 +154,12 @@ class TimeOfDayFeatures(FeatureFamily):
         if arrays["everyone"].shape != (HOURS,):
             raise ValueError("time_of_day.everyone must hold 24 shares")
         self.everyone = arrays["everyone"]
+
+
+def _counts(windows: WindowEvents, kind: Array, kinds: int) -> Array:
+    """Events of each kind by window, [windows, kinds]."""
+    cells = np.bincount(windows.row * kinds + kind, minlength=len(windows) * kinds)
+    return cells.reshape(len(windows), kinds)
 
 
 _HOURS_TYPE = pl.Array(pl.UInt32, HOURS)

@@ -77,8 +77,9 @@ class VolumeFeatures(FeatureFamily):
 
 def _distinct(windows: WindowEvents, column: str) -> Array:
     """Number of different values of a hashed column, by window."""
-    values = windows.events[column]
+    rows = windows.changes(column)
+    values = windows.column(column)[rows].astype(np.uint64)
     # each window shifts the hashes by a number of its own, so that one pass serves all windows
-    shifted = values.fill_null(0).to_numpy() + windows.row.astype(np.uint64) * _SPREAD
-    new = pl.Series(shifted).is_first_distinct() & values.is_not_null()
-    return windows.sum(new.to_numpy())
+    shifted = values + windows.row[rows].astype(np.uint64) * _SPREAD
+    new = pl.Series(shifted).is_first_distinct().to_numpy()
+    return np.bincount(windows.row[rows[new]], minlength=len(windows))
