@@ -7,7 +7,7 @@ from typing import Protocol
 
 import polars as pl
 
-from riskml.core.errors import DataError
+from riskml.core.errors import DataError, require
 from riskml.core.redaction import hiding_values, shown
 from riskml.data.batch_checks import BatchChecks
 from riskml.data.batch_reference import BatchReference
@@ -36,6 +36,8 @@ class Dataset:
         normal_weight: how many normal windows one normal test window stands for, where the test
             set holds a sample of them.
         warnings: what the checks found, lines for people.
+        warm_up: share of the train period, from its start, whose windows only make users known
+            and are not learnt from: while nobody is known all is new.
     """
 
     events: pl.DataFrame
@@ -43,6 +45,10 @@ class Dataset:
     rejected: pl.DataFrame
     normal_weight: float = 1.0
     warnings: tuple[str, ...] = ()
+    warm_up: float = 0.0
+
+    def __post_init__(self) -> None:
+        require("data.warm_up", self.warm_up, 0 <= self.warm_up < 1, "must lie in [0, 1)")
 
     @property
     def train_events(self) -> pl.DataFrame:
@@ -58,6 +64,7 @@ def load_dataset(
     checks: BatchChecks | None = None,
     pseudonyms: PseudonymousLog | None = None,
     reference: BatchReference | None = None,
+    warm_up: float = 0.0,
 ) -> Dataset:
     """Read a log, check it, and cut it into periods.
 
@@ -69,6 +76,7 @@ def load_dataset(
         checks: what the log is held to; None for nothing but the rules of its source.
         pseudonyms: stand in for user ids; None leaves them as they are.
         reference: what earlier logs were like, for the checks.
+        warm_up: see `Dataset`.
 
     Raises:
         ConfigError: the key for pseudonyms is missing.
@@ -85,7 +93,8 @@ def load_dataset(
             log, warnings = _checked(log, checks, reference)
         check_enough(log.events, single_user)
         truth = _binary_truth(log.truth)
-    return Dataset(split.assign(log.events), truth, log.rejected, normal_weight, warnings)
+    events = split.assign(log.events)
+    return Dataset(events, truth, log.rejected, normal_weight, warnings, warm_up)
 
 
 def _checked(

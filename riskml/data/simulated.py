@@ -31,7 +31,7 @@ class SimulatedSource:
         self.folder = Path(cache) / f"simulated-{settings_digest(self.settings)[:16]}"
 
     def load(self) -> EventLog:
-        """Events and their truth."""
+        """Events with the user's role, and their truth."""
         if not (self.folder / WORLD_FILE).is_file():
             simulate_with_progress(self.settings, self.folder)
         events = (
@@ -39,6 +39,8 @@ class SimulatedSource:
             .sort("timestamp", "event_id")
             .collect()
         )
+        people = pl.read_parquet(self.folder / "users.parquet").select("user_id", "role")
+        events = events.join(people, on="user_id", how="left", maintain_order="left")
         truth = pl.read_parquet(self.folder / "event_labels.parquet").with_columns(
             pl.lit(1, pl.Int8).alias("label")
         )

@@ -14,10 +14,11 @@ import polars as pl
 import torch
 
 from riskml import __version__
-from riskml.core.errors import BundleError, reading
+from riskml.core.errors import BundleError, DataError, reading
 from riskml.core.types import FloatArray, Windows
 from riskml.export.torchscript import GRAPH_FILE, load_graph, run_graph, save_graph
 from riskml.features.extractor import FeatureExtractor
+from riskml.features.profile import Profile
 from riskml.models.base import Detector
 from riskml.scoring.calibration import Calibration
 from riskml.scoring.explain import Explainer
@@ -39,6 +40,8 @@ REQUIRED = (
     "features.safetensors",
     "usual.safetensors",
     "usual.parquet",
+    "profile.json",
+    "profile.users.parquet",
 )
 """Files that are read, so each must have its hash."""
 
@@ -54,14 +57,26 @@ class Bundle:
     calibration: Calibration
     threshold: float
     explainer: Explainer
+    profile: Profile
 
     def score_windows(self, windows: Windows) -> FloatArray:
         """Float32 [n] scores of windows made by this bundle's extractor."""
         return run_graph(self.graph, windows, self.users)
 
-    def score(self, events: pl.DataFrame) -> pl.DataFrame:
-        """Windows of the events with score, p_value, risk and alert."""
-        windows = self.extractor.transform(events)
+    def score(self, events: pl.DataFrame, profile: Profile | None = None) -> pl.DataFrame:
+        """Windows of the events with score, p_value, risk and alert; open windows as they stand.
+
+        Args:
+            events: later than those that the profile knows.
+            profile: what is known of users; the one that training has left unless given.
+
+        Raises:
+            DataError: there are no events, or a time zone is not known.
+        """
+        if events.is_empty():
+            raise DataError("there are no events to score")
+        known = self.profile if profile is None else profile
+        windows, _ = self.extractor.transform(events, known, open_windows=True)
         scores = self.score_windows(windows)
         return windows.keys.with_columns(
             pl.Series("score", scores),
@@ -78,6 +93,7 @@ def export_bundle(
     calibration: Calibration,
     threshold: float,
     explainer: Explainer,
+    profile: Profile,
     about: dict[str, Any],
 ) -> Path:
     """Write a bundle in one step: the folder is either whole or not there.
@@ -89,6 +105,7 @@ def export_bundle(
         calibration: score → risk; beside the graph, so that it can change without a new export.
         threshold: score from which on a window is an alert; likewise.
         explainer: usual ranges for reasons.
+        profile: what is known of users when the bundle begins its work.
         about: plain values for the manifest (detector name, data, periods).
 
     Raises:
@@ -100,6 +117,7 @@ def export_bundle(
     save_graph(detector, draft)
     extractor.save(draft)
     explainer.save(draft)
+    profile.save(draft)
     calibration.save(draft / CALIBRATION)
     _write(draft / THRESHOLD, {"score": threshold})
     _write(draft / USERS, detector.users())
@@ -142,6 +160,7 @@ def load_bundle(folder: Path | str) -> Bundle:
             Calibration.load(folder / CALIBRATION),
             float(json.loads((folder / THRESHOLD).read_text())["score"]),
             Explainer.load(folder, extractor.spec),
+            Profile.load(folder),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from riskml.core.errors import DataError
@@ -53,15 +54,18 @@ class ActionVocabulary:
     def __len__(self) -> int:
         return len(self.actions)
 
-    def encode(self, events: pl.DataFrame) -> pl.DataFrame:
-        """Add `token` (int32) to events by a vectorised look-up of `action`."""
-        token = pl.col("action").replace_strict(
-            list(self.actions[2:]),
-            list(range(2, len(self))),
-            default=UNKNOWN_ACTION,
-            return_dtype=pl.Int32,
+    def encode(self) -> pl.Expr:
+        """The `token` (int32) of `action`."""
+        return (
+            pl.col("action")
+            .replace_strict(
+                list(self.actions[2:]),
+                list(range(2, len(self))),
+                default=UNKNOWN_ACTION,
+                return_dtype=pl.Int32,
+            )
+            .alias(TOKEN)
         )
-        return events.with_columns(token.alias(TOKEN))
 
 
 def unknown_rate(tokens: IntArray) -> float:
@@ -72,7 +76,7 @@ def unknown_rate(tokens: IntArray) -> float:
 
 def train_action_vectors(
     tokens: IntArray,
-    lengths: IntArray,
+    counts: npt.NDArray[np.int64],
     vocabulary_size: int,
     dimensions: int = 16,
     context: int = 5,
@@ -84,8 +88,8 @@ def train_action_vectors(
     One worker: with more, gensim's result differs from run to run.
 
     Args:
-        tokens: int32 [n, L] padded ids.
-        lengths: int32 [n].
+        tokens: int32 [events] ids, window after window.
+        counts: int64 [windows] events of each.
         vocabulary_size: number of ids, reserved ones included.
         dimensions: length of a vector.
         context: actions looked at on either side.
@@ -109,7 +113,7 @@ def train_action_vectors(
         seed=seed,
         epochs=epochs,
     )
-    sentences = _Sentences(tokens, lengths)
+    sentences = _Sentences(tokens, counts)
     model.build_vocab(sentences)
     model.train(sentences, total_examples=model.corpus_count, epochs=epochs)
     vectors = np.zeros((vocabulary_size, dimensions), np.float32)
@@ -125,11 +129,13 @@ def train_action_vectors(
 class _Sentences:
     """The corpus that gensim walks through several times, one list of words a window."""
 
-    def __init__(self, tokens: IntArray, lengths: IntArray) -> None:
+    def __init__(self, tokens: IntArray, counts: npt.NDArray[np.int64]) -> None:
         self.words = [str(i) for i in range(int(tokens.max(initial=0)) + 1)]
-        self.tokens, self.lengths = tokens, lengths
+        self.tokens = tokens
+        self.ends = np.cumsum(counts).tolist()
 
     def __iter__(self) -> Iterator[Sequence[str]]:
-        words = self.words
-        for row, length in zip(self.tokens, self.lengths.tolist(), strict=True):
-            yield [words[token] for token in row[:length].tolist()]
+        words, begin = self.words, 0
+        for end in self.ends:
+            yield [words[token] for token in self.tokens[begin:end].tolist()]
+            begin = end

@@ -4,131 +4,269 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from safetensors.numpy import load_file, save_file
 
-from riskml.core.errors import ConfigError, DataError, reading
-from riskml.core.types import FeatureSpec, FloatArray, IntArray, Windows
+from riskml.core.errors import ConfigError, DataError, did_you_mean, reading, require
+from riskml.core.schema import EVENT_SCHEMA, TIME_ZONE
+from riskml.core.types import Feature, FeatureSpec, FloatArray, IntArray, Windows
 from riskml.features.action_embedding import ActionEmbeddingFeatures
 from riskml.features.actions import TOKEN, ActionVocabulary
-from riskml.features.family import FeatureFamily
-from riskml.features.local_time import with_local_time
+from riskml.features.cutting import close, cut, join, take, without_late
+from riskml.features.family import Columns, FeatureFamily, WindowEvents
+from riskml.features.graph import GraphFeatures
+from riskml.features.hashing import hashed
+from riskml.features.history import HistoryFeatures
+from riskml.features.local_time import LOCAL_TIME, with_local_time
+from riskml.features.novelty import NoveltyFeatures
+from riskml.features.peer import PeerFeatures
+from riskml.features.peer_groups import PEER, PeerGroups
+from riskml.features.profile import USER, Profile
 from riskml.features.time_of_day import TimeOfDayFeatures
 from riskml.features.volume import VolumeFeatures
 from riskml.features.windows import WINDOW_ID, WINDOWINGS, Windowing
 
 FAMILIES: dict[str, type[FeatureFamily]] = {
-    family.name: family for family in (VolumeFeatures, TimeOfDayFeatures, ActionEmbeddingFeatures)
+    family.name: family
+    for family in (
+        VolumeFeatures,
+        TimeOfDayFeatures,
+        NoveltyFeatures,
+        HistoryFeatures,
+        PeerFeatures,
+        GraphFeatures,
+        ActionEmbeddingFeatures,
+    )
 }
-"""Families by name, in the order of their columns."""
+"""Families by name, in the order of their columns; a family may look at those before it."""
+
+NEED_COUNTS = (HistoryFeatures.name, PeerFeatures.name)
+
+KEPT = (USER, "user_id", "timestamp", TIME_ZONE, LOCAL_TIME, TOKEN, "success", PEER)
+HASHED = ("resource", "source")
+"""Columns of prepared events, beside those that families and windows read."""
 
 
 class FeatureExtractor:
     """Cuts events into windows and computes their features.
 
-    Vocabulary and embedding are learnt by `fit` from the train period and frozen.
+    Vocabulary, embedding, peer groups and graph are learnt by `fit` from the train period and
+    frozen. What is known of a user grows with every event and is carried in a `Profile`, so that
+    a year at once, its days one by one, and a stream of single events give the same windows.
 
     Args:
         window: the rule that cuts.
         families: by name; a family set to None is switched off.
+        peers: who is compared with whom.
         max_tokens: longest action sequence kept of a window; longer ones keep their end.
         min_action_count: actions rarer than this in training count as unknown.
         time_zone: the clock of users whose own zone is not in the data; None is UTC.
+        lateness_minutes: how long a window stays open for events that arrive late.
 
     Raises:
-        ConfigError: no family is left on.
+        ConfigError: no family is left on, or one lacks another that it needs.
     """
 
     def __init__(
         self,
         window: Windowing,
         families: Mapping[str, FeatureFamily | None],
+        peers: PeerGroups | None = None,
         max_tokens: int = 256,
         min_action_count: int = 2,
         time_zone: str | None = None,
+        lateness_minutes: float = 0.0,
     ) -> None:
+        unknown = [name for name in families if name not in FAMILIES]
+        if unknown:
+            raise ConfigError(
+                f"features.families.{unknown[0]}: {did_you_mean(unknown[0], FAMILIES)}"
+            )
         self.window = window
         self.families = [family for name in FAMILIES if (family := families.get(name)) is not None]
         if not self.families:
             raise ConfigError(f"features.families: switch on at least one of {', '.join(FAMILIES)}")
-        if max_tokens < 1:
-            raise ConfigError(f"features.max_tokens={max_tokens} must be at least 1")
+        on = [family.name for family in self.families]
+        for name in NEED_COUNTS:
+            if name in on and VolumeFeatures.name not in on:
+                raise ConfigError(f"features.families.{name} compares counts: switch on volume too")
+        require("features.max_tokens", max_tokens, max_tokens >= 1, "must be at least 1")
+        fits = lateness_minutes >= 0
+        require("features.lateness_minutes", lateness_minutes, fits, "must be 0 or more")
         self.max_tokens = max_tokens
         self.time_zone = time_zone or "UTC"
+        self.lateness = timedelta(minutes=lateness_minutes)
+        self.peers = peers or PeerGroups()
         self.vocabulary = ActionVocabulary(min_action_count)
 
-    def assign(self, events: pl.DataFrame) -> pl.DataFrame:
-        """Events in order of window and time, with `local_time` and `window_id`."""
-        ordered = events.sort("user_id", "timestamp", maintain_order=True)
-        return self.window.assign(with_local_time(ordered, self.time_zone))
+    # ---- learning what is the same for all ---------------------------------------------------
 
     def fit(self, events: pl.DataFrame) -> FeatureExtractor:
-        """Learn vocabulary and embedding from the events of the train period.
+        """Learn vocabulary, peer groups, embedding and graph from the train period's events.
 
         Raises:
-            DataError: there are no events.
+            DataError: there are no events, or a column that a family reads is missing.
         """
         self.vocabulary.fit(events["action"])
-        assigned, keys = self._window(events)
-        tokens, lengths = self._tokens(assigned, len(keys))
+        coded = events.select(
+            hashed("user_id").alias(USER), self.vocabulary.encode(), *self.peers.reads()
+        )
+        self.peers.fit(coded, len(self.vocabulary))
+        arrived, profile = self.arrive(events, Profile())
+        windows = cut(arrived, self.window, self.vocabulary)
+        before = Columns([], np.zeros((len(windows), 0), np.float32))
         for family in self.families:
-            family.fit(tokens, lengths, self.vocabulary)
+            family.fit(windows, before)
+            x, profile = family.transform(windows, before, profile)
+            features = family.features(self.vocabulary, before.features)
+            before = Columns(before.features + features, np.hstack([before.x, x]))
         return self
 
-    def transform(self, events: pl.DataFrame) -> Windows:
-        """Windows of all events, in order of start.
+    # ---- windows -----------------------------------------------------------------------------
+
+    def windows(self, events: pl.DataFrame) -> Windows:
+        """Windows of a whole log, in order of start.
 
         Raises:
             DataError: there are no events, or a time zone is not known.
         """
         if events.is_empty():
             raise DataError("there are no events to make windows of")
-        assigned, keys = self._window(events)
-        columns = [family.transform(assigned, keys, self.vocabulary) for family in self.families]
-        tokens, lengths = self._tokens(assigned, len(keys))
-        return Windows(keys, np.hstack(columns), self.spec, tokens, lengths)
+        return self.transform(events, Profile(), open_windows=True)[0]
+
+    def transform(
+        self, events: pl.DataFrame, profile: Profile, open_windows: bool = False
+    ) -> tuple[Windows, Profile]:
+        """Windows that these events close, and the profile for the events that come next.
+
+        However a history is cut into calls, the same windows come out. Events come in order of
+        time, from call to call and apart from `lateness_minutes`; one that comes after its window
+        was closed is left out, counted in `Profile.late` and warned of.
+
+        Args:
+            events: event schema and the columns that the families read.
+            profile: what the calls before have left; `Profile()` to begin with.
+            open_windows: also give the windows that may still grow, as they stand. They stay
+                open in the profile, which is the same with and without.
+
+        Returns:
+            Windows in order of start, and the next profile.
+
+        Raises:
+            DataError: a column is missing, or a time zone is not known.
+        """
+        arrived, profile = self.arrive(events, profile)
+        windows = cut(arrived, self.window, self.vocabulary, profile.watermark)
+        profile = close(windows, self.window, profile)
+        if not open_windows and not windows.closed.all():
+            windows = take(windows, np.flatnonzero(windows.closed))
+        spec = self.spec
+        x = np.empty((len(windows), len(spec)), np.float32)
+        done = 0
+        for family in self.families if len(windows) else ():
+            before = Columns(list(spec.features[:done]), x[:, :done])
+            columns, profile = family.transform(windows, before, profile)
+            x[:, done : done + columns.shape[1]] = columns
+            done += columns.shape[1]
+        keys = windows.keys.select(WINDOW_ID, "user_id", "start", "end", "n_events")
+        order = keys.select(pl.arg_sort_by("start", WINDOW_ID)).to_series().to_numpy()
+        order = order.astype(np.int64)
+        tokens, lengths = self._tokens(windows, order)
+        return Windows(keys[order], x[order], spec, tokens, lengths), profile
+
+    def assign(self, events: pl.DataFrame) -> pl.DataFrame:
+        """The events of a whole log in order of window and time, with `window_id`."""
+        numbered = self._prepare(events.with_row_index("_event"), ("_event",))
+        arrived = self.window.arrive(numbered, Profile().users)
+        windows = cut(arrived, self.window, self.vocabulary)
+        ids = windows.keys[WINDOW_ID].gather(windows.row)
+        return events[windows.events["_event"]].with_columns(ids.alias(WINDOW_ID))
 
     @property
     def spec(self) -> FeatureSpec:
         """Meaning of the columns and token ids."""
-        features = [f for family in self.families for f in family.features(self.vocabulary)]
+        features: list[Feature] = []
         vectors = np.zeros((len(self.vocabulary), 0), np.float32)
         for family in self.families:
-            vectors = family.arrays().get("vectors", vectors)
+            features += family.features(self.vocabulary, features)
+            if isinstance(family, ActionEmbeddingFeatures):
+                vectors = family.vectors
         return FeatureSpec(tuple(features), self.vocabulary.actions, vectors)
 
-    def _window(self, events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Events sorted by window with the window's `row`, and the frame of keys."""
-        assigned = self.vocabulary.encode(self.assign(events))
-        keys = (
-            assigned.group_by(WINDOW_ID)
-            .agg(
-                pl.col("user_id").first(),
-                pl.col("timestamp").min().alias("start"),
-                pl.col("timestamp").max().alias("end"),
-                pl.len().alias("n_events"),
-            )
-            .sort("start", WINDOW_ID)
+    def reads(self) -> list[str]:
+        """Columns of the log that are needed; the user's `time_zone` is used where it is there."""
+        families = (column for family in self.families for column in family.reads())
+        return list(
+            dict.fromkeys((*EVENT_SCHEMA, *self.window.columns(), *self.peers.reads(), *families))
         )
-        rows = keys.select(WINDOW_ID, pl.int_range(pl.len(), dtype=pl.Int64).alias("row"))
-        in_order = assigned.join(rows, on=WINDOW_ID, maintain_order="left")
-        return in_order.sort("row", maintain_order=True), keys
 
-    def _tokens(self, events: pl.DataFrame, n_windows: int) -> tuple[IntArray, IntArray]:
-        """Token ids as one padded matrix; of long windows the last `max_tokens` stay."""
-        rows = events["row"].to_numpy()
-        ids = events[TOKEN].to_numpy()
-        total = np.bincount(rows, minlength=n_windows)
-        lengths = np.minimum(total, self.max_tokens)
-        first = np.concatenate([[0], np.cumsum(total)[:-1]])
-        place = np.arange(len(rows)) - first[rows] - (total - lengths)[rows]
-        kept = place >= 0
-        tokens = np.zeros((n_windows, int(lengths.max(initial=1))), np.int32)
-        tokens[rows[kept], place[kept]] = ids[kept]
-        return tokens, lengths.astype(np.int32)
+    @property
+    def shares_first_times(self) -> bool:
+        """Whether a window depends on when other users first met a name."""
+        return any(
+            isinstance(family, NoveltyFeatures) and set(family.scopes) != {"user"}
+            for family in self.families
+        )
+
+    # ---- steps -------------------------------------------------------------------------------
+
+    def _prepare(self, events: pl.DataFrame, extra: tuple[str, ...] = ()) -> pl.DataFrame:
+        """Events as the columns that windows and families need, in order of user and time."""
+        reads = {*HASHED, *(column for family in self.families for column in family.reads())}
+        missing = [column for column in sorted(reads) if column not in events.columns]
+        if missing:
+            raise DataError(
+                f"the log has no column '{missing[0]}', which a feature family reads: "
+                f"{did_you_mean(missing[0], events.columns)}"
+            )
+        if not events["timestamp"].is_sorted():
+            events = events.sort("timestamp", maintain_order=True)
+        coded = events.with_columns(
+            hashed("user_id").alias(USER), self.vocabulary.encode(), *map(hashed, sorted(reads))
+        )
+        coded = self.peers.assign(with_local_time(coded, self.time_zone))
+        kept = {*extra, *self.window.columns()} & set(events.columns)
+        names = dict.fromkeys((*KEPT, *sorted(reads), *sorted(kept)))
+        return coded.select(*names).sort(USER, maintain_order=True)
+
+    def arrive(self, events: pl.DataFrame, profile: Profile) -> tuple[pl.DataFrame, Profile]:
+        """New events with what the families say of them, among those of open windows.
+
+        The first half of `transform`.
+        """
+        arrived, profile = without_late(self._prepare(events), profile)
+        arrived = self.window.arrive(arrived, profile.users)
+        for family in self.families:
+            arrived, profile = family.arrive(arrived, profile)
+        return join(arrived, profile, self.lateness)
+
+    def _tokens(
+        self, windows: WindowEvents, order: npt.NDArray[np.int64]
+    ) -> tuple[IntArray, IntArray]:
+        """Token ids as one padded matrix, windows in the given order; the last ones stay."""
+        counts, first = windows.counts, windows.first
+        lengths = np.minimum(counts, self.max_tokens)
+        width = int(lengths.max(initial=1))
+        tokens = np.zeros((len(windows), width), np.int32)
+        rank = np.empty_like(order)
+        rank[order] = np.arange(len(order))
+        # where the window's first event would stand, before the row's begin if it is cut off
+        begin = rank * width - (counts - lengths)
+        place = np.arange(len(windows.events)) + np.repeat(begin - first, counts)
+        ids = windows.column(TOKEN)
+        if (counts > self.max_tokens).any():
+            kept = place >= np.repeat(rank * width, counts)
+            place, ids = place[kept], ids[kept]
+        tokens.ravel()[place] = ids
+        return tokens, lengths[order].astype(np.int32)
+
+    # ---- files -------------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
         """Write `features.json` and `features.safetensors`; no pickle."""
@@ -136,17 +274,26 @@ class FeatureExtractor:
         state = {
             "window": {"kind": self.window.kind, "settings": self.window.settings()},
             "families": {family.name: family.settings() for family in self.families},
+            "peers": self.peers.state(),
             "max_tokens": self.max_tokens,
             "time_zone": self.time_zone,
+            "lateness_minutes": self.lateness.total_seconds() / 60,
             "min_action_count": self.vocabulary.min_count,
             "actions": self.vocabulary.actions,
             "action_counts": self.vocabulary.counts,
+            "embedding_sha256": [
+                family.sha256
+                for family in self.families
+                if isinstance(family, ActionEmbeddingFeatures)
+            ],
         }
         (folder / "features.json").write_text(json.dumps(state, indent=1, ensure_ascii=False))
+        learnt = {"peers": self.peers.arrays()}
+        learnt.update({family.name: family.arrays() for family in self.families})
         arrays = {
-            f"{family.name}.{name}": array
-            for family in self.families
-            for name, array in family.arrays().items()
+            f"{room}.{name}": np.ascontiguousarray(array)
+            for room, found in learnt.items()
+            for name, array in found.items()
         }
         save_file(arrays, folder / "features.safetensors")
 
@@ -160,22 +307,26 @@ class FeatureExtractor:
         with reading(folder / "features.json"):
             state = json.loads((folder / "features.json").read_text())
             arrays: dict[str, FloatArray] = load_file(folder / "features.safetensors")
-            window = WINDOWINGS[state["window"]["kind"]](**state["window"]["settings"])
-            families = {
-                name: FAMILIES[name](**settings) for name, settings in state["families"].items()
-            }
+
+            def of(room: str) -> dict[str, Any]:
+                prefix = f"{room}."
+                return {
+                    k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)
+                }
+
             extractor = cls(
-                window,
-                families,
+                WINDOWINGS[state["window"]["kind"]](**state["window"]["settings"]),
+                {name: FAMILIES[name](**settings) for name, settings in state["families"].items()},
+                PeerGroups.from_state(state["peers"], of("peers")),
                 state["max_tokens"],
                 state["min_action_count"],
                 state["time_zone"],
+                state["lateness_minutes"],
             )
             extractor.vocabulary.actions = tuple(state["actions"])
             extractor.vocabulary.counts = tuple(state["action_counts"])
-            for name, family in families.items():
-                prefix = f"{name}."
-                family.restore(
-                    {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
-                )
+            for family in extractor.families:
+                family.restore(of(family.name))
+                if isinstance(family, ActionEmbeddingFeatures):
+                    family.check(*state["embedding_sha256"])
         return extractor

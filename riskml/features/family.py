@@ -1,19 +1,114 @@
-"""What a feature family fills in: learn from the train period, then compute columns."""
+"""What a feature family fills in, and the view of windows that it works on."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from riskml.core.types import Feature, FloatArray, IntArray
+from riskml.core.types import Feature, FeatureKind, FloatArray
 from riskml.features.actions import ActionVocabulary
-from riskml.features.windows import WINDOW_ID
+from riskml.features.profile import USER, Profile
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class WindowEvents:
+    """Windows with their events, the windows of a user one after the other by their end.
+
+    Attributes:
+        keys: one row a window: window_id, user_id, start, end, n_events, the hash `user`, `peer`
+            group, and `closed`, whether no event can join it any more.
+        events: the events in order of window and time, in the columns of `FeatureExtractor`.
+        first: int64 [windows], the row of each window's first event.
+        vocabulary: the action ids.
+    """
+
+    keys: pl.DataFrame
+    events: pl.DataFrame
+    first: npt.NDArray[np.int64]
+    vocabulary: ActionVocabulary
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def column(self, name: str) -> Array:
+        """A column of the events."""
+        return self.events[name].to_numpy()
+
+    @cached_property
+    def row(self) -> npt.NDArray[np.int64]:
+        """The window of each event."""
+        return np.repeat(np.arange(len(self)), self.counts)
+
+    @cached_property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Events of each window."""
+        return np.diff(np.append(self.first, len(self.events)))
+
+    def sum(self, values: Array) -> Array:
+        """Sum of a number an event, by window; flags count."""
+        values = values.astype(np.int64) if values.dtype == bool else values
+        return np.add.reduceat(values, self.first) if len(self) else values[:0]
+
+    def max(self, values: Array) -> Array:
+        """Maximum by window."""
+        return np.maximum.reduceat(values, self.first) if len(self) else values[:0]
+
+    def changes(self, column: str) -> npt.NDArray[np.int64]:
+        """Events whose value is not that of the event before in the same window, in order."""
+        values = self.events[column]
+        filled = values.fill_null(0).to_numpy()
+        other = np.ones(len(filled), bool)
+        np.not_equal(filled[1:], filled[:-1], out=other[1:])
+        other[self.first] = True
+        return np.flatnonzero(other & values.is_not_null().to_numpy())
+
+    @cached_property
+    def user_begins(self) -> npt.NDArray[np.int64]:
+        """The row of each user's first window, in order."""
+        user = self.keys[USER].to_numpy()
+        return np.flatnonzero(np.append(True, user[1:] != user[:-1]))[: len(user)]
+
+    @cached_property
+    def closed(self) -> npt.NDArray[np.bool_]:
+        """Which windows are closed: they alone teach the profile."""
+        return self.keys["closed"].to_numpy()
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of the families before.
+
+    Attributes:
+        features: their meaning.
+        x: float32 [windows, features].
+    """
+
+    features: list[Feature]
+    x: FloatArray
+
+    def counts(self) -> list[int]:
+        """Which of them are counts."""
+        return [i for i, f in enumerate(self.features) if f.kind == FeatureKind.COUNT]
+
+    def totals(self) -> list[int]:
+        """Which of them are counts that speak of the window as a whole, not of one action."""
+        return [i for i in self.counts() if ":" not in self.features[i].name]
 
 
 class FeatureFamily(ABC):
-    """One room's worth of features. Constructor arguments are plain; learnt state is separate."""
+    """One room's worth of features. Constructor arguments are plain; learnt state is separate.
+
+    What `fit` learns is the same for all and frozen; what `arrive` and `transform` learn is kept
+    in the profile, and always after it was asked.
+    """
 
     name: ClassVar[str]
 
@@ -21,41 +116,45 @@ class FeatureFamily(ABC):
     def settings(self) -> dict[str, Any]:
         """Constructor arguments, to be stored as JSON."""
 
-    def fit(self, tokens: IntArray, lengths: IntArray, vocabulary: ActionVocabulary) -> None:
-        """Learn shared state from the train period's windows; the default learns nothing."""
+    def reads(self) -> tuple[str, ...]:
+        """Columns of the log, beside the event schema, that are kept for `arrive`."""
+        return ()
+
+    def fit(self, windows: WindowEvents, before: Columns) -> None:
+        """Learn from the train period's windows; the default learns nothing."""
         return
 
     @abstractmethod
-    def features(self, vocabulary: ActionVocabulary) -> list[Feature]:
-        """The columns that `transform` returns, in order."""
+    def features(self, vocabulary: ActionVocabulary, before: list[Feature]) -> list[Feature]:
+        """The columns that `transform` returns, in order.
+
+        Args:
+            vocabulary: the fitted action ids.
+            before: the columns of the families before.
+        """
+
+    def arrive(self, events: pl.DataFrame, profile: Profile) -> tuple[pl.DataFrame, Profile]:
+        """Add columns to new events, in order of user and time, and learn from them."""
+        return events, profile
 
     @abstractmethod
     def transform(
-        self, events: pl.DataFrame, keys: pl.DataFrame, vocabulary: ActionVocabulary
-    ) -> FloatArray:
-        """Columns for the windows in `keys`.
-
-        Args:
-            events: in order of window and time, with `window_id`, `row` (the window's row in
-                keys), `local_time` and `token`.
-            keys: one row a window.
-            vocabulary: the fitted action ids.
+        self, windows: WindowEvents, before: Columns, profile: Profile
+    ) -> tuple[FloatArray, Profile]:
+        """Columns of the windows, and the profile that has learnt from the closed ones.
 
         Returns:
-            float32 [len(keys), len(self.features())].
+            float32 [windows, features].
         """
 
-    def arrays(self) -> dict[str, FloatArray]:
+    def arrays(self) -> dict[str, Array]:
         """Learnt arrays, stored in one safetensors file; the default has none."""
         return {}
 
-    def restore(self, arrays: dict[str, FloatArray]) -> None:
-        """Put back what `arrays` gave."""
+    def restore(self, arrays: dict[str, Array]) -> None:
+        """Put back what `arrays` gave.
+
+        Raises:
+            ValueError: they are not of this family.
+        """
         return
-
-
-def per_window(events: pl.DataFrame, keys: pl.DataFrame, *columns: pl.Expr) -> FloatArray:
-    """Aggregate events by window, as float32 [len(keys), len(columns)] in the order of keys."""
-    table = events.group_by(WINDOW_ID).agg(*columns)
-    ordered = keys.select(WINDOW_ID).join(table, on=WINDOW_ID, how="left", maintain_order="left")
-    return ordered.drop(WINDOW_ID).fill_null(0).to_numpy().astype("float32")

@@ -12,7 +12,7 @@ LOCAL_TIME = "local_time"
 
 
 def with_local_time(events: pl.DataFrame, default_zone: str = "UTC") -> pl.DataFrame:
-    """Add `local_time` (datetime[us] without zone), each user's wall clock.
+    """Add `local_time` (datetime[us] without zone), each user's wall clock, and fill `time_zone`.
 
     Args:
         events: with `timestamp` (UTC) and, where known, `time_zone` (IANA name) a row.
@@ -22,21 +22,39 @@ def with_local_time(events: pl.DataFrame, default_zone: str = "UTC") -> pl.DataF
         ConfigError: the default is no zone that is known.
         DataError: a row names a zone that is not known.
     """
-    zones = [default_zone]
+    _check_zone(default_zone, is_default=True)
+    zone = pl.lit(default_zone)
     if TIME_ZONE in events.columns:
-        zone = pl.col(TIME_ZONE).fill_null(default_zone)
-        zones = events.select(zone.unique().sort()).to_series().to_list()
-    else:
-        zone = pl.lit(default_zone)
-    local = pl.lit(None, pl.Datetime("us"))
-    for name in zones:
-        _check_zone(name, is_default=name == default_zone)
-        clock = pl.col("timestamp").dt.convert_time_zone(name).dt.replace_time_zone(None)
-        local = pl.when(zone == name).then(clock).otherwise(local)
-    return events.with_columns(local.alias(LOCAL_TIME))
+        zone = pl.col(TIME_ZONE).cast(pl.String).fill_null(default_zone)
+    events = events.with_columns(zone.alias(TIME_ZONE))
+    return events.with_columns(
+        local_times(events["timestamp"], events[TIME_ZONE]).alias(LOCAL_TIME)
+    )
 
 
-def _check_zone(name: str, is_default: bool) -> None:
+def local_times(timestamp: pl.Series, zone: pl.Series) -> pl.Series:
+    """Wall clocks (datetime[us] without zone) of instants, each in its own zone.
+
+    Raises:
+        DataError: a zone is not known.
+    """
+    names = zone.unique().to_list()
+    for name in names:
+        _check_zone(name)
+    if len(names) <= 1:
+        return _clock(timestamp, names[0] if names else "UTC")
+    local = timestamp.dt.replace_time_zone(None)
+    for name in names:
+        rows = (zone == name).arg_true()
+        local = local.scatter(rows, _clock(timestamp.gather(rows), name))
+    return local
+
+
+def _clock(timestamp: pl.Series, zone: str) -> pl.Series:
+    return timestamp.dt.convert_time_zone(zone).dt.replace_time_zone(None)
+
+
+def _check_zone(name: str, is_default: bool = False) -> None:
     try:
         pl.Series([0], dtype=pl.Datetime("us", "UTC")).dt.convert_time_zone(name)
     except (ComputeError, PolarsError) as error:

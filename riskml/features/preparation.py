@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
 import polars as pl
 
 from riskml.core.errors import DataError
+from riskml.core.schema import time_span
 from riskml.core.types import Windows
 from riskml.data.datasets import Dataset
 from riskml.data.splits import CALIBRATION, PERIOD, TEST, TRAIN
 from riskml.features.actions import unknown_rate
 from riskml.features.extractor import FeatureExtractor
+from riskml.features.profile import Profile
 from riskml.features.windows import WINDOW_ID
 
 
@@ -22,9 +25,12 @@ class PreparedWindows:
 
     Args:
         train, calibration, test: a window that reaches into a later period belongs to that one.
+            The first part of the train period is not among `train`: nothing was known of anybody
+            then, so all was new (see `Dataset.warm_up`).
         test_truth: one row a test window, in its order: `label` (0 or 1) and `incidents` (list of
             ids); None where there is no truth.
         normal_weight: how many normal windows a normal test window stands for.
+        profile: what is known after the last event, to score later ones with.
     """
 
     train: Windows
@@ -32,6 +38,7 @@ class PreparedWindows:
     test: Windows
     test_truth: pl.DataFrame | None
     normal_weight: float = 1.0
+    profile: Profile = field(default_factory=Profile)
 
     @property
     def unknown_action_rate(self) -> float:
@@ -45,12 +52,14 @@ def prepare(dataset: Dataset, extractor: FeatureExtractor) -> PreparedWindows:
     Raises:
         DataError: a period has no window of its own.
     """
-    windows = extractor.transform(dataset.events)
+    windows, profile = extractor.transform(dataset.events, Profile(), open_windows=True)
     events = extractor.assign(dataset.events)
     period = _in_order(windows, events.group_by(WINDOW_ID).agg(pl.col(PERIOD).max()))[PERIOD]
+    warm = (windows.keys["start"] >= _warm_from(dataset)).to_numpy()
     parts = {}
     for name in (TRAIN, CALIBRATION, TEST):
-        parts[name] = windows.take((period == name).to_numpy())
+        in_period = (period == name).to_numpy()
+        parts[name] = windows.take(in_period & warm if name == TRAIN else in_period)
         if not len(parts[name]):
             raise DataError(
                 f"the {name} period holds no whole window: the log is too short for its windows "
@@ -60,8 +69,15 @@ def prepare(dataset: Dataset, extractor: FeatureExtractor) -> PreparedWindows:
     if dataset.truth is not None:
         truth = _window_truth(parts[TEST], events, dataset.truth)
     return PreparedWindows(
-        parts[TRAIN], parts[CALIBRATION], parts[TEST], truth, dataset.normal_weight
+        parts[TRAIN], parts[CALIBRATION], parts[TEST], truth, dataset.normal_weight, profile
     )
+
+
+def _warm_from(dataset: Dataset) -> datetime:
+    """When the warm-up is over."""
+    time = dataset.train_events["timestamp"]
+    first, last = time_span(time, time)
+    return first + dataset.warm_up * (last - first)
 
 
 def _window_truth(windows: Windows, events: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:

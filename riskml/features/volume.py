@@ -9,7 +9,10 @@ import polars as pl
 
 from riskml.core.types import Feature, FeatureKind, FloatArray
 from riskml.features.actions import TOKEN, ActionVocabulary
-from riskml.features.family import FeatureFamily, per_window
+from riskml.features.family import Array, Columns, FeatureFamily, WindowEvents
+from riskml.features.profile import Profile
+
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
 class VolumeFeatures(FeatureFamily):
@@ -28,7 +31,7 @@ class VolumeFeatures(FeatureFamily):
         """Constructor arguments."""
         return {"max_actions": self.max_actions}
 
-    def features(self, vocabulary: ActionVocabulary) -> list[Feature]:
+    def features(self, vocabulary: ActionVocabulary, before: list[Feature]) -> list[Feature]:
         """Five totals, then one count an action, then all other actions."""
         totals = [
             ("events", "events", ""),
@@ -49,25 +52,34 @@ class VolumeFeatures(FeatureFamily):
         return columns
 
     def transform(
-        self, events: pl.DataFrame, keys: pl.DataFrame, vocabulary: ActionVocabulary
-    ) -> FloatArray:
-        """Counts, float32 [len(keys), 5 + actions + 1]."""
-        seconds = (pl.col("timestamp").max() - pl.col("timestamp").min()).dt.total_seconds()
-        totals = per_window(
-            events,
-            keys,
-            pl.len().alias("events"),
-            pl.col("resource").drop_nulls().n_unique().alias("resources"),
-            pl.col("source").drop_nulls().n_unique().alias("sources"),
-            (pl.col("success") == False).sum().alias("failures"),  # noqa: E712 (null is unknown)
-            (seconds // 60).alias("minutes"),
-        )
-        own = len(self._own(vocabulary))
-        rows = events["row"].to_numpy().astype(np.int64)
-        column = np.minimum(events[TOKEN].to_numpy().astype(np.int64) - 2, own)
-        column[column < 0] = own
-        cells = np.bincount(rows * (own + 1) + column, minlength=len(keys) * (own + 1))
-        return np.hstack([totals, cells.reshape(len(keys), own + 1).astype(np.float32)])
+        self, windows: WindowEvents, before: Columns, profile: Profile
+    ) -> tuple[FloatArray, Profile]:
+        """Counts, float32 [windows, 5 + actions + 1]."""
+        events = windows.events
+        failed = (~events["success"]).fill_null(False).to_numpy()
+        span = windows.keys.select((pl.col("end") - pl.col("start")).dt.total_minutes())
+        own = len(self._own(windows.vocabulary))
+        x = np.empty((len(windows), 5 + own + 1), np.float32)
+        x[:, 0] = windows.counts
+        x[:, 1] = _distinct(windows, "resource")
+        x[:, 2] = _distinct(windows, "source")
+        x[:, 3] = windows.sum(failed)
+        x[:, 4] = span.to_series().to_numpy()
+        column = windows.column(TOKEN).astype(np.int64) - 2
+        column[(column < 0) | (column > own)] = own
+        cells = np.bincount(windows.row * (own + 1) + column, minlength=len(windows) * (own + 1))
+        x[:, 5:] = cells.reshape(len(windows), own + 1)
+        return x, profile
 
     def _own(self, vocabulary: ActionVocabulary) -> tuple[str, ...]:
         return vocabulary.actions[2 : 2 + self.max_actions]
+
+
+def _distinct(windows: WindowEvents, column: str) -> Array:
+    """Number of different values of a hashed column, by window."""
+    rows = windows.changes(column)
+    values = windows.column(column)[rows].astype(np.uint64)
+    # each window shifts the hashes by a number of its own, so that one pass serves all windows
+    shifted = values + windows.row[rows].astype(np.uint64) * _SPREAD
+    new = pl.Series(shifted).is_first_distinct().to_numpy()
+    return np.bincount(windows.row[rows[new]], minlength=len(windows))

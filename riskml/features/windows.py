@@ -2,23 +2,61 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from riskml.core.errors import ConfigError, DataError, did_you_mean
-from riskml.features.local_time import LOCAL_TIME
+from riskml.core.schema import TIME_ZONE, TIMESTAMP
+from riskml.features.local_time import LOCAL_TIME, local_times
+from riskml.features.profile import USER
 
 WINDOW_ID = "window_id"
+NAME = "name"
+"""Of a window among its user's windows, in the frames that the rules return."""
+
+Flags = npt.NDArray[np.bool_]
+
+DAY, _PLACE, _SESSION = "_day", "_place", "_session"
 
 
 class Windowing(Protocol):
-    """A rule that gives every event the id of its window."""
+    """A rule that cuts a user's events into windows.
+
+    Events come in order of user and time, in the columns of `FeatureExtractor` and those that
+    `arrive` has added. Windows are described by a frame of one row each, with the columns of
+    their first event, `start`, `end`, `n_events` and `last_zone`.
+    """
 
     kind: str
+    overlap: bool
+    """Whether an event may be earlier than one of a window that is closed."""
 
-    def assign(self, events: pl.DataFrame) -> pl.DataFrame:
-        """Add `window_id`; events are in order of time and have `local_time`."""
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the log that the rule reads beside the event schema."""
+        ...
+
+    def arrive(self, events: pl.DataFrame, users: pl.DataFrame) -> pl.DataFrame:
+        """Add to new events what only the user's past tells (see `profile.USERS_SCHEMA`)."""
+        ...
+
+    def order(self, events: pl.DataFrame) -> pl.DataFrame:
+        """Bring the events of one window together."""
+        ...
+
+    def begins(self, events: pl.DataFrame) -> Flags:
+        """Which events are not of the same window as the one before, whoever the user is."""
+        ...
+
+    def names(self, windows: pl.DataFrame) -> pl.Series:
+        """Name of each window among those of its user."""
+        ...
+
+    def closed_from(self, windows: pl.DataFrame) -> pl.Series:
+        """From which time on no event can join the window; null if one always can."""
         ...
 
     def settings(self) -> dict[str, Any]:
@@ -30,54 +68,166 @@ class SessionWindows:
     """A user's events with no gap longer than `gap_minutes`, or as the log itself names them.
 
     Args:
-        gap_minutes: a longer silence begins a new session.
-        column: a column of the log that already names the session; then the gap is not used.
+        gap_minutes: a longer silence begins a new session; 30 unless given. With `column` a named
+            session goes on after any silence unless it is given.
+        column: a column of the log that names the session.
+        max_events: a longer session is cut, so that an account that never rests cannot grow one
+            without end. Sessions that are never closed are not cut either.
 
     Raises:
-        ConfigError: the gap is not positive.
+        ConfigError: gap or length is not positive.
     """
 
     kind = "session"
 
-    def __init__(self, gap_minutes: float = 30.0, column: str | None = None) -> None:
-        if gap_minutes <= 0:
+    def __init__(
+        self,
+        gap_minutes: float | None = None,
+        column: str | None = None,
+        max_events: int = 10_000,
+    ) -> None:
+        if gap_minutes is None and column is None:
+            gap_minutes = 30.0
+        if gap_minutes is not None and gap_minutes <= 0:
             raise ConfigError(f"features.window.gap_minutes={gap_minutes} must be positive")
-        self.gap_minutes = gap_minutes
-        self.column = column
+        if max_events < 1:
+            raise ConfigError(f"features.window.max_events={max_events} must be at least 1")
+        self.gap_minutes, self.column, self.max_events = gap_minutes, column, max_events
+        self.overlap = column is not None
 
-    def assign(self, events: pl.DataFrame) -> pl.DataFrame:
-        """Add `window_id`: user and start of the session, or user and its name in the log."""
+    def columns(self) -> tuple[str, ...]:
+        """The column that names the session, if one does."""
+        return () if self.column is None else (self.column,)
+
+    def arrive(self, events: pl.DataFrame, users: pl.DataFrame) -> pl.DataFrame:
+        """Give the session's name a column of its own."""
+        if self.column is None:
+            return events
+        if self.column not in events.columns:
+            raise DataError(
+                f"the log has no session column '{self.column}' "
+                f"(features.window.column): {did_you_mean(self.column, events.columns)}"
+            )
+        name = pl.col(self.column).cast(pl.String).fill_null("none")
+        return events.with_columns(name.str.replace_all("/", "%2F", literal=True).alias(_SESSION))
+
+    def order(self, events: pl.DataFrame) -> pl.DataFrame:
+        """Named sessions may overlap; others follow each other already."""
+        if self.column is None:
+            return events
+        return events.sort(USER, _SESSION, maintain_order=True)
+
+    def begins(self, events: pl.DataFrame) -> Flags:
+        """After a gap, with another name, or where the session before is full."""
+        time = events["timestamp"].to_physical().to_numpy()
+        begins = np.zeros(len(time), bool)
+        begins[:1] = True
+        if self.gap_minutes is not None:
+            begins[1:] = np.diff(time) > round(self.gap_minutes * 60e6)
+        # the user before may have ended in the middle of ours
+        begins[1:] |= np.diff(events[USER].to_numpy()) != 0
         if self.column is not None:
-            if self.column not in events.columns:
-                raise DataError(
-                    f"the log has no session column '{self.column}' "
-                    f"(features.window.column): {did_you_mean(self.column, events.columns)}"
-                )
-            name = pl.col(self.column).cast(pl.String).fill_null("none")
-            return events.with_columns(_window_id(name.str.replace_all("/", "%2F", literal=True)))
-        gap = pl.duration(microseconds=round(self.gap_minutes * 60e6))
-        since_last = pl.col("timestamp").diff().over("user_id")
-        begins = since_last.is_null() | (since_last > gap)
-        start = pl.when(begins).then(pl.col("timestamp")).forward_fill().over("user_id")
-        return (
-            events.with_columns(start.alias("_start"))
-            .with_columns(_window_id(pl.col("_start").dt.strftime("%Y-%m-%dT%H:%M:%S%.6f")))
-            .drop("_start")
-        )
+            begins[1:] |= events.select(pl.col(_SESSION) != pl.col(_SESSION).shift())[
+                _SESSION
+            ].to_numpy()[1:]
+        if self.gap_minutes is not None:
+            first = np.flatnonzero(begins)
+            length = np.diff(np.append(first, len(time)))
+            if length.max(initial=0) > self.max_events:
+                begins |= (np.arange(len(time)) - np.repeat(first, length)) % self.max_events == 0
+        return begins
+
+    def names(self, windows: pl.DataFrame) -> pl.Series:
+        """Its start, its name in the log, or both where a name may come back after a gap."""
+        name = pl.col("start").dt.strftime("%Y-%m-%dT%H:%M:%S%.6f")
+        if self.column is not None:
+            named = pl.col(_SESSION)
+            name = named if self.gap_minutes is None else pl.format("{}@{}", named, name)
+        return windows.select(name.alias(NAME)).to_series()
+
+    def closed_from(self, windows: pl.DataFrame) -> pl.Series:
+        """When the gap has passed, or at once when full."""
+        if self.gap_minutes is None:
+            return pl.Series([None] * len(windows), dtype=TIMESTAMP)
+        silence = timedelta(microseconds=round(self.gap_minutes * 60e6) + 1)
+        full = pl.col("n_events") >= self.max_events
+        until = pl.when(full).then("end").otherwise(pl.col("end") + silence)
+        return windows.select(until.alias("end")).to_series()
 
     def settings(self) -> dict[str, Any]:
         """Constructor arguments."""
-        return {"gap_minutes": self.gap_minutes, "column": self.column}
+        return {
+            "gap_minutes": self.gap_minutes,
+            "column": self.column,
+            "max_events": self.max_events,
+        }
 
 
 class UserDayWindows:
-    """All events of a user on one calendar day of the user's own clock."""
+    """All events of a user on one calendar day of the user's own clock.
+
+    Days never go back: who flies west stays in the day that has begun.
+    """
 
     kind = "user_day"
+    overlap = False
 
-    def assign(self, events: pl.DataFrame) -> pl.DataFrame:
-        """Add `window_id`: user and local date."""
-        return events.with_columns(_window_id(pl.col(LOCAL_TIME).dt.strftime("%Y-%m-%d")))
+    def columns(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    def arrive(self, events: pl.DataFrame, users: pl.DataFrame) -> pl.DataFrame:
+        """Add the local day, in days since 1970."""
+        past = events.select(USER).join(users, on=USER, how="left", maintain_order="left")
+        first = _first_of_user(events)
+        day = _days(events[LOCAL_TIME])
+        zone = events[TIME_ZONE]
+        before = zone.shift()
+        if first.any():
+            before = before.scatter(np.flatnonzero(first), past["time_zone"].filter(first))
+        moved = (before != zone).fill_null(False).to_numpy()
+        if moved.any():
+            # a day may have ended by the clock that the user had before
+            there = local_times(events["timestamp"].filter(moved), before.filter(moved))
+            day[moved] = np.maximum(day[moved], _days(there))
+        last = past["day"].fill_null(np.iinfo(np.int32).min).to_numpy()
+        day = np.where(first, np.maximum(day, last), day)
+        back = (np.diff(day) < 0) & ~first[1:]
+        series = pl.Series(DAY, day.astype(np.int32))
+        events = events.with_columns(series)
+        if back.any():
+            events = events.with_columns(pl.col(DAY).cum_max().over(USER))
+        return events
+
+    def order(self, events: pl.DataFrame) -> pl.DataFrame:
+        """As they are."""
+        return events
+
+    def begins(self, events: pl.DataFrame) -> Flags:
+        """On another day."""
+        return _changes(events, DAY)
+
+    def names(self, windows: pl.DataFrame) -> pl.Series:
+        """The local date."""
+        return windows.select(pl.col(DAY).cast(pl.Date).dt.strftime("%Y-%m-%d").alias(NAME))[NAME]
+
+    def closed_from(self, windows: pl.DataFrame) -> pl.Series:
+        """The next local midnight by the clock of the last event."""
+        parts = []
+        midnight = (pl.col(DAY) + 1).cast(pl.Date).cast(pl.Datetime("us"))
+        for (zone,), rows in windows.with_row_index().group_by("last_zone"):
+            # clocks may jump at midnight: then the day ends with the jump
+            instant = midnight.dt.replace_time_zone(
+                str(zone), ambiguous="earliest", non_existent="null"
+            )
+            later = (midnight + pl.duration(hours=1)).dt.replace_time_zone(
+                str(zone), ambiguous="earliest", non_existent="null"
+            )
+            until = pl.coalesce(instant, later).dt.convert_time_zone("UTC")
+            parts.append(rows.select("index", until.alias("until")))
+        if not parts:
+            return pl.Series([], dtype=TIMESTAMP)
+        return pl.concat(parts).sort("index")["until"]
 
     def settings(self) -> dict[str, Any]:
         """Constructor arguments: none."""
@@ -92,16 +242,43 @@ class BlockWindows:
     """
 
     kind = "block"
+    overlap = False
 
     def __init__(self, size: int = 100) -> None:
         if size < 1:
             raise ConfigError(f"features.window.size={size} must be at least 1")
         self.size = size
 
-    def assign(self, events: pl.DataFrame) -> pl.DataFrame:
-        """Add `window_id`: user and number of the block, counted from 0."""
-        block = pl.int_range(pl.len()).over("user_id") // self.size
-        return events.with_columns(_window_id(pl.format("b{}", block.cast(pl.String).str.zfill(5))))
+    def columns(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    def arrive(self, events: pl.DataFrame, users: pl.DataFrame) -> pl.DataFrame:
+        """Add the number of the block."""
+        past = events.select(USER).join(users, on=USER, how="left", maintain_order="left")
+        begin = np.flatnonzero(_first_of_user(events))
+        place = np.arange(len(events))
+        place -= np.repeat(begin, np.diff(np.append(begin, len(events))))
+        place += past["n_events"].fill_null(0).to_numpy()
+        return events.with_columns(pl.Series(_PLACE, place // self.size))
+
+    def order(self, events: pl.DataFrame) -> pl.DataFrame:
+        """As they are."""
+        return events
+
+    def begins(self, events: pl.DataFrame) -> Flags:
+        """In another block."""
+        return _changes(events, _PLACE)
+
+    def names(self, windows: pl.DataFrame) -> pl.Series:
+        """Its number."""
+        number = pl.col(_PLACE).cast(pl.String).str.zfill(5)
+        return windows.select(pl.format("b{}", number).alias(NAME)).to_series()
+
+    def closed_from(self, windows: pl.DataFrame) -> pl.Series:
+        """At once when full."""
+        full = pl.col("n_events") >= self.size
+        return windows.select(pl.when(full).then("end").alias("end")).to_series()
 
     def settings(self) -> dict[str, Any]:
         """Constructor arguments."""
@@ -113,5 +290,27 @@ WINDOWINGS: dict[str, type[SessionWindows] | type[UserDayWindows] | type[BlockWi
 }
 
 
-def _window_id(name: pl.Expr) -> pl.Expr:
-    return pl.concat_str([pl.col("user_id"), name], separator="/").alias(WINDOW_ID)
+def is_closed(closed_from: pl.Series, watermark: datetime | None) -> pl.Series:
+    """Which windows no event can join any more once all events up to `watermark` are there."""
+    if watermark is None:
+        return pl.Series([False] * len(closed_from), dtype=pl.Boolean)
+    return (closed_from <= watermark).fill_null(False)
+
+
+def _first_of_user(events: pl.DataFrame) -> Flags:
+    user = events[USER].to_numpy()
+    first = np.ones(len(user), bool)
+    first[1:] = user[1:] != user[:-1]
+    return first
+
+
+def _changes(events: pl.DataFrame, column: str) -> Flags:
+    values = events[column].to_numpy()
+    begins = _first_of_user(events)
+    begins[1:] |= values[1:] != values[:-1]
+    return begins
+
+
+def _days(local_time: pl.Series) -> npt.NDArray[np.int64]:
+    days: npt.NDArray[np.int64] = local_time.to_physical().to_numpy() // 86_400_000_000
+    return days

@@ -47,6 +47,7 @@ def build_dataset(node: DictConfig, reference: BatchReference | None = None) -> 
         build(node.quality) if "quality" in node else BatchChecks(),
         build(node.get("pseudonyms")),
         reference,
+        node.get("warm_up", 0.0),
     )
 
 

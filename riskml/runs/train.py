@@ -83,6 +83,7 @@ def export(
         evaluation.calibration,
         evaluation.threshold,
         explainer,
+        windows.profile,
         about,
     )
     scores = load_bundle(folder).score_windows(windows.test)

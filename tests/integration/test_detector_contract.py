@@ -20,6 +20,7 @@ from riskml.core.types import FloatArray
 from riskml.evaluation.evaluator import evaluate_detector
 from riskml.export.bundle import export_bundle, load_bundle
 from riskml.export.torchscript import GRAPH_FILE
+from riskml.features.profile import Profile
 from riskml.models.base import Detector, load_detector
 from riskml.runs.assembly import build_detector, model_config
 from riskml.scoring.calibration import Calibration
@@ -167,6 +168,7 @@ def test_export(name: str, detector: Detector, planted: Planted, tmp_path: Path)
         evaluation.calibration,
         evaluation.threshold,
         explainer,
+        Profile(),
         {"detector": name},
     )
     bundle = load_bundle(folder)

@@ -17,6 +17,7 @@ from riskml.export.bundle import export_bundle
 from riskml.features.action_embedding import ActionEmbeddingFeatures
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows
+from riskml.features.profile import Profile
 from riskml.features.time_of_day import TimeOfDayFeatures
 from riskml.features.volume import VolumeFeatures
 from riskml.features.windows import SessionWindows
@@ -63,6 +64,7 @@ class Exported:
             self.evaluation.calibration,
             self.evaluation.threshold,
             self.explainer,
+            Profile(),
             {"detector": "vae", **about},
         )
 
@@ -76,7 +78,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
         "action_embedding": ActionEmbeddingFeatures(dimensions=3, epochs=1),
     }
     extractor = FeatureExtractor(SessionWindows(), families).fit(train)
-    windows, test = extractor.transform(train), extractor.transform(events)
+    windows, test = extractor.windows(train), extractor.windows(events)
     detector = VAEDetector((8,), 2, user_dim=2, training=TrainingSettings(max_epochs=3))
     detector.fit(windows)
     prepared = PreparedWindows(windows, windows, test, None)

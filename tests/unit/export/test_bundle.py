@@ -20,6 +20,7 @@ from riskml.core.errors import BundleError, DataError
 from riskml.export.bundle import FORMAT, MANIFEST, export_bundle, load_bundle
 from riskml.export.torchscript import GRAPH_FILE
 from riskml.features.extractor import FeatureExtractor
+from riskml.features.profile import Profile
 
 FILES = (
     "calibration.json",
@@ -94,6 +95,7 @@ def test_failing_export_leaves_the_older_bundle_alone(exported: Any, bundle_fold
             exported.evaluation.calibration,
             0.5,
             exported.explainer,
+            Profile(),
             {},
         )
     assert sha256(bundle_folder / MANIFEST) == before
@@ -241,7 +243,7 @@ def test_a_bundle_of_another_windowing_is_refused(bundle_folder: Path) -> None:
 
 
 def test_extractor_comes_back_as_it_was(exported: Any) -> None:
-    loaded = FeatureExtractor.load(exported.folder).transform(exported.events)
+    loaded = FeatureExtractor.load(exported.folder).windows(exported.events)
     np.testing.assert_array_equal(loaded.x, exported.test.x)
     np.testing.assert_array_equal(loaded.tokens, exported.test.tokens)
     assert loaded.spec == exported.test.spec

@@ -22,7 +22,7 @@ ACTIONS = ["read"] * 4 + ["login"] * 2 + ["copy"] * 2 + ["sudo"]
 
 
 def encode(vocabulary: ActionVocabulary, actions: Sequence[str]) -> list[int]:
-    return vocabulary.encode(pl.DataFrame({"action": actions}))["token"].to_list()
+    return pl.DataFrame({"action": actions}).select(vocabulary.encode())["token"].to_list()
 
 
 def test_commonest_first_then_by_name() -> None:

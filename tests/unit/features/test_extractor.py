@@ -36,7 +36,7 @@ def test_keys() -> None:
         ["bob", "ann", "ann"],
         ["2024-03-04T08:00", "2024-03-04T08:00", "2024-03-04T07:55"],
     )
-    windows = extractor(SessionWindows()).fit(events).transform(events)
+    windows = extractor(SessionWindows()).fit(events).windows(events)
     assert windows.keys.columns == ["window_id", "user_id", "start", "end", "n_events"]
     starts = [ZERO + timedelta(hours=7, minutes=55), ZERO + timedelta(hours=8)]
     ends = [ZERO + timedelta(hours=8)] * 2
@@ -48,7 +48,7 @@ def test_keys() -> None:
 
 def test_windows_that_start_together_are_in_order_of_their_ids() -> None:
     events = table(list("dbca"), [ZERO] * 4)
-    keys = extractor(UserDayWindows()).fit(events).transform(events).keys
+    keys = extractor(UserDayWindows()).fit(events).windows(events).keys
     assert keys["user_id"].to_list() == list("abcd")
 
 
@@ -56,7 +56,7 @@ def test_windows_that_start_together_are_in_order_of_their_ids() -> None:
 def test_mean_embedding_against_brute_force(window: Windowing) -> None:
     events = random_log(days=4)
     made = extractor(window).fit(events[:100])
-    windows = made.transform(events)
+    windows = made.windows(events)
     vectors = dict(zip(made.vocabulary.actions, windows.spec.action_vectors, strict=True))
     assigned = made.assign(events)
     names = [f"action_embedding_{i:02d}" for i in range(4)]
@@ -73,7 +73,7 @@ def test_tokens_keep_the_end_of_long_windows() -> None:
         ["ann"] * 7 + ["bob"], [ZERO + timedelta(minutes=i) for i in range(8)], [*actions, "a"]
     )
     made = extractor(UserDayWindows(), max_tokens=3).fit(events)
-    windows = made.transform(events)
+    windows = made.windows(events)
     assert made.vocabulary.actions == ("<pad>", "<unknown>", "a", "b", "c")
     assert windows.tokens.tolist() == [[4, 4, 1], [2, 0, 0]]
     assert windows.lengths.tolist() == [3, 1]
@@ -84,16 +84,16 @@ def test_tokens_keep_the_end_of_long_windows() -> None:
 
 def test_token_matrix_is_no_wider_than_needed() -> None:
     events = table(["ann"] * 2 + ["bob"], [ZERO] * 3, ["a", "a", "a"])
-    windows = extractor(UserDayWindows(), max_tokens=50).fit(events).transform(events)
+    windows = extractor(UserDayWindows(), max_tokens=50).fit(events).windows(events)
     assert windows.tokens.tolist() == [[2, 2], [2, 0]]
 
 
 @pytest.mark.parametrize("off", list(FAMILIES))
 def test_a_family_switched_off(off: str) -> None:
     events = random_log(days=2)
-    every = extractor(UserDayWindows()).fit(events).transform(events)
+    every = extractor(UserDayWindows()).fit(events).windows(events)
     fewer = extractor(UserDayWindows(), families=all_families() | {off: None})
-    windows = fewer.fit(events).transform(events)
+    windows = fewer.fit(events).windows(events)
     kept = [i for i, f in enumerate(every.spec.features) if f.family != off]
     assert 0 < len(kept) < len(every.spec)
     assert windows.spec.features == tuple(every.spec.features[i] for i in kept)
@@ -121,7 +121,7 @@ def test_no_events() -> None:
     with pytest.raises(DataError, match="train period holds no events"):
         extractor(UserDayWindows()).fit(events.clear())
     with pytest.raises(DataError, match="no events to make windows of"):
-        extractor(UserDayWindows()).fit(events).transform(events.clear())
+        extractor(UserDayWindows()).fit(events).windows(events.clear())
 
 
 @pytest.mark.parametrize("window", WINDOWS, ids=lambda w: w.kind)
@@ -132,7 +132,7 @@ def test_saved_and_loaded(window: Windowing, tmp_path: Path) -> None:
     ).fit(events[:80])
     made.save(tmp_path / "new")
     loaded = FeatureExtractor.load(tmp_path / "new")
-    assert same_windows(loaded.transform(events), made.transform(events))
+    assert same_windows(loaded.windows(events), made.windows(events))
     assert loaded.vocabulary.counts == made.vocabulary.counts
     loaded.save(tmp_path / "again")
     for file in ("features.json", "features.safetensors"):
@@ -157,7 +157,7 @@ def test_saved_without_learnt_arrays(tmp_path: Path) -> None:
     made = extractor(UserDayWindows(), families={"volume": VolumeFeatures()}).fit(events)
     made.save(tmp_path)
     loaded = FeatureExtractor.load(tmp_path)
-    assert same_windows(loaded.transform(events), made.transform(events))
+    assert same_windows(loaded.windows(events), made.windows(events))
 
 
 def break_json(folder: Path) -> None:
@@ -214,7 +214,7 @@ def poisoned(events: pl.DataFrame) -> pl.DataFrame:
 
 
 def train_part(events: pl.DataFrame, made: FeatureExtractor) -> Windows:
-    windows = made.transform(events)
+    windows = made.windows(events)
     cut = events.filter(pl.col(PERIOD) != TRAIN)["timestamp"].min()
     return windows.take((windows.keys["end"] < cut).to_numpy())
 
@@ -247,4 +247,4 @@ def test_the_poison_would_be_seen() -> None:
     a = extractor(UserDayWindows()).fit(clean)
     b = extractor(UserDayWindows()).fit(poisoned(clean))
     assert a.vocabulary.actions != b.vocabulary.actions
-    assert not np.array_equal(a.transform(clean).x, b.transform(clean).x)
+    assert not np.array_equal(a.windows(clean).x, b.windows(clean).x)

@@ -70,7 +70,7 @@ def test_every_window_in_one_period() -> None:
     data = dataset(TimeSplit().assign(random_log()))
     made = extractor(SessionWindows()).fit(data.train_events)
     parts = prepare(data, made)
-    every = made.transform(data.events)
+    every = made.windows(data.events)
     split = [parts.train, parts.calibration, parts.test]
     ids = [name for part in split for name in part.keys["window_id"]]
     assert sorted(ids) == sorted(every.keys["window_id"])

@@ -23,7 +23,7 @@ def clock(events: pl.DataFrame, zone: str = "UTC") -> Windows:
     made = extractor(
         BlockWindows(1000), families={"time_of_day": TimeOfDayFeatures()}, time_zone=zone
     )
-    return made.fit(events).transform(events)
+    return made.fit(events).windows(events)
 
 
 def hour(windows: Windows) -> float:

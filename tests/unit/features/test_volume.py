@@ -20,7 +20,7 @@ def volume(
     events: pl.DataFrame, max_actions: int = 2, train: pl.DataFrame | None = None
 ) -> Windows:
     made = extractor(UserDayWindows(), families={"volume": VolumeFeatures(max_actions)})
-    return made.fit(events if train is None else train).transform(events)
+    return made.fit(events if train is None else train).windows(events)
 
 
 def test_columns() -> None:

@@ -166,10 +166,10 @@ def test_settings_make_the_same_rule(window: Windowing) -> None:
 def test_order_in_the_file_does_not_matter(window: Windowing) -> None:
     events = random_log(days=5)
     learnt = extractor(window).fit(events)
-    expected = learnt.transform(events)
-    assert same_windows(learnt.transform(shuffled(events)), expected)
-    assert same_windows(learnt.transform(events.reverse()), expected)
-    assert same_windows(extractor(window).fit(shuffled(events)).transform(events), expected)
+    expected = learnt.windows(events)
+    assert same_windows(learnt.windows(shuffled(events)), expected)
+    assert same_windows(learnt.windows(events.reverse()), expected)
+    assert same_windows(extractor(window).fit(shuffled(events)).windows(events), expected)
 
 
 def sessions_by_hand(moments: list[datetime], gap: timedelta) -> list[list[datetime]]:
@@ -191,7 +191,7 @@ def test_sessions_against_brute_force(rows: list[tuple[str, int]], gap: int) -> 
     windows = (
         extractor(SessionWindows(gap), families={"volume": VolumeFeatures()})
         .fit(events := table(users, moments))
-        .transform(events)
+        .windows(events)
     )
     expected = [
         (group[0], user, group[-1], len(group))

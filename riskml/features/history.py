@@ -1,0 +1,236 @@
+"""Against the user's own past: percentile and change among the windows of the last 30 days."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from riskml.core.errors import require
+from riskml.core.types import Feature, FeatureKind, FloatArray
+from riskml.features.actions import ActionVocabulary
+from riskml.features.family import Array, Columns, FeatureFamily, WindowEvents
+from riskml.features.profile import USER, Profile
+
+_TABLE = "history.windows"
+_DAY = 86_400_000_000
+
+
+class HistoryFeatures(FeatureFamily):
+    """How a window compares with the user's windows before it.
+
+    Args:
+        days: how far back.
+        short_days: the recent past, against all of it.
+        max_windows: at most so many windows are remembered of a user.
+        actions: whether the counts of single actions are compared too.
+    """
+
+    name = "history"
+
+    def __init__(
+        self,
+        days: float = 30.0,
+        short_days: float = 7.0,
+        max_windows: int = 200,
+        actions: bool = False,
+    ) -> None:
+        setting = "features.families.history"
+        require(f"{setting}.days", days, days > 0, "must be positive")
+        fits = 0 < short_days <= days
+        require(f"{setting}.short_days", short_days, fits, "must be positive and within days")
+        require(f"{setting}.max_windows", max_windows, max_windows >= 1, "must be at least 1")
+        self.days, self.short_days = days, short_days
+        self.max_windows, self.actions = max_windows, actions
+
+    def settings(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {
+            "days": self.days,
+            "short_days": self.short_days,
+            "max_windows": self.max_windows,
+            "actions": self.actions,
+        }
+
+    def features(self, vocabulary: ActionVocabulary, before: list[Feature]) -> list[Feature]:
+        """Percentiles of totals, changes of counts, the trend, and the time since."""
+        continuous = FeatureKind.CONTINUOUS
+        of = Columns(before, np.zeros((0, len(before)), np.float32))
+        percentiles = [
+            Feature(
+                f"percentile_{before[i].name}",
+                self.name,
+                continuous,
+                f"share of own windows of the last {self.days:g} days with fewer "
+                f"{before[i].meaning}",
+            )
+            for i in of.totals()
+        ]
+        changes = [
+            Feature(
+                f"change_{before[i].name}",
+                self.name,
+                continuous,
+                f"{before[i].meaning} against the own mean of {self.days:g} days",
+                "log ratio",
+            )
+            for i in self._compared(of)
+        ]
+        return [
+            *percentiles,
+            *changes,
+            Feature(
+                "trend_events",
+                self.name,
+                continuous,
+                f"events a day in the last {self.short_days:g} days against {self.days:g}",
+                "log ratio",
+            ),
+            Feature("idle_hours", self.name, FeatureKind.COUNT, "time since the last window", "h"),
+        ]
+
+    def transform(
+        self, windows: WindowEvents, before: Columns, profile: Profile
+    ) -> tuple[FloatArray, Profile]:
+        """Float32 [windows, features]."""
+        compared = self._compared(before)
+        totals = [compared.index(i) for i in before.totals()]
+        memory = _Memory(windows, before.x[:, compared], profile.tables.get(_TABLE))
+        since = self._since(memory, self.days)
+        mean, n = memory.mean(since)
+        change = np.log1p(memory.values[memory.here]) - np.log1p(mean)
+        change[n == 0] = 0
+        x = np.column_stack(
+            [
+                memory.percentile(since, totals),
+                change,
+                self._trend(memory, since, mean[:, 0] * n),
+                memory.idle() // (3600 * 1_000_000),
+            ]
+        )
+        return x.astype(np.float32), profile.with_table(
+            _TABLE, memory.after(profile.tables.get(_TABLE), self.days, self.max_windows)
+        )
+
+    def _compared(self, columns: Columns) -> list[int]:
+        return columns.counts() if self.actions else columns.totals()
+
+    def _since(self, memory: _Memory, days: float) -> Array:
+        """First remembered row within so many days of each window, and of the same user."""
+        return np.maximum(memory.since(days), memory.here - self.max_windows)
+
+    def _trend(self, memory: _Memory, since: Array, events: Array) -> Array:
+        """Events a day in the short past against the long one, as a log ratio."""
+        mean, n = memory.mean(self._since(memory, self.short_days))
+        known = np.minimum(memory.known_days(since), self.days)
+        short = mean[:, 0] * n / np.clip(known, 1, self.short_days)
+        trend: Array = np.log1p(short) - np.log1p(events / np.clip(known, 1, self.days))
+        return trend
+
+
+class _Memory:
+    """The remembered windows of the users at hand, followed by the new ones, by user.
+
+    Attributes:
+        values: float64 [rows, counts].
+        here: rows of the new windows, in their order.
+    """
+
+    def __init__(self, windows: WindowEvents, counts: FloatArray, table: pl.DataFrame | None):
+        begins = windows.user_begins
+        self.users = windows.keys[USER].gather(begins)
+        n_new = np.diff(np.append(begins, len(windows)))
+        of_new = np.repeat(np.arange(len(begins)), n_new)
+        start = windows.keys["start"].to_physical().to_numpy()
+        end = windows.keys["end"].to_physical().to_numpy()
+        closed = windows.closed
+        values = counts.astype(np.float64)
+        user = of_new
+        if table is not None and len(table):
+            if table["values"].dtype.shape != (counts.shape[1],):  # type: ignore[attr-defined]
+                raise ValueError("the profile was made with other features")
+            places = self.users.to_frame(USER).with_row_index("place")
+            past = table.join(places, on=USER, maintain_order="left")
+            user = np.concatenate([past["place"].to_numpy().astype(np.int64), of_new])
+            start = np.concatenate([past["start"].to_physical().to_numpy(), start])
+            end = np.concatenate([past["end"].to_physical().to_numpy(), end])
+            closed = np.concatenate([np.ones(len(past), bool), closed])
+            values = np.concatenate([past["values"].to_numpy().astype(np.float64), values])
+        order = np.argsort(user, kind="stable")
+        self.user, self.start, self.end = user[order], start[order], end[order]
+        self.closed, self.values = closed[order], values[order]
+        self.here = np.flatnonzero(order >= len(order) - len(windows))
+        begin = np.flatnonzero(np.append(True, self.user[1:] != self.user[:-1]))
+        self.begin = begin[self.user] if len(self.user) else self.user
+        self._sums = np.vstack([np.zeros((1, values.shape[1])), np.cumsum(self.values, axis=0)])
+
+    def since(self, days: float) -> Array:
+        """The first row of the same user that began at most `days` before each new window."""
+        # one sorted axis for all users: their times side by side
+        span = int(self.start.max() - self.start.min()) + 1
+        offset = self.user * span + (self.start - self.start.min())
+        ordered = np.maximum.accumulate(offset)
+        wanted = offset[self.here] - min(round(days * _DAY), span)
+        first: Array = np.maximum(np.searchsorted(ordered, wanted), self.begin[self.here])
+        return first
+
+    def mean(self, since: Array) -> tuple[Array, Array]:
+        """Mean of the rows from `since` up to each new window, and their number."""
+        n = self.here - since
+        total = self._sums[self.here] - self._sums[since]
+        return total / np.maximum(n, 1)[:, None], n
+
+    def percentile(self, since: Array, columns: list[int]) -> Array:
+        """Share of the rows from `since` that are below each new window, ties half; 0.5 of none."""
+        values = np.ascontiguousarray(self.values[:, columns].astype(np.float32))
+        n = self.here - since
+        twice = np.zeros((len(self.here), len(columns)), np.int32)
+        active = np.flatnonzero(n > 0)
+        for lag in range(1, int(n.max(initial=0)) + 1):
+            active = active[n[active] >= lag]
+            now, then = values[self.here[active]], values[self.here[active] - lag]
+            twice[active] += (then < now).astype(np.int32) + (then <= now)
+        share: Array = np.where(n > 0, 0.5 / np.maximum(n, 1), 0)[:, None] * twice
+        share[n == 0] = 0.5
+        return share
+
+    def known_days(self, since: Array) -> Array:
+        """Days from the first row counted to each new window."""
+        days: Array = (self.start[self.here] - self.start[since]) / _DAY
+        return days
+
+    def idle(self) -> Array:
+        """Microseconds from the end of the window before, 0 for a user's first."""
+        before = np.maximum(self.here - 1, 0)
+        same = self.here > self.begin[self.here]
+        silence = np.where(same, self.start[self.here] - self.end[before], 0)
+        at_least_none: Array = np.maximum(silence, 0)
+        return at_least_none
+
+    def after(self, table: pl.DataFrame | None, days: float, max_windows: int) -> pl.DataFrame:
+        """The closed windows that a later one may still be compared with, of all users."""
+        rows = np.flatnonzero(self.closed)
+        user = self.user[rows]
+        begins = np.flatnonzero(np.append(True, user[1:] != user[:-1])[: len(user)])
+        last = np.append(begins[1:], len(rows))[: len(begins)] - 1
+        latest = np.zeros(len(self.users), np.int64)
+        latest[user[begins]] = self.start[rows][last]
+        left = np.zeros(len(self.users), np.int64)
+        left[user[begins]] = last
+        fresh = self.start[rows] >= latest[user] - round(days * _DAY)
+        keep = rows[fresh & (left[user] - np.arange(len(rows)) < max_windows)]
+        width = self.values.shape[1]
+        mine = pl.DataFrame(
+            {
+                USER: self.users.to_numpy()[self.user[keep]],
+                "start": pl.Series(self.start[keep]).cast(pl.Datetime("us", "UTC")),
+                "end": pl.Series(self.end[keep]).cast(pl.Datetime("us", "UTC")),
+                "values": pl.Series(
+                    self.values[keep].astype(np.float32), dtype=pl.Array(pl.Float32, width)
+                ),
+            }
+        )
+        if table is None or table.is_empty():
+            return mine
+        return pl.concat([table.filter(~pl.col(USER).is_in(self.users.implode())), mine])

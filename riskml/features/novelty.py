@@ -1,0 +1,251 @@
+"""What is new: first times of the user, the peer group and everybody, and long-unseen things.
+
+Causal: an event is asked before it is learnt. State is bounded: a name is known by one of
+`slots` places that its hash points to, so a user with ten million resources costs no more than
+`slots` rows, at the price of taking a new name for a known one with a chance of (places taken /
+`slots`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from riskml.core.errors import require
+from riskml.core.types import Feature, FeatureKind, FloatArray
+from riskml.features.actions import ActionVocabulary
+from riskml.features.family import Array, Columns, FeatureFamily, WindowEvents
+from riskml.features.peer_groups import EVERYONE, PEER
+from riskml.features.profile import USER, Profile, upsert
+
+SEEN, FIRST = "novelty.seen", "novelty.first"
+"""Tables: when a user last met a value; when a peer group (or everybody) first did."""
+
+_ALL = -1
+_DAY = 86_400_000_000
+_SHIFT = np.uint64(32)
+_SCOPES = {
+    "user": "never met by this user",
+    "peers": "never met by the peer group",
+    "everyone": "never met by anybody",
+}
+
+
+class NoveltyFeatures(FeatureFamily):
+    """Counts of first times, and the longest absence of what comes back.
+
+    Args:
+        columns: of the log; the names whose novelty counts.
+        scopes: whose first time: `user`, `peers`, `everyone`.
+        slots: places for the names of one user and column; a power of two.
+
+    Raises:
+        ConfigError: a scope is not known, or `slots` is no power of two up to 2**32.
+    """
+
+    name = "novelty"
+
+    def __init__(
+        self,
+        columns: tuple[str, ...] | list[str] = ("action", "resource", "source"),
+        scopes: tuple[str, ...] | list[str] = tuple(_SCOPES),
+        slots: int = 2**20,
+    ) -> None:
+        setting = "features.families.novelty"
+        require(f"{setting}.columns", columns, len(columns) > 0, "must name a column")
+        odd = [scope for scope in scopes if scope not in _SCOPES]
+        require(f"{setting}.scopes", odd, not odd, f"are not known; choose from {list(_SCOPES)}")
+        fits = 2 <= slots <= 2**32 and slots & (slots - 1) == 0
+        require(f"{setting}.slots", slots, fits, "must be a power of two up to 2**32")
+        self.columns, self.scopes, self.slots = tuple(columns), tuple(scopes), slots
+
+    def settings(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {"columns": list(self.columns), "scopes": list(self.scopes), "slots": self.slots}
+
+    def reads(self) -> tuple[str, ...]:
+        """The columns."""
+        return self.columns
+
+    def features(self, vocabulary: ActionVocabulary, before: list[Feature]) -> list[Feature]:
+        """By column: one count a scope, and the longest absence."""
+        features = []
+        for column in self.columns:
+            for scope in self.scopes:
+                name, meaning = f"new_{column}_to_{scope}", f"{column}s {_SCOPES[scope]} before"
+                features.append(Feature(name, self.name, FeatureKind.COUNT, meaning))
+            meaning = f"longest absence of a known {column}"
+            features.append(
+                Feature(f"absence_{column}", self.name, FeatureKind.COUNT, meaning, "d")
+            )
+        return features
+
+    def arrive(self, events: pl.DataFrame, profile: Profile) -> tuple[pl.DataFrame, Profile]:
+        """Add `new_<column>_<scope>` flags and `absence_<column>` in days."""
+        if events.is_empty():
+            return events, profile
+        user = events[USER].to_numpy()
+        begins = np.flatnonzero(np.append(True, user[1:] != user[:-1]))
+        users = _Users(user[begins], np.diff(np.append(begins, len(user))))
+        time = events["timestamp"].to_physical().to_numpy()
+        peer = events[PEER].to_numpy()
+        added, seen, first = [], [], []
+        for number, column in enumerate(self.columns):
+            slot = _slots(events[column], self.slots)
+            met = _meet(users, time, slot, _of_column(profile.tables.get(SEEN), number))
+            seen.append(met.seen.with_columns(pl.lit(number, pl.UInt8).alias("column")))
+            flags = {"user": met.new}
+            if set(self.scopes) - {"user"}:
+                # what is not new to the user is not new to others
+                new = np.flatnonzero(met.new)
+                known = _of_column(profile.tables.get(FIRST), number)
+                of_peers, of_all, firsts = _first_of_groups(peer[new], slot[new], time[new], known)
+                flags["peers"], flags["everyone"] = np.zeros((2, len(user)), bool)
+                flags["peers"][new], flags["everyone"][new] = of_peers, of_all
+                first.append(firsts.with_columns(pl.lit(number, pl.UInt8).alias("column")))
+            added += [
+                pl.Series(f"new_{column}_{scope}", flags[scope].astype(np.uint8))
+                for scope in self.scopes
+            ]
+            added.append(pl.Series(f"absence_{column}", met.absence))
+        # all that is known of these users is among `seen`
+        profile = profile.with_table(
+            SEEN, upsert(profile.tables.get(SEEN), pl.concat(seen), [USER])
+        )
+        if first:
+            keys = ["group", "column", "slot"]
+            profile = profile.with_table(
+                FIRST, upsert(profile.tables.get(FIRST), pl.concat(first), keys)
+            )
+        return events.with_columns(added), profile
+
+    def transform(
+        self, windows: WindowEvents, before: Columns, profile: Profile
+    ) -> tuple[FloatArray, Profile]:
+        """Float32 [windows, columns × (scopes + 1)]."""
+        columns = []
+        for column in self.columns:
+            for scope in self.scopes:
+                flags = windows.column(f"new_{column}_{scope}")
+                columns.append(windows.sum(flags.view(bool)))
+            columns.append(windows.max(windows.column(f"absence_{column}")))
+        return np.column_stack(columns).astype(np.float32), profile
+
+
+class _Users:
+    """The users of a batch in ascending order, and how many events each has."""
+
+    def __init__(self, hashes: Array, n_events: Array) -> None:
+        self.hashes = hashes
+        self.of_event = np.repeat(np.arange(len(hashes), dtype=np.uint64), n_events)
+
+    def places(self, table: pl.DataFrame) -> Array:
+        """Place of the table's users among ours, −1 of those who are not there."""
+        user = table[USER].to_numpy()
+        place = np.minimum(np.searchsorted(self.hashes, user), len(self.hashes) - 1)
+        return np.where(self.hashes[place] == user, place, -1)
+
+
+@dataclass(frozen=True)
+class _Met:
+    """What meeting the values of one column gave.
+
+    Attributes:
+        new: bool, the user's first time.
+        absence: int32, whole days since the user last met the value; 0 where new or missing.
+        seen: user, slot, last: the state after.
+    """
+
+    new: Array
+    absence: Array
+    seen: pl.DataFrame
+
+
+def _meet(users: _Users, time: Array, slot: Array, known: pl.DataFrame | None) -> _Met:
+    """Ask of every event whether and when its user met the value before; slot −1 is no value."""
+    key = (users.of_event << _SHIFT) | slot.astype(np.uint64)
+    # a run of one value without a day's break is one meeting, from its first event to its last
+    begins = np.ones(len(key), bool)
+    begins[1:] = (key[1:] != key[:-1]) | (np.diff(time) >= _DAY)
+    run = np.flatnonzero(begins)
+    ends = np.append(run[1:], len(key))[: len(run)] - 1
+    valued = slot[run] >= 0
+    event, ends = run[valued], ends[valued]
+    runs = pl.DataFrame({"key": key[event], "from": time[event], "until": time[ends]})
+    if known is not None:
+        # what is known stands in front, as meetings of long ago
+        place = users.places(known)
+        ours = place >= 0
+        past = (place[ours].astype(np.uint64) << _SHIFT) | known["slot"].to_numpy()[ours]
+        last = known["last"].to_numpy()[ours]
+        runs = pl.concat([pl.DataFrame({"key": past, "from": last, "until": last}), runs])
+    n_known = len(runs) - len(event)
+    runs = runs.with_row_index("at").sort("key", maintain_order=True)
+    place, value = runs["at"].to_numpy().astype(np.int64) - n_known, runs["key"].to_numpy()
+    first = np.ones(len(value), bool)
+    np.not_equal(value[1:], value[:-1], out=first[1:])
+    again = np.flatnonzero(~first)
+    since = runs["from"].to_numpy()[again] - runs["until"].to_numpy()[again - 1]
+    new, absence = np.zeros(len(slot), bool), np.zeros(len(slot), np.int32)
+    new[event[place[first & (place >= 0)]]] = True
+    # a late event never makes a value younger
+    absence[event[place[again]]] = np.maximum(since, 0) // _DAY
+    begin = np.flatnonzero(first)
+    until = runs["until"].to_numpy()
+    seen = pl.DataFrame(
+        {
+            USER: users.hashes[(value[begin] >> _SHIFT).astype(np.int64)],
+            "slot": value[begin].astype(np.uint32),
+            "last": np.maximum.reduceat(until, begin) if len(begin) else until,
+        }
+    )
+    return _Met(new, absence, seen)
+
+
+def _slots(hashes: pl.Series, slots: int) -> Array:
+    """Place of each value, −1 where there is none: int64."""
+    place: Array = (hashes & (slots - 1)).cast(pl.Int64).fill_null(-1).to_numpy()
+    return place
+
+
+def _of_column(table: pl.DataFrame | None, number: int) -> pl.DataFrame | None:
+    return None if table is None else table.filter(pl.col("column") == number)
+
+
+def _first_of_groups(
+    peer: Array, slot: Array, time: Array, known: pl.DataFrame | None
+) -> tuple[Array, Array, pl.DataFrame]:
+    """Whether these are first times of the peer group, and of everybody.
+
+    Args:
+        peer: group of each event; who has none is judged by everybody.
+        slot: place of each event's value.
+        time: of each event.
+        known: columns group, slot, first.
+
+    Returns:
+        Two flags an event, and the first times of these groups and slots.
+    """
+    events = pl.DataFrame({"group": peer, "slot": slot.astype(np.uint32), "time": time})
+    events = events.with_columns(
+        group=pl.when(pl.col("group") == EVERYONE).then(_ALL).otherwise("group").cast(pl.Int32)
+    )
+    everybody = events.with_columns(pl.lit(_ALL, pl.Int32).alias("group"))
+    firsts = (
+        pl.concat([events, everybody])
+        .group_by("group", "slot")
+        .agg(pl.col("time").min().alias("first"))
+    )
+    if known is not None:
+        joined = firsts.join(known, on=["group", "slot"], how="left")
+        firsts = joined.select("group", "slot", pl.min_horizontal("first", "first_right"))
+
+    def is_first(asked: pl.DataFrame) -> Array:
+        found = asked.join(firsts, on=["group", "slot"], how="left", maintain_order="left")
+        flags: Array = (found["first"] >= found["time"]).to_numpy()
+        return flags
+
+    return is_first(events), is_first(everybody), firsts.sort("group", "slot")

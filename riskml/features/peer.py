@@ -1,0 +1,106 @@
+"""Against the peers: percentile among their train windows, and distance from their middle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from riskml.core.errors import require
+from riskml.core.types import Feature, FeatureKind, FloatArray
+from riskml.features.actions import ActionVocabulary
+from riskml.features.family import Array, Columns, FeatureFamily, WindowEvents
+from riskml.features.peer_groups import EVERYONE, PEER
+from riskml.features.profile import Profile
+
+_STEPS = 200
+
+
+class PeerFeatures(FeatureFamily):
+    """How a window compares with the peer group's windows of the train period.
+
+    Args:
+        min_windows: a group with fewer train windows is judged by everyone's.
+    """
+
+    name = "peer"
+
+    def __init__(self, min_windows: int = 50) -> None:
+        fits = min_windows >= 1
+        require("features.families.peer.min_windows", min_windows, fits, "must be at least 1")
+        self.min_windows = min_windows
+        self.quantiles: Array = np.zeros((1, 0, _STEPS + 1), np.float32)
+        self.middle: Array = np.zeros((1, 0), np.float32)
+        self.spread: Array = np.zeros((1, 0), np.float32)
+
+    def settings(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {"min_windows": self.min_windows}
+
+    def fit(self, windows: WindowEvents, before: Columns) -> None:
+        """Learn each group's quantiles of the totals, and mean and deviation of the counts."""
+        peer = windows.keys[PEER].to_numpy()
+        totals = before.x[:, before.totals()]
+        counts = np.log1p(before.x[:, before.counts()])
+        grid = np.linspace(0, 1, _STEPS + 1)
+        # the deviation of everyone keeps what a group never does from weighing without bound
+        floor = 0.25 * counts.std(axis=0) + 1e-3
+        quantiles, middle, spread = [], [], []
+        for group in range(int(peer.max(initial=0)) + 1):
+            rows = peer == group
+            if group == EVERYONE or rows.sum() < self.min_windows:
+                rows = np.ones(len(peer), bool)
+            quantiles.append(np.quantile(totals[rows], grid, axis=0, method="lower").T)
+            middle.append(counts[rows].mean(axis=0))
+            spread.append(np.maximum(counts[rows].std(axis=0), floor))
+        self.quantiles = np.array(quantiles, np.float32)
+        self.middle, self.spread = np.array(middle, np.float32), np.array(spread, np.float32)
+
+    def features(self, vocabulary: ActionVocabulary, before: list[Feature]) -> list[Feature]:
+        """One percentile a total, and the distance."""
+        of = Columns(before, np.zeros((0, len(before)), np.float32))
+        percentiles = [
+            Feature(
+                f"peer_percentile_{before[i].name}",
+                self.name,
+                FeatureKind.CONTINUOUS,
+                f"share of peers' windows with fewer {before[i].meaning}",
+            )
+            for i in of.totals()
+        ]
+        distance = "distance from the middle of the peer group"
+        return [
+            *percentiles,
+            Feature(
+                "peer_distance", self.name, FeatureKind.CONTINUOUS, distance, "standard deviations"
+            ),
+        ]
+
+    def transform(
+        self, windows: WindowEvents, before: Columns, profile: Profile
+    ) -> tuple[FloatArray, Profile]:
+        """Float32 [windows, totals + 1]."""
+        peer = windows.keys[PEER].to_numpy()
+        group = np.where(peer < len(self.quantiles), peer, EVERYONE)
+        totals = before.x[:, before.totals()]
+        x = np.empty((len(windows), totals.shape[1] + 1), np.float32)
+        for number in np.unique(group):
+            rows = np.flatnonzero(group == number)
+            for j in range(totals.shape[1]):
+                grid = self.quantiles[number, j]
+                # below and up to: the middle of a run of equal values
+                ends = [np.searchsorted(grid, totals[rows, j], side) for side in ("left", "right")]
+                x[rows, j] = (ends[0] + ends[1]) / (2 * len(grid))
+        counts = before.x[:, before.counts()].astype(np.float64)
+        z = (np.log1p(counts) - self.middle[group]) / self.spread[group]
+        x[:, -1] = np.sqrt(np.square(z).mean(axis=1))
+        return x, profile
+
+    def arrays(self) -> dict[str, Array]:
+        """Quantiles, middle and spread of each group."""
+        return {"quantiles": self.quantiles, "middle": self.middle, "spread": self.spread}
+
+    def restore(self, arrays: dict[str, Array]) -> None:
+        """Put them back."""
+        self.quantiles = arrays["quantiles"]
+        self.middle, self.spread = arrays["middle"], arrays["spread"]

@@ -1,0 +1,124 @@
+"""Who is compared with whom: the role in the log, or groups learnt from what people do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from riskml.core.errors import ConfigError, DataError, did_you_mean, require
+from riskml.features.actions import TOKEN
+from riskml.features.family import Array
+from riskml.features.profile import USER
+
+PEER = "peer"
+EVERYONE = 0
+"""The group of users who belong to none."""
+
+_USERS_A_GROUP = 5
+
+
+class PeerGroups:
+    """Groups of users, learnt from the train period and frozen.
+
+    Args:
+        column: a column of the log that names the group, such as the role; None learns groups
+            from the mix of actions (k-means on the square roots of their shares).
+        groups: at most so many are learnt; at least five users a group.
+        seed: of the k-means.
+    """
+
+    def __init__(self, column: str | None = None, groups: int = 8, seed: int = 0) -> None:
+        require("features.peers.groups", groups, groups >= 1, "must be at least 1")
+        self.column, self.groups, self.seed = column, groups, seed
+        self.names: tuple[str, ...] = ()
+        self.users: Array = np.zeros(0, np.uint64)
+        self.group_of: Array = np.zeros(0, np.int32)
+
+    def settings(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {"column": self.column, "groups": self.groups, "seed": self.seed}
+
+    def reads(self) -> tuple[str, ...]:
+        """The column of the log."""
+        return () if self.column is None else (self.column,)
+
+    def __len__(self) -> int:
+        """Number of groups, everyone included."""
+        return 1 + (len(self.names) if self.column else int(self.group_of.max(initial=0)))
+
+    def fit(self, events: pl.DataFrame, n_actions: int) -> PeerGroups:
+        """Learn the groups.
+
+        Args:
+            events: with `user`, `token` and the column, if one is named.
+            n_actions: size of the vocabulary.
+        """
+        if self.column is not None:
+            names = events.select(self._name(events).drop_nulls().unique().sort()).to_series()
+            self.names = tuple(names.to_list())
+            return self
+        counts = events.group_by(USER, TOKEN).len().sort(USER, TOKEN)
+        users = counts[USER].unique(maintain_order=True)
+        groups = min(self.groups, len(users) // _USERS_A_GROUP)
+        if groups < 2:
+            return self
+        from sklearn.cluster import KMeans
+
+        shares = np.zeros((len(users), n_actions))
+        place = counts[USER].rle_id().to_numpy()
+        shares[place, counts[TOKEN].to_numpy()] = counts["len"].to_numpy()
+        shares /= shares.sum(axis=1, keepdims=True)
+        found = KMeans(groups, n_init=4, random_state=self.seed).fit_predict(np.sqrt(shares))
+        self.users = users.to_numpy()
+        self.group_of = (found + 1).astype(np.int32)
+        return self
+
+    def assign(self, events: pl.DataFrame) -> pl.DataFrame:
+        """Add `peer`, the group's number; unknown users and roles get `EVERYONE`."""
+        if self.column is not None:
+            group = self._name(events).replace_strict(
+                list(self.names),
+                list(range(1, len(self.names) + 1)),
+                default=EVERYONE,
+                return_dtype=pl.Int32,
+            )
+            return events.with_columns(group.alias(PEER))
+        if not len(self.users):
+            return events.with_columns(pl.lit(EVERYONE, pl.Int32).alias(PEER))
+        group = pl.col(USER).replace_strict(
+            pl.Series(self.users), pl.Series(self.group_of), default=EVERYONE, return_dtype=pl.Int32
+        )
+        return events.with_columns(group.alias(PEER))
+
+    def _name(self, events: pl.DataFrame) -> pl.Expr:
+        assert self.column is not None
+        if self.column not in events.columns:
+            raise DataError(
+                f"the log has no column '{self.column}' (features.peers.column): "
+                f"{did_you_mean(self.column, events.columns)}"
+            )
+        return pl.col(self.column).cast(pl.String)
+
+    def state(self) -> dict[str, Any]:
+        """Names of the groups, for JSON."""
+        return {"settings": self.settings(), "names": list(self.names)}
+
+    def arrays(self) -> dict[str, Array]:
+        """Users' hashes and their groups."""
+        return {"users": self.users, "group_of": self.group_of}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any], arrays: dict[str, Array]) -> PeerGroups:
+        """Read what `state` and `arrays` gave.
+
+        Raises:
+            ConfigError: they do not belong together.
+        """
+        groups = cls(**state["settings"])
+        groups.names = tuple(state["names"])
+        groups.users, groups.group_of = arrays["users"], arrays["group_of"]
+        if len(groups.users) != len(groups.group_of):
+            raise ConfigError("peer groups: users and groups differ in number")
+        return groups

@@ -1,0 +1,181 @@
+"""What is known of every user before the next event; carried from one load to the next."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+from riskml.core.errors import reading
+from riskml.core.schema import TIMESTAMP
+from riskml.features.hashing import hashed
+
+USER = "user"
+"""The hash of the user id, by which all tables of a profile are keyed."""
+
+USERS, OPEN = "users", "open"
+FORMAT = 1
+ROWS_A_GROUP = 20_000
+
+USERS_SCHEMA: dict[str, pl.DataType] = {
+    USER: pl.UInt64(),
+    "n_events": pl.Int64(),
+    "time_zone": pl.String(),
+    "day": pl.Int32(),
+    "closed_until": TIMESTAMP,
+}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The state of the features, one table a family and one of events in open windows.
+
+    It never changes: `FeatureExtractor.transform` returns the next one.
+
+    Attributes:
+        users: of each user the number of events, the last time zone and local day, and the time
+            until which windows are closed.
+        open: events whose windows may still grow, as the extractor prepares them.
+        tables: by name `<family>.<what>`; those keyed by `user` belong to users, the others to
+            everybody.
+        watermark: up to which time all events are taken to have arrived.
+        late: events that came after their window was closed, and so count in no window.
+    """
+
+    users: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=USERS_SCHEMA))
+    open: pl.DataFrame | None = None
+    tables: dict[str, pl.DataFrame] = field(default_factory=dict)
+    watermark: datetime | None = None
+    late: int = 0
+
+    def with_table(self, name: str, table: pl.DataFrame) -> Profile:
+        """The same with another table."""
+        return replace(self, tables={**self.tables, name: table})
+
+    def of(self, user_ids: Iterable[str]) -> Profile:
+        """Of some users only; what belongs to everybody stays."""
+        chosen = _hashes(user_ids)
+        return replace(
+            self,
+            users=_only(self.users, chosen),
+            open=None if self.open is None else _only(self.open, chosen),
+            tables={name: _only(table, chosen) for name, table in self.tables.items()},
+        )
+
+    def without(self, user_ids: Iterable[str]) -> Profile:
+        """Forget users; what they have in common with others (see `novelty`) names nobody."""
+        gone = _hashes(user_ids)
+
+        def rest(table: pl.DataFrame) -> pl.DataFrame:
+            return table.filter(~pl.col(USER).is_in(gone)) if USER in table.columns else table
+
+        return replace(
+            self,
+            users=rest(self.users),
+            open=None if self.open is None else rest(self.open),
+            tables={name: rest(table) for name, table in self.tables.items()},
+        )
+
+    @property
+    def estimated_bytes(self) -> int:
+        """Memory of all tables."""
+        frames = [self.users, *self.tables.values()]
+        if self.open is not None:
+            frames.append(self.open)
+        return int(sum(frame.estimated_size() for frame in frames))
+
+    def save(self, folder: Path, prefix: str = "profile") -> list[Path]:
+        """Write one Parquet file a table, sorted by user, and `<prefix>.json`; no pickle.
+
+        Returns:
+            The files.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        frames = {USERS: self.users, **self.tables}
+        if self.open is not None:
+            frames[OPEN] = self.open
+        files = []
+        for name, frame in frames.items():
+            path = folder / f"{prefix}.{name}.parquet"
+            ordered = frame.sort(USER, maintain_order=True) if USER in frame.columns else frame
+            ordered.write_parquet(path, row_group_size=ROWS_A_GROUP)
+            files.append(path)
+        state = {
+            "format": FORMAT,
+            "watermark": None if self.watermark is None else self.watermark.isoformat(),
+            "late": self.late,
+            "tables": sorted(frames),
+        }
+        path = folder / f"{prefix}.json"
+        path.write_text(json.dumps(state, indent=1))
+        return [*files, path]
+
+    def replace_folder(self, folder: Path) -> None:
+        """Write to a folder in one step: a kill leaves the old profile or the new one."""
+        draft = folder.with_name(folder.name + ".draft")
+        shutil.rmtree(draft, ignore_errors=True)
+        self.save(draft)
+        old = folder.with_name(folder.name + ".old")
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
+        draft.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+
+    @classmethod
+    def load(
+        cls, folder: Path, user_ids: Iterable[str] | None = None, prefix: str = "profile"
+    ) -> Profile:
+        """Read what `save` wrote.
+
+        Args:
+            folder: where.
+            user_ids: read these users only; row groups without them stay on disk.
+            prefix: of the files.
+
+        Raises:
+            BundleError: a file is missing or not one of ours.
+        """
+        if not folder.exists() and folder.with_name(folder.name + ".old").exists():
+            folder = folder.with_name(folder.name + ".old")
+        chosen = None if user_ids is None else _hashes(user_ids)
+        with reading(folder / f"{prefix}.json"):
+            state = json.loads((folder / f"{prefix}.json").read_text())
+            if state["format"] != FORMAT:
+                raise ValueError(f"profile format {state['format']}, this riskml reads {FORMAT}")
+            frames = {}
+            for name in state["tables"]:
+                table = pl.scan_parquet(folder / f"{prefix}.{name}.parquet")
+                if chosen is not None and USER in table.collect_schema():
+                    table = table.filter(pl.col(USER).is_in(chosen.implode()))
+                frames[name] = table.collect()
+            mark = state["watermark"]
+            return cls(
+                users=frames.pop(USERS),
+                open=frames.pop(OPEN, None),
+                tables=frames,
+                watermark=None if mark is None else datetime.fromisoformat(mark).astimezone(UTC),
+                late=int(state["late"]),
+            )
+
+
+def upsert(table: pl.DataFrame | None, rows: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    """The table with `rows` in place of those that have the same keys."""
+    if table is None or table.is_empty():
+        return rows
+    rest = table.join(rows.select(keys), on=keys, how="anti")
+    return pl.concat([rest, rows.select(table.columns)])
+
+
+def _hashes(user_ids: Iterable[str]) -> pl.Series:
+    frame = pl.DataFrame({USER: list(user_ids)}, schema={USER: pl.String})
+    return frame.select(hashed(USER)).to_series()
+
+
+def _only(table: pl.DataFrame, users: pl.Series) -> pl.DataFrame:
+    return table.filter(pl.col(USER).is_in(users.implode())) if USER in table.columns else table
