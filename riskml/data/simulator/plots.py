@@ -187,11 +187,11 @@ def user_life(folder: Path) -> Figure | None:
         axes.scatter(
             part["day"].to_numpy(), part["hour"].to_numpy(), s=size, color=colour, label=label
         )
-    attacked = events.filter(attack)["day"]
+    attacked = events.filter(attack)["day"].to_numpy()
     half = np.timedelta64(12, "h")
     axes.axvspan(
-        np.datetime64(attacked.min(), "us") - half,  # type: ignore[arg-type]
-        np.datetime64(attacked.max(), "us") + half,  # type: ignore[arg-type]
+        attacked.min() - half,
+        attacked.max() + half,
         color=_RED,
         alpha=0.08,
         linewidth=0,
@@ -229,8 +229,8 @@ def resource_popularity(folder: Path) -> Figure:
         axes.loglog(np.arange(1, len(ordered) + 1), ordered, linewidth=1, label=kind)
     axes.loglog(rank, every[0] / rank, color=_GREY, linestyle="--", label="Zipf's law, exponent 1")
     axes.set(
-        title=f"Popularity of {len(every):,} resources",
-        xlabel="rank of the resource, 1 is the most used",
+        title=f"Popularity of resources ({len(every):,} names, a renamed one counts anew)",
+        xlabel="rank of the name, 1 is the most used",
         ylabel="events that touch it in the whole world",
         ylim=(0.8, None),
     )
