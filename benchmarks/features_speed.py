@@ -49,7 +49,7 @@ def ours(file: Path) -> Sums:
         SessionWindows(GAP_MINUTES),
         {
             "volume": VolumeFeatures(KEPT),
-            "novelty": NoveltyFeatures(scopes=["user"], slots=2**32),
+            "novelty": NoveltyFeatures(scopes=["user"], slots=2**24),
             "history": HistoryFeatures(),
         },
     )

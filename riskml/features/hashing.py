@@ -21,17 +21,36 @@ def hash_one(value: str) -> int:
 
 
 def order_by_user(user: pl.Series) -> npt.NDArray[np.int64]:
-    """Indices that bring the events of a user together, users by hash, and keep their order.
-
-    The first bits of the hash and the row number make one number to sort, which is several times
-    faster than sorting rows; should two users share those bits, rows are sorted after all.
-    """
-    bits = np.uint64(max(len(user) - 1, 1).bit_length())
+    """Indices that bring the events of a user together, users by hash, and keep their order."""
+    # the first bits of a hash nearly always tell users apart
+    bits = np.uint64(_bits(len(user)))
     hashes = user.to_numpy()
-    rows = np.arange(len(user), dtype=np.uint64)
-    packed = pl.Series(hashes >> bits << bits | rows).sort().to_numpy()
-    order = (packed & ((np.uint64(1) << bits) - np.uint64(1))).astype(np.int64)
+    order = _packed_order(hashes >> bits, bits)
     ordered = hashes[order]
-    if (ordered[1:] < ordered[:-1]).any():
-        order = np.argsort(hashes, kind="stable")
+    return stable_order(user) if (ordered[1:] < ordered[:-1]).any() else order
+
+
+def stable_order(keys: pl.Series) -> npt.NDArray[np.int64]:
+    """Indices that sort unsigned keys, equal ones in their order."""
+    bits = _bits(len(keys))
+    highest = keys.max()
+    if isinstance(highest, int) and highest.bit_length() + bits <= 64:
+        return _packed_order(keys.to_numpy(), np.uint64(bits))
+    frame = pl.DataFrame({"key": keys}).with_row_index("at")
+    order: npt.NDArray[np.int64] = (
+        frame.sort("key", maintain_order=True)["at"].to_numpy().astype(np.int64)
+    )
     return order
+
+
+def _packed_order(keys: npt.NDArray[np.uint64], bits: np.uint64) -> npt.NDArray[np.int64]:
+    """Sort key and row number as one number, several times faster than sorting rows."""
+    packed = keys << bits
+    packed |= np.arange(len(keys), dtype=np.uint64)
+    mask = (np.uint64(1) << bits) - np.uint64(1)
+    ordered = pl.Series(packed).sort().to_numpy()
+    return (ordered & mask).astype(np.int64)
+
+
+def _bits(n: int) -> int:
+    return max(n - 1, 1).bit_length()
