@@ -15,7 +15,7 @@ from riskml.features.actions import ActionVocabulary
 from riskml.features.family import WindowEvents
 from riskml.features.peer_groups import PEER
 from riskml.features.profile import USER, Profile, upsert
-from riskml.features.windows import DAY, WINDOW_ID, Windowing, is_closed
+from riskml.features.windows import WINDOW_ID, Windowing, is_closed
 
 _logger = logging.getLogger(__name__)
 
@@ -64,13 +64,12 @@ def join(
 
 
 def _users_after(arrived: pl.DataFrame, past: pl.DataFrame) -> pl.DataFrame:
-    day = pl.col(DAY).last() if DAY in arrived.columns else pl.lit(None, pl.Int32)
     now = arrived.group_by(USER, maintain_order=True).agg(
-        pl.len().cast(pl.Int64).alias("n_events"), pl.col(TIME_ZONE).last(), day.alias("day")
+        pl.len().cast(pl.Int64).alias("n_events"), pl.col(TIME_ZONE).last()
     )
     joined = now.join(past, on=USER, how="left", maintain_order="left", suffix="_past")
     n_events = pl.col("n_events") + pl.col("n_events_past").fill_null(0)
-    rows = joined.select(USER, n_events, TIME_ZONE, "day", "closed_until")
+    rows = joined.select(USER, n_events, TIME_ZONE, "closed_until")
     return upsert(past, rows, [USER])
 
 

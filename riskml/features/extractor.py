@@ -199,18 +199,20 @@ class FeatureExtractor:
     def _prepare(self, events: pl.DataFrame, extra: tuple[str, ...] = ()) -> pl.DataFrame:
         """Events as the columns that windows and families need, in order of user and time."""
         reads = {*HASHED, *(column for family in self.families for column in family.reads())}
-        missing = [column for column in sorted(reads) if column not in events.columns]
-        if missing:
-            raise DataError(
-                f"the log has no column '{missing[0]}', which a feature family reads: "
-                f"{did_you_mean(missing[0], events.columns)}"
-            )
+        readers = dict.fromkeys(sorted(reads), "a feature family reads it")
+        readers.update(dict.fromkeys(self.window.columns(), "features.window.column"))
+        for column, reader in readers.items():
+            if column not in events.columns:
+                raise DataError(
+                    f"the log has no column '{column}' ({reader}): "
+                    f"{did_you_mean(column, events.columns)}"
+                )
         if not events["timestamp"].is_sorted():
             events = events.sort("timestamp", maintain_order=True)
-        coded = events.with_columns(
-            hashed("user_id").alias(USER), self.vocabulary.encode(), *map(hashed, sorted(reads))
-        )
+        coded = events.with_columns(hashed("user_id").alias(USER), self.vocabulary.encode())
+        # before the hashes: the role that names the group may be a column whose novelty counts
         coded = self.peers.assign(with_local_time(coded, self.time_zone))
+        coded = coded.with_columns(map(hashed, sorted(reads)))
         kept = {*extra, *self.window.columns()} & set(events.columns)
         names = dict.fromkeys((*KEPT, *sorted(reads), *sorted(kept)))
         return coded.select(*names).sort(USER, maintain_order=True)

@@ -25,7 +25,6 @@ SEEN, FIRST = "novelty.seen", "novelty.first"
 
 _ALL = -1
 _DAY = 86_400_000_000
-_NEVER = np.iinfo(np.int64).min
 _SCOPES = {
     "user": "never met by this user",
     "peers": "never met by the peer group",
@@ -179,15 +178,17 @@ def _meet(users: _Users, time: Array, slot: Array, known: pl.DataFrame | None) -
     order = _stable_order(key)
     key, moment = key[order], moment[order]
     first = np.append(True, key[1:] != key[:-1])[: len(key)]
-    # a late event never makes a value younger
-    before = np.append(_NEVER, moment[:-1])
-    days = np.where(first, 0, np.maximum(moment - before, 0) // _DAY)
+    begin = np.flatnonzero(first)
+    if len(begin):
+        # a late event never makes a value younger
+        moment = np.maximum(moment, np.repeat(moment[begin], np.diff(np.append(begin, len(key)))))
+    before = np.append(moment[:1], moment[:-1])
+    days = np.where(first, 0, (moment - before) // _DAY)
     new, absence = np.zeros(len(slot), bool), np.zeros(len(slot), np.int32)
     ours = order >= n_known
     target = event[order[ours] - n_known]
     new[target], absence[target] = first[ours], days[ours]
-    begin = np.flatnonzero(first)
-    last = np.maximum.reduceat(moment, begin) if len(begin) else moment
+    last = moment[np.append(begin[1:], len(key))[: len(begin)] - 1]
     seen = pl.DataFrame(
         {
             USER: users.hashes[(key[begin] >> np.uint64(32)).astype(np.int64)],

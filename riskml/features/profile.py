@@ -26,7 +26,6 @@ USERS_SCHEMA: dict[str, pl.DataType] = {
     USER: pl.UInt64(),
     "n_events": pl.Int64(),
     "time_zone": pl.String(),
-    "day": pl.Int32(),
     "closed_until": TIMESTAMP,
 }
 
@@ -38,8 +37,8 @@ class Profile:
     It never changes: `FeatureExtractor.transform` returns the next one.
 
     Attributes:
-        users: of each user the number of events, the last time zone and local day, and the time
-            until which windows are closed.
+        users: of each user the number of events, the last time zone, and the time until which
+            windows are closed.
         open: events whose windows may still grow, as the extractor prepares them.
         tables: by name `<family>.<what>`; those keyed by `user` belong to users, the others to
             everybody.

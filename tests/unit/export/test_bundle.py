@@ -27,6 +27,8 @@ FILES = (
     "features.json",
     "features.safetensors",
     "model.ts",
+    "profile.json",
+    "profile.users.parquet",
     "threshold.json",
     "users.json",
     "usual.parquet",

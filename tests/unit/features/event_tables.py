@@ -14,6 +14,10 @@ from riskml.core.types import Windows
 from riskml.features.action_embedding import ActionEmbeddingFeatures
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.family import FeatureFamily
+from riskml.features.graph import GraphFeatures
+from riskml.features.history import HistoryFeatures
+from riskml.features.novelty import NoveltyFeatures
+from riskml.features.peer import PeerFeatures
 from riskml.features.time_of_day import TimeOfDayFeatures
 from riskml.features.volume import VolumeFeatures
 from riskml.features.windows import Windowing
@@ -73,6 +77,10 @@ def all_families(dimensions: int = 4) -> dict[str, FeatureFamily | None]:
     return {
         "volume": VolumeFeatures(3),
         "time_of_day": TimeOfDayFeatures(),
+        "novelty": NoveltyFeatures(slots=2**16),
+        "history": HistoryFeatures(),
+        "peer": PeerFeatures(min_windows=5),
+        "graph": GraphFeatures(),
         "action_embedding": ActionEmbeddingFeatures(dimensions, epochs=2),
     }
 

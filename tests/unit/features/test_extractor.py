@@ -23,7 +23,7 @@ from event_tables import (
 from riskml.core.errors import BundleError, ConfigError, DataError
 from riskml.core.types import Windows
 from riskml.data.splits import CALIBRATION, PERIOD, TRAIN, TimeSplit
-from riskml.features.extractor import FAMILIES, FeatureExtractor
+from riskml.features.extractor import FAMILIES, NEED_COUNTS, FeatureExtractor
 from riskml.features.scaling import FeatureScaler
 from riskml.features.volume import VolumeFeatures
 from riskml.features.windows import BlockWindows, SessionWindows, UserDayWindows, Windowing
@@ -92,13 +92,23 @@ def test_token_matrix_is_no_wider_than_needed() -> None:
 def test_a_family_switched_off(off: str) -> None:
     events = random_log(days=2)
     every = extractor(UserDayWindows()).fit(events).windows(events)
-    fewer = extractor(UserDayWindows(), families=all_families() | {off: None})
+    # history and peer compare the counts of volume
+    gone = {off, *NEED_COUNTS} if off == "volume" else {off}
+    fewer = extractor(UserDayWindows(), families=all_families() | dict.fromkeys(gone))
     windows = fewer.fit(events).windows(events)
-    kept = [i for i, f in enumerate(every.spec.features) if f.family != off]
-    assert 0 < len(kept) < len(every.spec)
-    assert windows.spec.features == tuple(every.spec.features[i] for i in kept)
-    assert np.array_equal(windows.x, every.x[:, kept])
+    assert {f.family for f in windows.spec.features} == set(FAMILIES) - gone
     assert windows.spec.action_vectors.shape[1] == (0 if off == "action_embedding" else 4)
+    for i, feature in enumerate(windows.spec.features):
+        assert feature == every.spec.features[every.spec.names.index(feature.name)]
+        if feature.name != "peer_distance":  # over all counts that there are
+            assert windows.x[:, i].tolist() == column(every, feature.name), feature.name
+
+
+@pytest.mark.parametrize("family", NEED_COUNTS)
+def test_comparisons_need_counts(family: str) -> None:
+    families = {family: all_families()[family]}
+    with pytest.raises(ConfigError, match=rf"families\.{family} compares counts.*volume"):
+        extractor(UserDayWindows(), families=families)
 
 
 def test_columns_stand_in_the_order_of_families() -> None:
@@ -110,7 +120,7 @@ def test_columns_stand_in_the_order_of_families() -> None:
 
 
 def test_impossible_settings() -> None:
-    with pytest.raises(ConfigError, match=r"families.*volume, time_of_day, action_embedding"):
+    with pytest.raises(ConfigError, match=r"families.*volume, time_of_day.*action_embedding"):
         extractor(UserDayWindows(), families={"volume": None})
     with pytest.raises(ConfigError, match="max_tokens=0 must be at least 1"):
         extractor(UserDayWindows(), max_tokens=0)
@@ -147,8 +157,12 @@ def test_no_pickle_in_the_files(tmp_path: Path) -> None:
     tensors = (tmp_path / "features.safetensors").read_bytes()
     header = json.loads(tensors[8 : 8 + int.from_bytes(tensors[:8], "little")])
     assert header.pop("__metadata__", {}) == {}
-    assert {key: value["dtype"] for key, value in header.items()} == {
-        "action_embedding.vectors": "F32"
+    assert {key.partition(".")[0] for key in header} == {
+        "peers",
+        "time_of_day",
+        "peer",
+        "graph",
+        "action_embedding",
     }
 
 
