@@ -103,7 +103,9 @@ class NoveltyFeatures(FeatureFamily):
                 of_peers, of_all, firsts = _first_of_groups(peer[new], slot[new], time[new], known)
                 flags["peers"], flags["everyone"] = np.zeros((2, len(user)), bool)
                 flags["peers"][new], flags["everyone"][new] = of_peers, of_all
-                first.append(firsts.with_columns(pl.lit(number, pl.UInt8).alias("column")))
+                firsts = firsts.with_columns(pl.lit(number, pl.UInt8).alias("column"))
+                # `Profile.merge` keeps the least of the last column
+                first.append(firsts.select("group", "column", "slot", "first"))
             added += [
                 pl.Series(f"new_{column}_{scope}", flags[scope].astype(np.uint8))
                 for scope in self.scopes
