@@ -129,7 +129,7 @@ class TimeOfDayFeatures(FeatureFamily):
         table = pl.DataFrame(
             {USER: users, "hours": pl.Series(learnt.astype(np.uint32), dtype=_HOURS_TYPE)}
         )
-        table = table.filter(learnt.any(axis=1))
+        table = table.filter(pl.Series(learnt.sum(axis=1) > 0))
         table = upsert(profile.tables.get(_TABLE), table, [USER])
         return rarity, profile.with_table(_TABLE, table)
 
