@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from riskml.core.errors import DataError
 from riskml.core.schema import TIME_ZONE, time_span
 from riskml.features.actions import ActionVocabulary
 from riskml.features.family import WindowEvents
@@ -50,6 +51,9 @@ def join(
         arrived: new events in order of user and time, with all columns that windows need.
         profile: before them.
         lateness: how far the watermark stays behind.
+
+    Raises:
+        DataError: the events of the profile have other columns.
     """
     if arrived.is_empty():
         return (arrived if profile.open is None else profile.open), profile
@@ -58,6 +62,8 @@ def join(
         mark = max(mark, profile.watermark)
     profile = replace(profile, watermark=mark, users=_users_after(arrived, profile.users))
     if profile.open is not None and not profile.open.is_empty():
+        if set(profile.open.columns) != set(arrived.columns):
+            raise DataError("the profile was made with other features: begin with a new one")
         both = pl.concat([profile.open, arrived.select(profile.open.columns)])
         arrived = both.sort(USER, "timestamp", maintain_order=True)
     return arrived, profile

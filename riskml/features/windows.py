@@ -125,11 +125,22 @@ class SessionWindows:
             name = events[_SESSION]
             begins |= (name != name.shift()).fill_null(True).to_numpy()
         if self.gap_minutes is not None:
-            first = np.flatnonzero(begins)
-            length = np.diff(np.append(first, len(time)))
-            if length.max(initial=0) > self.max_events:
-                begins |= (np.arange(len(time)) - np.repeat(first, length)) % self.max_events == 0
+            self._cut_long(begins, time)
         return begins
+
+    def _cut_long(self, begins: Flags, time: npt.NDArray[np.int64]) -> None:
+        """Begin anew where a session is full, but not amid events of one moment.
+
+        So no two of a user's windows have one start, by which they are named.
+        """
+        ends = np.append(np.flatnonzero(begins), len(time))
+        moves = np.append(np.flatnonzero(np.diff(time)) + 1, len(time))
+        for session in np.flatnonzero(np.diff(ends) > self.max_events):
+            at, end = int(ends[session]), int(ends[session + 1])
+            while (at := int(moves[np.searchsorted(moves, at + self.max_events)])) < end:
+                begins[at] = True
+                if end - at <= self.max_events:
+                    break
 
     def names(self, windows: pl.DataFrame) -> pl.Series:
         """Its start, its name in the log, or both where a name may come back after a gap."""
@@ -140,7 +151,7 @@ class SessionWindows:
         return windows.select(name.alias(NAME)).to_series()
 
     def closed_from(self, windows: pl.DataFrame) -> pl.Series:
-        """When the gap has passed, or at once when full.
+        """When the gap has passed, or with the next moment when full.
 
         Sessions that overlap wait for the gap even so: they are closed in order of their ends.
         """
@@ -148,7 +159,8 @@ class SessionWindows:
             return pl.Series([None] * len(windows), dtype=TIMESTAMP)
         silence = timedelta(microseconds=round(self.gap_minutes * 60e6) + 1)
         full = (pl.col("n_events") >= self.max_events) & (not self.overlap)
-        until = pl.when(full).then("end").otherwise(pl.col("end") + silence)
+        moment = timedelta(microseconds=1)
+        until = pl.col("end") + pl.when(full).then(moment).otherwise(silence)
         return windows.select(until.alias("end")).to_series()
 
     def settings(self) -> dict[str, Any]:
