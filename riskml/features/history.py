@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from riskml.core.errors import DataError, require
-from riskml.core.types import Feature, FeatureKind, FloatArray
+from riskml.core.types import LOG_RATIO, RANK, Feature, FeatureKind, FloatArray
 from riskml.features.actions import ActionVocabulary
 from riskml.features.family import Array, Columns, FeatureFamily, WindowEvents
 from riskml.features.profile import USER, Profile
@@ -62,8 +62,8 @@ class HistoryFeatures(FeatureFamily):
                 f"percentile_{before[i].name}",
                 self.name,
                 continuous,
-                f"share of own windows of the last {self.days:g} days with fewer "
-                f"{before[i].meaning}",
+                f"{before[i].meaning}: rank among own windows of the last {self.days:g} days",
+                RANK,
             )
             for i in of.totals()
         ]
@@ -73,7 +73,7 @@ class HistoryFeatures(FeatureFamily):
                 self.name,
                 continuous,
                 f"{before[i].meaning} against the own mean of {self.days:g} days",
-                "log ratio",
+                LOG_RATIO,
             )
             for i in self._compared(of)
         ]
@@ -84,8 +84,9 @@ class HistoryFeatures(FeatureFamily):
                 "trend_events",
                 self.name,
                 continuous,
-                f"events a day in the last {self.short_days:g} days against {self.days:g}",
-                "log ratio",
+                f"events a day in the last {self.short_days:g} days against those in the last "
+                f"{self.days:g}",
+                LOG_RATIO,
             ),
             Feature("idle_hours", self.name, FeatureKind.COUNT, "time since the last window", "h"),
         ]
