@@ -15,15 +15,22 @@ from event_tables import (
     all_families,
     column,
     extractor,
+    in_order_of_names,
     random_log,
     same_windows,
     table,
+    token_lists,
+    worldly_log,
 )
+from safetensors.numpy import load_file, save_file
 
 from riskml.core.errors import BundleError, ConfigError, DataError
 from riskml.core.types import Windows
 from riskml.data.splits import CALIBRATION, PERIOD, TRAIN, TimeSplit
+from riskml.features.action_embedding import ActionEmbeddingFeatures
 from riskml.features.extractor import FAMILIES, NEED_COUNTS, FeatureExtractor
+from riskml.features.novelty import NoveltyFeatures
+from riskml.features.profile import Profile
 from riskml.features.scaling import FeatureScaler
 from riskml.features.volume import VolumeFeatures
 from riskml.features.windows import BlockWindows, SessionWindows, UserDayWindows, Windowing
@@ -193,6 +200,47 @@ def other_arrays(folder: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b".vectors", b".vektors"))
 
 
+def test_changed_vectors_are_refused(tmp_path: Path) -> None:
+    extractor(UserDayWindows()).fit(random_log(days=2)).save(tmp_path)
+    path = tmp_path / "features.safetensors"
+    arrays = load_file(path)
+    arrays["action_embedding.vectors"][2, 0] += 1e-3
+    save_file(arrays, path)
+    with pytest.raises(BundleError, match=r"action vectors were changed: their SHA-256"):
+        FeatureExtractor.load(tmp_path)
+
+
+def test_missing_columns() -> None:
+    made = extractor(UserDayWindows(), families={"novelty": NoveltyFeatures(("host",))})
+    with pytest.raises(DataError, match=r"no column 'host' \(a feature family reads it\)"):
+        made.fit(random_log(days=2))
+
+
+@pytest.mark.parametrize("window", [*WINDOWS, SessionWindows(column="logon")])
+def test_a_call_without_events(window: Windowing) -> None:
+    events = worldly_log(seed=1, n=200)
+    made = extractor(window).fit(events)
+    windows, profile = made.transform(events.clear(), Profile(), open_windows=True)
+    assert windows.x.shape == (0, len(made.spec))
+    assert profile.users.is_empty()
+
+
+def test_both_poolings_of_the_embedding() -> None:
+    """Smooth inverse frequency: weights a / (a + p), that of the commonest action being 1."""
+    events = random_log(days=4)
+    family = ActionEmbeddingFeatures(4, epochs=2, poolings=("mean", "sif"), smoothing=0.1)
+    made = extractor(UserDayWindows(), families={"action_embedding": family}).fit(events)
+    windows = made.windows(events)
+    share = np.array(made.vocabulary.counts) / sum(made.vocabulary.counts)
+    weight = 0.1 / (0.1 + share)
+    weight /= weight[2]
+    for row, tokens in zip(windows.x, token_lists(windows), strict=True):
+        vectors = family.vectors[tokens].astype(np.float64)
+        expected = [*vectors.mean(axis=0), *(vectors * weight[tokens, None]).mean(axis=0)]
+        np.testing.assert_allclose(row, expected, rtol=1e-4, atol=1e-6)
+    assert [name[:4] for name in windows.spec.names] == ["acti"] * 4 + ["sif_"] * 4
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -231,6 +279,30 @@ def train_part(events: pl.DataFrame, made: FeatureExtractor) -> Windows:
     windows = made.windows(events)
     cut = events.filter(pl.col(PERIOD) != TRAIN)["timestamp"].min()
     return windows.take((windows.keys["end"] < cut).to_numpy())
+
+
+@pytest.mark.parametrize("window", WINDOWS, ids=lambda w: w.kind)
+def test_no_window_knows_what_comes_after_it(window: Windowing) -> None:
+    """Everybody's later events are poisoned, also with events of users there were none of."""
+    clean = worldly_log(seed=2)
+    made = extractor(window).fit(worldly_log(seed=1))
+    moment = clean["timestamp"][len(clean) // 2]
+    after = pl.col("timestamp") > moment
+    poison = clean.with_columns(
+        [
+            pl.when(after).then(pl.lit("poison") + pl.col("event_id")).otherwise(name).alias(name)
+            for name in ("action", "resource", "source")
+        ]
+    ).with_columns(success=pl.when(after).then(False).otherwise("success"))
+    crowd = poison.filter(after).with_columns(user_id=pl.lit("mallory"))
+    first, other = (
+        in_order_of_names(windows.take((windows.keys["end"] <= moment).to_numpy()))
+        for windows in (made.windows(clean), made.windows(pl.concat([poison, *[crowd] * 3])))
+    )
+    assert len(first) > 20
+    assert first.keys.equals(other.keys)
+    assert first.x.tobytes() == other.x.tobytes()
+    assert token_lists(first) == token_lists(other)
 
 
 @pytest.mark.parametrize("window", WINDOWS, ids=lambda w: w.kind)
