@@ -235,6 +235,7 @@ def _value_sentence(feature: Feature, value: float, low: float, high: float) -> 
 
 
 _UNITS = {"d": "days"}
+_TELLING_RATIO = float(np.log(100))
 
 
 def _range(write: Callable[[float], str], low: float, high: float) -> str:
@@ -251,6 +252,8 @@ def _percent(share: float) -> str:
 
 
 def _times(log_ratio: float) -> str:
+    if log_ratio > _TELLING_RATIO:
+        return "over 100"  # of a mean near zero: the number would say nothing
     return _number(float(f"{np.exp(log_ratio):.2g}"))
 
 

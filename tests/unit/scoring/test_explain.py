@@ -200,6 +200,12 @@ def test_little_known_users_are_compared_with_everyone(user: str) -> None:
             "rarity of the oddest hour: 1 in 200, usually 1 in 1–5",
         ),
         ("share of events at night", SHARE, 1, "share of events at night: 100 %, usually 0–50 %"),
+        (
+            "events against the own mean of 30 days",
+            LOG_RATIO,
+            7.5,
+            "events: over 100 × the own mean of 30 days, usually 0.5–2 ×",
+        ),
         ("longest absence", "d", 12, "longest absence: 12 days, usually 0–1"),
         (
             "resources never met by anybody before",
