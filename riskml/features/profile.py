@@ -83,6 +83,7 @@ class Profile:
 
         The part's users take the place of their rows here. Of a table that belongs to everybody
         the rows of both stay, and of those that differ in their last column alone the least.
+        Parts that were worked on side by side did not know of each other's first times.
         """
         users = part.users[USER]
 

@@ -154,6 +154,21 @@ def test_remembered_windows_are_bounded() -> None:
     assert profile.tables["history.windows"].group_by(USER).len()["len"].max() <= 3
 
 
+def test_many_users_over_many_years() -> None:
+    """More microseconds, user after user, than 64 bits hold."""
+    users, years = 32_000, 12 * 365
+    days = [0, years, years + 1, years + 1]
+    events = table(
+        [f"user{i}" for _ in days for i in range(users)],
+        [ZERO + timedelta(days=day) for day in days for _ in range(users)],
+    )
+    made = extractor(UserDayWindows(), families=only(VolumeFeatures(0), HistoryFeatures()))
+    windows = made.fit(events[-users:]).windows(events)
+    change = np.array(column(windows, "change_events")).reshape(3, users)
+    assert not change[:2].any()
+    np.testing.assert_allclose(change[2], np.log(3 / 2), rtol=1e-6)
+
+
 def test_an_account_that_never_rests_is_cut() -> None:
     n = 1000
     events = table(
