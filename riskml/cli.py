@@ -130,6 +130,14 @@ def simulate(
             click.echo(f"{lines:,} lines replayed", err=True)
 
 
+@main.command()
+def features() -> None:
+    """List all features as Markdown: name, kind, unit and meaning, by family."""
+    from riskml.features.catalogue import catalogue
+
+    click.echo(catalogue(), nl=False)
+
+
 def _world(settings: SimulationSettings, folder: Path, workers: int) -> Path:
     """Make the world with a progress bar on standard error, unless it is there already."""
     import json

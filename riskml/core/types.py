@@ -29,6 +29,13 @@ class FeatureKind(StrEnum):
     CYCLIC = "cyclic"
 
 
+SHARE, RANK, LOG_RATIO, RARITY = "share", "rank", "log ratio", "orders of magnitude"
+"""Units that reasons put in words: 0.98 as 98 %, 1.1 as three times, 2 as one in a hundred.
+
+The meaning of a rank reads "<what>: rank among <others>", that of a ratio "<what> against <what>".
+"""
+
+
 @dataclass(frozen=True)
 class Feature:
     """One named number of a window.

@@ -41,6 +41,7 @@ REQUIRED = (
     "usual.safetensors",
     "usual.parquet",
     "profile.json",
+    "profile.names.parquet",
     "profile.users.parquet",
 )
 """Files that are read, so each must have its hash."""

@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from riskml.core.errors import DataError
 from riskml.core.schema import TIME_ZONE, time_span
 from riskml.features.actions import ActionVocabulary
 from riskml.features.family import WindowEvents
 from riskml.features.peer_groups import PEER
 from riskml.features.profile import USER, Profile, upsert
-from riskml.features.windows import DAY, WINDOW_ID, Windowing, is_closed
+from riskml.features.windows import WINDOW_ID, Windowing, is_closed
 
 _logger = logging.getLogger(__name__)
 
@@ -50,6 +51,9 @@ def join(
         arrived: new events in order of user and time, with all columns that windows need.
         profile: before them.
         lateness: how far the watermark stays behind.
+
+    Raises:
+        DataError: the events of the profile have other columns.
     """
     if arrived.is_empty():
         return (arrived if profile.open is None else profile.open), profile
@@ -58,19 +62,20 @@ def join(
         mark = max(mark, profile.watermark)
     profile = replace(profile, watermark=mark, users=_users_after(arrived, profile.users))
     if profile.open is not None and not profile.open.is_empty():
+        if set(profile.open.columns) != set(arrived.columns):
+            raise DataError("the profile was made with other features: begin with a new one")
         both = pl.concat([profile.open, arrived.select(profile.open.columns)])
         arrived = both.sort(USER, "timestamp", maintain_order=True)
     return arrived, profile
 
 
 def _users_after(arrived: pl.DataFrame, past: pl.DataFrame) -> pl.DataFrame:
-    day = pl.col(DAY).last() if DAY in arrived.columns else pl.lit(None, pl.Int32)
     now = arrived.group_by(USER, maintain_order=True).agg(
-        pl.len().cast(pl.Int64).alias("n_events"), pl.col(TIME_ZONE).last(), day.alias("day")
+        pl.len().cast(pl.Int64).alias("n_events"), pl.col(TIME_ZONE).last()
     )
     joined = now.join(past, on=USER, how="left", maintain_order="left", suffix="_past")
     n_events = pl.col("n_events") + pl.col("n_events_past").fill_null(0)
-    rows = joined.select(USER, n_events, TIME_ZONE, "day", "closed_until")
+    rows = joined.select(USER, n_events, TIME_ZONE, "closed_until")
     return upsert(past, rows, [USER])
 
 

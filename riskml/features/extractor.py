@@ -27,7 +27,7 @@ from riskml.features.history import HistoryFeatures
 from riskml.features.local_time import with_local_time
 from riskml.features.novelty import NoveltyFeatures
 from riskml.features.peer import PeerFeatures
-from riskml.features.peer_groups import PeerGroups
+from riskml.features.peer_groups import PEER, PeerGroups
 from riskml.features.profile import USER, Profile, upsert
 from riskml.features.time_of_day import TimeOfDayFeatures
 from riskml.features.volume import VolumeFeatures
@@ -224,15 +224,20 @@ class FeatureExtractor:
         Events come in order of user and time.
         """
         reads = {*HASHED, *(column for family in self.families for column in family.reads())}
-        missing = [column for column in sorted(reads) if column not in events.columns]
-        if missing:
-            raise DataError(
-                f"the log has no column '{missing[0]}', which a feature family reads: "
-                f"{did_you_mean(missing[0], events.columns)}"
-            )
+        readers = dict.fromkeys(sorted(reads), "a feature family reads it")
+        readers.update(dict.fromkeys(self.window.columns(), "features.window.column"))
+        for column, reader in readers.items():
+            if column not in events.columns:
+                raise DataError(
+                    f"the log has no column '{column}' ({reader}): "
+                    f"{did_you_mean(column, events.columns)}"
+                )
         if not events["timestamp"].is_sorted():
             events = events.sort("timestamp", maintain_order=True)
-        kept = dict.fromkeys((*extra, *self.window.columns(), *self.peers.reads(), TIME_ZONE))
+        if self.peers.column is not None:
+            # before the hashes: the role may be a column whose novelty counts too
+            events = self.peers.assign(events)
+        kept = dict.fromkeys((*extra, *self.window.columns(), PEER, TIME_ZONE))
         passed = [name for name in kept if name in events.columns and name not in reads]
         coded = events.select(
             hashed("user_id").alias(USER),
@@ -246,7 +251,9 @@ class FeatureExtractor:
         coded = coded[order]
         first = np.flatnonzero(first_of_user(coded))
         names = coded[first].select(USER, user_id=events["user_id"].gather(order[first]))
-        return self.peers.assign(with_local_time(coded, self.time_zone)), names
+        if PEER not in coded.columns:
+            coded = self.peers.assign(coded)
+        return with_local_time(coded, self.time_zone), names
 
     def arrive(self, events: pl.DataFrame, profile: Profile) -> tuple[pl.DataFrame, Profile]:
         """New events with what the families say of them, among those of open windows.

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from riskml.core.errors import require
-from riskml.core.types import Feature, FeatureKind, FloatArray
+from riskml.core.types import RARITY, Feature, FeatureKind, FloatArray
 from riskml.features.actions import ActionVocabulary
 from riskml.features.family import Array, Columns, FeatureFamily, WindowEvents
 from riskml.features.profile import USER, Profile
@@ -148,21 +148,20 @@ class GraphFeatures(FeatureFamily):
     def features(self, vocabulary: ActionVocabulary, before: list[Feature]) -> list[Feature]:
         """Four columns."""
         continuous, count = FeatureKind.CONTINUOUS, FeatureKind.COUNT
-        rarity = "orders of magnitude"
         return [
             Feature(
                 "resource_rarity",
                 self.name,
                 continuous,
                 "mean rarity of the resources, by how many users share them",
-                rarity,
+                RARITY,
             ),
             Feature(
                 "edge_rarity",
                 self.name,
                 continuous,
                 "mean rarity of the resources in this user's own work",
-                rarity,
+                RARITY,
             ),
             Feature(
                 "foreign_resources",
@@ -174,9 +173,8 @@ class GraphFeatures(FeatureFamily):
                 "resource_distance",
                 self.name,
                 continuous,
-                "mean distance of the resources from the user in the graph of who works on what "
-                "(personalised PageRank)",
-                rarity,
+                "mean distance of the resources from the user's own work",
+                RARITY,
             ),
         ]
 

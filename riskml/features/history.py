@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from riskml.core.errors import require
-from riskml.core.types import Feature, FeatureKind, FloatArray
+from riskml.core.errors import DataError, require
+from riskml.core.types import LOG_RATIO, RANK, Feature, FeatureKind, FloatArray
 from riskml.features.actions import ActionVocabulary
 from riskml.features.family import Array, Columns, FeatureFamily, WindowEvents
 from riskml.features.profile import USER, Profile
@@ -62,8 +62,8 @@ class HistoryFeatures(FeatureFamily):
                 f"percentile_{before[i].name}",
                 self.name,
                 continuous,
-                f"share of own windows of the last {self.days:g} days with fewer "
-                f"{before[i].meaning}",
+                f"{before[i].meaning}: rank among own windows of the last {self.days:g} days",
+                RANK,
             )
             for i in of.totals()
         ]
@@ -73,7 +73,7 @@ class HistoryFeatures(FeatureFamily):
                 self.name,
                 continuous,
                 f"{before[i].meaning} against the own mean of {self.days:g} days",
-                "log ratio",
+                LOG_RATIO,
             )
             for i in self._compared(of)
         ]
@@ -84,8 +84,9 @@ class HistoryFeatures(FeatureFamily):
                 "trend_events",
                 self.name,
                 continuous,
-                f"events a day in the last {self.short_days:g} days against {self.days:g}",
-                "log ratio",
+                f"events a day in the last {self.short_days:g} days against those in the last "
+                f"{self.days:g}",
+                LOG_RATIO,
             ),
             Feature("idle_hours", self.name, FeatureKind.COUNT, "time since the last window", "h"),
         ]
@@ -149,7 +150,7 @@ class _Memory:
         user = of_new
         if table is not None and len(table):
             if table["values"].dtype.shape != (counts.shape[1],):  # type: ignore[attr-defined]
-                raise ValueError("the profile was made with other features")
+                raise DataError("the profile was made with other features: begin with a new one")
             places = self.users.to_frame(USER).with_row_index("place")
             past = table.join(places, on=USER, maintain_order="left")
             user = np.concatenate([past["place"].to_numpy().astype(np.int64), of_new])
@@ -166,14 +167,22 @@ class _Memory:
         self._sums = np.vstack([np.zeros((1, values.shape[1])), np.cumsum(self.values, axis=0)])
 
     def since(self, days: float) -> Array:
-        """The first row of the same user that began at most `days` before each new window."""
-        # one sorted axis for all users: their times side by side
-        span = int(self.start.max() - self.start.min()) + 1
-        offset = self.user * span + (self.start - self.start.min())
-        ordered = np.maximum.accumulate(offset)
-        wanted = offset[self.here] - min(round(days * _DAY), span)
-        first: Array = np.maximum(np.searchsorted(ordered, wanted), self.begin[self.here])
-        return first
+        """The first row of the same user that ended at most `days` before each new window did.
+
+        Rows stand in order of their ends, not of their starts: named sessions overlap.
+        """
+        first = int(self.end.min())
+        span = int(self.end.max()) - first + 1
+        found = np.empty(len(self.here), np.int64)
+        # one sorted axis for many users: their times side by side, as far as 64 bits reach
+        users = max(2**62 // span, 1)
+        for least in range(0, len(self.users), users):
+            low, high = np.searchsorted(self.user, [least, least + users])
+            axis = (self.user[low:high] - least) * span + (self.end[low:high] - first)
+            asked = slice(*np.searchsorted(self.here, [low, high]))
+            wanted = axis[self.here[asked] - low] - min(round(days * _DAY), span)
+            found[asked] = low + np.searchsorted(axis, wanted)
+        return np.maximum(found, self.begin[self.here])
 
     def mean(self, since: Array) -> tuple[Array, Array]:
         """Mean of the rows from `since` up to each new window, and their number."""
@@ -215,10 +224,10 @@ class _Memory:
         begins = np.flatnonzero(np.append(True, user[1:] != user[:-1])[: len(user)])
         last = np.append(begins[1:], len(rows))[: len(begins)] - 1
         latest = np.zeros(len(self.users), np.int64)
-        latest[user[begins]] = self.start[rows][last]
+        latest[user[begins]] = self.end[rows][last]
         left = np.zeros(len(self.users), np.int64)
         left[user[begins]] = last
-        fresh = self.start[rows] >= latest[user] - round(days * _DAY)
+        fresh = self.end[rows] >= latest[user] - round(days * _DAY)
         keep = rows[fresh & (left[user] - np.arange(len(rows)) < max_windows)]
         width = self.values.shape[1]
         mine = pl.DataFrame(

@@ -111,7 +111,9 @@ class NoveltyFeatures(FeatureFamily):
                 of_peers, of_all, firsts = _first_of_groups(peer[new], slot, time[new], known)
                 flags["peers"], flags["everyone"] = np.zeros((2, len(user)), bool)
                 flags["peers"][new], flags["everyone"][new] = of_peers, of_all
-                first.append(firsts.with_columns(pl.lit(number, pl.UInt8).alias("column")))
+                firsts = firsts.with_columns(pl.lit(number, pl.UInt8).alias("column"))
+                # `Profile.merge` keeps the least of the last column
+                first.append(firsts.select("group", "column", "slot", "first"))
             added += [
                 pl.Series(f"new_{column}_{scope}", flags[scope].astype(np.uint8))
                 for scope in self.scopes
@@ -204,18 +206,19 @@ def _meet(
     since, until = runs["from"].to_numpy()[order], runs["until"].to_numpy()[order]
     first = np.ones(len(value), bool)
     np.not_equal(value[1:], value[:-1], out=first[1:])
-    again = np.flatnonzero(~first)
+    begin, again = np.flatnonzero(first), np.flatnonzero(~first)
+    if n_known:
+        # a late event never makes a value younger
+        least = np.repeat(until[begin], np.diff(np.append(begin, len(value))))
+        since, until = np.maximum(since, least), np.maximum(until, least)
     new, absence = np.zeros(len(slot), bool), np.zeros(len(slot), np.int32)
     new[event[place[first & (place >= 0)]]] = True
-    # a late event never makes a value younger
-    away = since[again] - until[again - 1]
-    absence[event[place[again]]] = np.maximum(away, 0) // _DAY
-    begin = np.flatnonzero(first)
+    absence[event[place[again]]] = (since[again] - until[again - 1]) // _DAY
     seen = pl.DataFrame(
         {
             USER: users.hashes[(value[begin] >> bits).astype(np.int64)],
             "slot": (value[begin] & ((np.uint64(1) << bits) - np.uint64(1))).astype(np.uint32),
-            "last": np.maximum.reduceat(until, begin) if len(begin) else until,
+            "last": until[np.append(begin[1:], len(value))[: len(begin)] - 1],
         }
     )
     return _Met(new, absence, seen)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from riskml.core.errors import require
-from riskml.core.types import Feature, FeatureKind, FloatArray
+from riskml.core.types import RANK, Feature, FeatureKind, FloatArray
 from riskml.features.actions import ActionVocabulary
 from riskml.features.family import Array, Columns, FeatureFamily, WindowEvents
 from riskml.features.peer_groups import EVERYONE, PEER
@@ -64,7 +64,8 @@ class PeerFeatures(FeatureFamily):
                 f"peer_percentile_{before[i].name}",
                 self.name,
                 FeatureKind.CONTINUOUS,
-                f"share of peers' windows with fewer {before[i].meaning}",
+                f"{before[i].meaning}: rank among peers' windows",
+                RANK,
             )
             for i in of.totals()
         ]

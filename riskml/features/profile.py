@@ -26,7 +26,6 @@ USERS_SCHEMA: dict[str, pl.DataType] = {
     USER: pl.UInt64(),
     "n_events": pl.Int64(),
     "time_zone": pl.String(),
-    "day": pl.Int32(),
     "closed_until": TIMESTAMP,
 }
 
@@ -41,8 +40,8 @@ class Profile:
     It never changes: `FeatureExtractor.transform` returns the next one.
 
     Attributes:
-        users: of each user the number of events, the last time zone and local day, and the time
-            until which windows are closed.
+        users: of each user the number of events, the last time zone, and the time until which
+            windows are closed.
         names: the user id of each hash.
         open: events whose windows may still grow, as the extractor prepares them.
         tables: by name `<family>.<what>`; those keyed by `user` belong to users, the others to
@@ -63,10 +62,11 @@ class Profile:
         return replace(self, tables={**self.tables, name: table})
 
     def of(self, user_ids: Iterable[str]) -> Profile:
-        """Of some users only; what belongs to everybody stays."""
+        """Of some users only; what belongs to everybody stays. Late events count anew."""
         chosen = _hashes(user_ids)
         return replace(
             self,
+            late=0,
             users=_only(self.users, chosen),
             names=_only(self.names, chosen),
             open=None if self.open is None else _only(self.open, chosen),
@@ -77,15 +77,43 @@ class Profile:
         """Forget users; what they have in common with others (see `novelty`) names nobody."""
         gone = _hashes(user_ids)
 
-        def rest(table: pl.DataFrame) -> pl.DataFrame:
-            return table.filter(~pl.col(USER).is_in(gone)) if USER in table.columns else table
-
         return replace(
             self,
-            users=rest(self.users),
-            names=rest(self.names),
-            open=None if self.open is None else rest(self.open),
-            tables={name: rest(table) for name, table in self.tables.items()},
+            users=_but(self.users, gone),
+            names=_but(self.names, gone),
+            open=None if self.open is None else _but(self.open, gone),
+            tables={name: _but(table, gone) for name, table in self.tables.items()},
+        )
+
+    def merge(self, part: Profile) -> Profile:
+        """This profile with what a part of it has become since `of` or `load` took it out.
+
+        The part's users take the place of their rows here. Of a table that belongs to everybody
+        the rows of both stay, and of those that differ in their last column alone the least.
+        Parts that were worked on side by side did not know of each other's first times.
+        """
+        users = part.users[USER]
+
+        def both(mine: pl.DataFrame | None, other: pl.DataFrame | None) -> pl.DataFrame:
+            mine, other = (other if mine is None else mine), (mine if other is None else other)
+            assert mine is not None and other is not None
+            if USER in mine.columns:
+                return pl.concat([_but(mine, users), _only(other, users)])
+            *keys, value = mine.columns
+            return pl.concat([mine, other]).group_by(keys).agg(pl.col(value).min()).sort(keys)
+
+        marks = [mark for mark in (self.watermark, part.watermark) if mark is not None]
+        nothing_open = self.open is None and part.open is None
+        return Profile(
+            users=both(self.users, part.users),
+            names=both(self.names, part.names),
+            open=None if nothing_open else both(self.open, part.open),
+            tables={
+                name: both(self.tables.get(name), part.tables.get(name))
+                for name in {**self.tables, **part.tables}
+            },
+            watermark=max(marks, default=None),
+            late=self.late + part.late,
         )
 
     @property
@@ -142,7 +170,7 @@ class Profile:
 
         Args:
             folder: where.
-            user_ids: read these users only; row groups without them stay on disk.
+            user_ids: read these users only, as `of` does; row groups without them stay on disk.
             prefix: of the files.
 
         Raises:
@@ -168,7 +196,7 @@ class Profile:
                 open=frames.pop(OPEN, None),
                 tables=frames,
                 watermark=None if mark is None else datetime.fromisoformat(mark).astimezone(UTC),
-                late=int(state["late"]),
+                late=int(state["late"]) if chosen is None else 0,
             )
 
 
@@ -183,6 +211,10 @@ def upsert(table: pl.DataFrame | None, rows: pl.DataFrame, keys: list[str]) -> p
 def _hashes(user_ids: Iterable[str]) -> pl.Series:
     frame = pl.DataFrame({USER: list(user_ids)}, schema={USER: pl.String})
     return frame.select(hashed(USER)).to_series()
+
+
+def _but(table: pl.DataFrame, users: pl.Series) -> pl.DataFrame:
+    return table.filter(~pl.col(USER).is_in(users.implode())) if USER in table.columns else table
 
 
 def _only(table: pl.DataFrame, users: pl.Series) -> pl.DataFrame:

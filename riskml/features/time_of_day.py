@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from riskml.core.errors import require
-from riskml.core.types import Feature, FeatureKind, FloatArray
+from riskml.core.types import RARITY, SHARE, Feature, FeatureKind, FloatArray
 from riskml.features.actions import ActionVocabulary
 from riskml.features.family import Array, Columns, FeatureFamily, WindowEvents
 from riskml.features.local_time import LOCAL_TIME
@@ -48,7 +48,7 @@ class TimeOfDayFeatures(FeatureFamily):
         self.everyone = counts / counts.sum()
 
     def features(self, vocabulary: ActionVocabulary, before: list[Feature]) -> list[Feature]:
-        """Eight columns."""
+        """Nine columns."""
         cyclic, count, binary = FeatureKind.CYCLIC, FeatureKind.COUNT, FeatureKind.BINARY
         continuous = FeatureKind.CONTINUOUS
         return [
@@ -57,21 +57,23 @@ class TimeOfDayFeatures(FeatureFamily):
             Feature("weekday_sin", self.name, cyclic, "weekday", "d", topic="weekday"),
             Feature("weekday_cos", self.name, cyclic, "weekday", "d", topic="weekday"),
             Feature("night_events", self.name, count, "events between 00 and 06 h"),
-            Feature("night_share", self.name, continuous, "share of events between 00 and 06 h"),
+            Feature(
+                "night_share", self.name, continuous, "share of events between 00 and 06 h", SHARE
+            ),
             Feature("weekend", self.name, binary, "activity at a weekend"),
             Feature(
                 "rarest_hour",
                 self.name,
                 continuous,
                 "rarity for this user of the oddest hour of activity",
-                "orders of magnitude",
+                RARITY,
             ),
             Feature(
                 "hour_rarity",
                 self.name,
                 continuous,
                 "mean rarity for this user of the hours of activity",
-                "orders of magnitude",
+                RARITY,
             ),
         ]
 
@@ -134,6 +136,7 @@ class TimeOfDayFeatures(FeatureFamily):
         table = pl.DataFrame(
             {USER: users, "hours": pl.Series(learnt.astype(np.uint32), dtype=_HOURS_TYPE)}
         )
+        table = table.filter(pl.Series(learnt.sum(axis=1) > 0))
         table = upsert(profile.tables.get(_TABLE), table, [USER])
         return rarity, profile.with_table(_TABLE, table)
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from riskml.core.errors import ConfigError, DataError, did_you_mean
+from riskml.core.errors import ConfigError
 from riskml.core.schema import TIME_ZONE, TIMESTAMP
 from riskml.features.local_time import LOCAL_TIME, local_times
 from riskml.features.profile import USER
@@ -103,11 +103,6 @@ class SessionWindows:
         """Give the session's name a column of its own."""
         if self.column is None:
             return events
-        if self.column not in events.columns:
-            raise DataError(
-                f"the log has no session column '{self.column}' "
-                f"(features.window.column): {did_you_mean(self.column, events.columns)}"
-            )
         name = pl.col(self.column).cast(pl.String).fill_null("none")
         return events.with_columns(name.str.replace_all("/", "%2F", literal=True).alias(_SESSION))
 
@@ -127,15 +122,25 @@ class SessionWindows:
         # the user before may have ended in the middle of ours
         begins[1:] |= np.diff(events[USER].to_numpy()) != 0
         if self.column is not None:
-            begins[1:] |= events.select(pl.col(_SESSION) != pl.col(_SESSION).shift())[
-                _SESSION
-            ].to_numpy()[1:]
+            name = events[_SESSION]
+            begins |= (name != name.shift()).fill_null(True).to_numpy()
         if self.gap_minutes is not None:
-            first = np.flatnonzero(begins)
-            length = np.diff(np.append(first, len(time)))
-            if length.max(initial=0) > self.max_events:
-                begins |= (np.arange(len(time)) - np.repeat(first, length)) % self.max_events == 0
+            self._cut_long(begins, time)
         return begins
+
+    def _cut_long(self, begins: Flags, time: npt.NDArray[np.int64]) -> None:
+        """Begin anew where a session is full, but not amid events of one moment.
+
+        So no two of a user's windows have one start, by which they are named.
+        """
+        ends = np.append(np.flatnonzero(begins), len(time))
+        moves = np.append(np.flatnonzero(np.diff(time)) + 1, len(time))
+        for session in np.flatnonzero(np.diff(ends) > self.max_events):
+            at, end = int(ends[session]), int(ends[session + 1])
+            while (at := int(moves[np.searchsorted(moves, at + self.max_events)])) < end:
+                begins[at] = True
+                if end - at <= self.max_events:
+                    break
 
     def names(self, windows: pl.DataFrame) -> pl.Series:
         """Its start, its name in the log, or both where a name may come back after a gap."""
@@ -146,12 +151,16 @@ class SessionWindows:
         return windows.select(name.alias(NAME)).to_series()
 
     def closed_from(self, windows: pl.DataFrame) -> pl.Series:
-        """When the gap has passed, or at once when full."""
+        """When the gap has passed, or with the next moment when full.
+
+        Sessions that overlap wait for the gap even so: they are closed in order of their ends.
+        """
         if self.gap_minutes is None:
             return pl.Series([None] * len(windows), dtype=TIMESTAMP)
         silence = timedelta(microseconds=round(self.gap_minutes * 60e6) + 1)
-        full = pl.col("n_events") >= self.max_events
-        until = pl.when(full).then("end").otherwise(pl.col("end") + silence)
+        full = (pl.col("n_events") >= self.max_events) & (not self.overlap)
+        moment = timedelta(microseconds=1)
+        until = pl.col("end") + pl.when(full).then(moment).otherwise(silence)
         return windows.select(until.alias("end")).to_series()
 
     def settings(self) -> dict[str, Any]:
@@ -177,7 +186,7 @@ class UserDayWindows:
         return ()
 
     def arrive(self, events: pl.DataFrame, users: pl.DataFrame) -> pl.DataFrame:
-        """Add the local day, in days since 1970."""
+        """Add the day by the clocks of this event and of the one before, in days since 1970."""
         past = events.select(USER).join(users, on=USER, how="left", maintain_order="left")
         first = first_of_user(events)
         day = _days(events[LOCAL_TIME])
@@ -190,17 +199,16 @@ class UserDayWindows:
             # a day may have ended by the clock that the user had before
             there = local_times(events["timestamp"].filter(moved), before.filter(moved))
             day[moved] = np.maximum(day[moved], _days(there))
-        last = past["day"].fill_null(np.iinfo(np.int32).min).to_numpy()
-        day = np.where(first, np.maximum(day, last), day)
-        back = (np.diff(day) < 0) & ~first[1:]
-        series = pl.Series(DAY, day.astype(np.int32))
-        events = events.with_columns(series)
-        if back.any():
-            events = events.with_columns(pl.col(DAY).cum_max().over(USER))
-        return events
+        return events.with_columns(pl.Series(DAY, day.astype(np.int32)))
 
     def order(self, events: pl.DataFrame) -> pl.DataFrame:
-        """As they are."""
+        """As they are, and no day before one that has begun.
+
+        Not on arrival: an event that comes late still joins the day before if that is open. A day
+        that is closed has ended by the clock of its last event, so nothing goes back to it.
+        """
+        if _goes_back(events, DAY):
+            return events.with_columns(pl.col(DAY).cum_max().over(USER))
         return events
 
     def begins(self, events: pl.DataFrame) -> Flags:
@@ -263,7 +271,9 @@ class BlockWindows:
         return events.with_columns(pl.Series(_PLACE, place // self.size))
 
     def order(self, events: pl.DataFrame) -> pl.DataFrame:
-        """As they are."""
+        """As they are; late events move those after them on to the next places."""
+        if _goes_back(events, _PLACE):
+            return events.with_columns(pl.col(_PLACE).sort().over(USER))
         return events
 
     def begins(self, events: pl.DataFrame) -> Flags:
@@ -310,6 +320,12 @@ def _changes(events: pl.DataFrame, column: str) -> Flags:
     begins = first_of_user(events)
     begins[1:] |= values[1:] != values[:-1]
     return begins
+
+
+def _goes_back(events: pl.DataFrame, column: str) -> bool:
+    """Whether a number falls from one event of a user to the next."""
+    falls = np.diff(events[column].to_numpy()) < 0
+    return bool((falls & ~first_of_user(events)[1:]).any())
 
 
 def _days(local_time: pl.Series) -> npt.NDArray[np.int64]:

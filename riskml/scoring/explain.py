@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,10 @@ from safetensors.numpy import load_file, save_file
 
 from riskml.core.errors import reading
 from riskml.core.types import (
+    LOG_RATIO,
+    RANK,
+    RARITY,
+    SHARE,
     UNKNOWN_ACTION,
     Explanations,
     Feature,
@@ -212,13 +217,49 @@ class Explainer:
 def _value_sentence(feature: Feature, value: float, low: float, high: float) -> str:
     if feature.kind == FeatureKind.BINARY:
         return feature.meaning if value > 0.5 else f"no {feature.meaning}"
-    unit = f" {feature.unit}" if feature.unit else ""
-    usual = _number(low) if _number(low) == _number(high) else f"{_number(low)}–{_number(high)}"
-    return f"{shorten(feature.meaning)}: {_number(value)}{unit}, usually {usual}"
+    meaning = shorten(feature.meaning)
+    if feature.unit == RANK:
+        what, _, others = feature.meaning.rpartition(": rank among ")
+        than, share = ("more", value) if value >= 0.5 else ("less", 1 - value)
+        return f"{shorten(what)}: {than} than in {_percent(share)} % of {others}"
+    if feature.unit == SHARE:
+        return f"{meaning}: {_percent(value)} %, usually {_range(_percent, low, high)} %"
+    if feature.unit == LOG_RATIO:
+        what, _, mean = feature.meaning.rpartition(" against ")
+        usual = _range(_times, low, high)
+        return f"{shorten(what)}: {_times(value)} × {mean}, usually {usual} ×"
+    if feature.unit == RARITY:
+        return f"{meaning}: 1 in {_odds(value)}, usually 1 in {_range(_odds, low, high)}"
+    unit = f" {_UNITS.get(feature.unit, feature.unit)}" if feature.unit else ""
+    return f"{meaning}: {_number(value)}{unit}, usually {_range(_number, low, high)}"
+
+
+_UNITS = {"d": "days"}
+_TELLING_RATIO = float(np.log(100))
+
+
+def _range(write: Callable[[float], str], low: float, high: float) -> str:
+    first, last = write(low), write(high)
+    return first if first == last else f"{first}–{last}"
 
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) or abs(value) >= 10 else f"{value:.2g}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}"
+
+
+def _times(log_ratio: float) -> str:
+    if log_ratio > _TELLING_RATIO:
+        return "over 100"  # of a mean near zero: the number would say nothing
+    return _number(float(f"{np.exp(log_ratio):.2g}"))
+
+
+def _odds(magnitude: float) -> str:
+    """One in how many."""
+    return _number(float(f"{10 ** max(magnitude, 0.0):.2g}"))
 
 
 def _cyclic_sentence(feature: Feature, value: FloatArray, usual: FloatArray) -> str:

@@ -15,15 +15,22 @@ from event_tables import (
     all_families,
     column,
     extractor,
+    in_order_of_names,
     random_log,
     same_windows,
     table,
+    token_lists,
+    worldly_log,
 )
+from safetensors.numpy import load_file, save_file
 
 from riskml.core.errors import BundleError, ConfigError, DataError
 from riskml.core.types import Windows
 from riskml.data.splits import CALIBRATION, PERIOD, TRAIN, TimeSplit
-from riskml.features.extractor import FAMILIES, FeatureExtractor
+from riskml.features.action_embedding import ActionEmbeddingFeatures
+from riskml.features.extractor import FAMILIES, NEED_COUNTS, FeatureExtractor
+from riskml.features.novelty import NoveltyFeatures
+from riskml.features.profile import Profile
 from riskml.features.scaling import FeatureScaler
 from riskml.features.volume import VolumeFeatures
 from riskml.features.windows import BlockWindows, SessionWindows, UserDayWindows, Windowing
@@ -92,13 +99,23 @@ def test_token_matrix_is_no_wider_than_needed() -> None:
 def test_a_family_switched_off(off: str) -> None:
     events = random_log(days=2)
     every = extractor(UserDayWindows()).fit(events).windows(events)
-    fewer = extractor(UserDayWindows(), families=all_families() | {off: None})
+    # history and peer compare the counts of volume
+    gone = {off, *NEED_COUNTS} if off == "volume" else {off}
+    fewer = extractor(UserDayWindows(), families=all_families() | dict.fromkeys(gone))
     windows = fewer.fit(events).windows(events)
-    kept = [i for i, f in enumerate(every.spec.features) if f.family != off]
-    assert 0 < len(kept) < len(every.spec)
-    assert windows.spec.features == tuple(every.spec.features[i] for i in kept)
-    assert np.array_equal(windows.x, every.x[:, kept])
+    assert {f.family for f in windows.spec.features} == set(FAMILIES) - gone
     assert windows.spec.action_vectors.shape[1] == (0 if off == "action_embedding" else 4)
+    for i, feature in enumerate(windows.spec.features):
+        assert feature == every.spec.features[every.spec.names.index(feature.name)]
+        if feature.name != "peer_distance":  # over all counts that there are
+            assert windows.x[:, i].tolist() == column(every, feature.name), feature.name
+
+
+@pytest.mark.parametrize("family", NEED_COUNTS)
+def test_comparisons_need_counts(family: str) -> None:
+    families = {family: all_families()[family]}
+    with pytest.raises(ConfigError, match=rf"families\.{family} compares counts.*volume"):
+        extractor(UserDayWindows(), families=families)
 
 
 def test_columns_stand_in_the_order_of_families() -> None:
@@ -110,7 +127,7 @@ def test_columns_stand_in_the_order_of_families() -> None:
 
 
 def test_impossible_settings() -> None:
-    with pytest.raises(ConfigError, match=r"families.*volume, time_of_day, action_embedding"):
+    with pytest.raises(ConfigError, match=r"families.*volume, time_of_day.*action_embedding"):
         extractor(UserDayWindows(), families={"volume": None})
     with pytest.raises(ConfigError, match="max_tokens=0 must be at least 1"):
         extractor(UserDayWindows(), max_tokens=0)
@@ -147,8 +164,12 @@ def test_no_pickle_in_the_files(tmp_path: Path) -> None:
     tensors = (tmp_path / "features.safetensors").read_bytes()
     header = json.loads(tensors[8 : 8 + int.from_bytes(tensors[:8], "little")])
     assert header.pop("__metadata__", {}) == {}
-    assert {key: value["dtype"] for key, value in header.items()} == {
-        "action_embedding.vectors": "F32"
+    assert {key.partition(".")[0] for key in header} == {
+        "peers",
+        "time_of_day",
+        "peer",
+        "graph",
+        "action_embedding",
     }
 
 
@@ -177,6 +198,47 @@ def cut_arrays(folder: Path) -> None:
 def other_arrays(folder: Path) -> None:
     path = folder / "features.safetensors"
     path.write_bytes(path.read_bytes().replace(b".vectors", b".vektors"))
+
+
+def test_changed_vectors_are_refused(tmp_path: Path) -> None:
+    extractor(UserDayWindows()).fit(random_log(days=2)).save(tmp_path)
+    path = tmp_path / "features.safetensors"
+    arrays = load_file(path)
+    arrays["action_embedding.vectors"][2, 0] += 1e-3
+    save_file(arrays, path)
+    with pytest.raises(BundleError, match=r"action vectors were changed: their SHA-256"):
+        FeatureExtractor.load(tmp_path)
+
+
+def test_missing_columns() -> None:
+    made = extractor(UserDayWindows(), families={"novelty": NoveltyFeatures(("host",))})
+    with pytest.raises(DataError, match=r"no column 'host' \(a feature family reads it\)"):
+        made.fit(random_log(days=2))
+
+
+@pytest.mark.parametrize("window", [*WINDOWS, SessionWindows(column="logon")])
+def test_a_call_without_events(window: Windowing) -> None:
+    events = worldly_log(seed=1, n=200)
+    made = extractor(window).fit(events)
+    windows, profile = made.transform(events.clear(), Profile(), open_windows=True)
+    assert windows.x.shape == (0, len(made.spec))
+    assert profile.users.is_empty()
+
+
+def test_both_poolings_of_the_embedding() -> None:
+    """Smooth inverse frequency: weights a / (a + p), that of the commonest action being 1."""
+    events = random_log(days=4)
+    family = ActionEmbeddingFeatures(4, epochs=2, poolings=("mean", "sif"), smoothing=0.1)
+    made = extractor(UserDayWindows(), families={"action_embedding": family}).fit(events)
+    windows = made.windows(events)
+    share = np.array(made.vocabulary.counts) / sum(made.vocabulary.counts)
+    weight = 0.1 / (0.1 + share)
+    weight /= weight[2]
+    for row, tokens in zip(windows.x, token_lists(windows), strict=True):
+        vectors = family.vectors[tokens].astype(np.float64)
+        expected = [*vectors.mean(axis=0), *(vectors * weight[tokens, None]).mean(axis=0)]
+        np.testing.assert_allclose(row, expected, rtol=1e-4, atol=1e-6)
+    assert [name[:4] for name in windows.spec.names] == ["acti"] * 4 + ["sif_"] * 4
 
 
 @pytest.mark.parametrize(
@@ -217,6 +279,30 @@ def train_part(events: pl.DataFrame, made: FeatureExtractor) -> Windows:
     windows = made.windows(events)
     cut = events.filter(pl.col(PERIOD) != TRAIN)["timestamp"].min()
     return windows.take((windows.keys["end"] < cut).to_numpy())
+
+
+@pytest.mark.parametrize("window", WINDOWS, ids=lambda w: w.kind)
+def test_no_window_knows_what_comes_after_it(window: Windowing) -> None:
+    """Everybody's later events are poisoned, also with events of users there were none of."""
+    clean = worldly_log(seed=2)
+    made = extractor(window).fit(worldly_log(seed=1))
+    moment = clean["timestamp"][len(clean) // 2]
+    after = pl.col("timestamp") > moment
+    poison = clean.with_columns(
+        [
+            pl.when(after).then(pl.lit("poison") + pl.col("event_id")).otherwise(name).alias(name)
+            for name in ("action", "resource", "source")
+        ]
+    ).with_columns(success=pl.when(after).then(False).otherwise("success"))
+    crowd = poison.filter(after).with_columns(user_id=pl.lit("mallory"))
+    first, other = (
+        in_order_of_names(windows.take((windows.keys["end"] <= moment).to_numpy()))
+        for windows in (made.windows(clean), made.windows(pl.concat([poison, *[crowd] * 3])))
+    )
+    assert len(first) > 20
+    assert first.keys.equals(other.keys)
+    assert first.x.tobytes() == other.x.tobytes()
+    assert token_lists(first) == token_lists(other)
 
 
 @pytest.mark.parametrize("window", WINDOWS, ids=lambda w: w.kind)

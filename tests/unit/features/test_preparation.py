@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
 import pytest
 from event_tables import (
+    assert_equal_windows,
     extractor,
     random_log,
     same_windows,
@@ -24,9 +26,12 @@ from riskml.features.windows import BlockWindows, SessionWindows, UserDayWindows
 
 
 def dataset(
-    events: pl.DataFrame, truth: pl.DataFrame | None = None, normal_weight: float = 1.0
+    events: pl.DataFrame,
+    truth: pl.DataFrame | None = None,
+    normal_weight: float = 1.0,
+    warm_up: float = 0.0,
 ) -> Dataset:
-    return Dataset(events, truth, pl.DataFrame(), normal_weight)
+    return Dataset(events, truth, pl.DataFrame(), normal_weight, warm_up=warm_up)
 
 
 def prepared(data: Dataset, window: Windowing) -> PreparedWindows:
@@ -166,3 +171,64 @@ def test_unknown_actions_of_the_test_period(straddling: pl.DataFrame) -> None:
     parts = prepared(dataset(odd, normal_weight=7.0), SessionWindows())
     assert parts.unknown_action_rate == pytest.approx(1 / 3)
     assert parts.normal_weight == 7
+
+
+def test_the_first_part_of_train_only_makes_users_known() -> None:
+    events = TimeSplit().assign(random_log())
+    whole = prepared(dataset(events), UserDayWindows())
+    warm = prepared(dataset(events, warm_up=0.4), UserDayWindows())
+    train = events.filter(pl.col(PERIOD) == TRAIN)["timestamp"]
+    first, last = train.min(), train.max()
+    assert isinstance(first, datetime)
+    assert isinstance(last, datetime)
+    late = whole.train.keys["start"] >= first + 0.4 * (last - first)
+    assert 0 < late.sum() < len(late)
+    # what is left knows of what was left out
+    assert same_windows(warm.train, whole.train.take(late.to_numpy()))
+    assert same_windows(warm.calibration, whole.calibration)
+    assert same_windows(warm.test, whole.test)
+
+
+def test_a_warm_up_of_all_windows() -> None:
+    events = TimeSplit().assign(random_log())
+    with pytest.raises(DataError, match="the train period holds no whole window"):
+        prepared(dataset(events, warm_up=0.999), UserDayWindows())
+
+
+@pytest.mark.parametrize("window", [SessionWindows(60), UserDayWindows()], ids=lambda w: w.kind)
+def test_poison_in_later_periods_stays_there(window: Windowing) -> None:
+    clean = TimeSplit(test=3, calibration=3).assign(random_log())
+    poison = poisoned(clean, TEST)
+    first, other = (prepared(dataset(events, warm_up=0.2), window) for events in (clean, poison))
+    for name in ("train", "calibration"):
+        assert_equal_windows([getattr(other, name)], getattr(first, name))
+        assert getattr(other, name).x.tobytes() == getattr(first, name).x.tobytes()
+    assert not np.array_equal(first.test.x, other.test.x)
+    worse = prepared(dataset(poisoned(clean, CALIBRATION, TEST), warm_up=0.2), window)
+    assert worse.train.x.tobytes() == first.train.x.tobytes()
+
+
+def poisoned(events: pl.DataFrame, *periods: str) -> pl.DataFrame:
+    """The events of some periods changed, but for who and when."""
+    bad = pl.col(PERIOD).cast(pl.String).is_in(list(periods))
+    return events.with_columns(
+        [
+            pl.when(bad).then(pl.lit("poison") + pl.col("event_id")).otherwise(name).alias(name)
+            for name in ("action", "resource", "source")
+        ]
+    )
+
+
+def test_the_profile_after_the_last_event() -> None:
+    events = TimeSplit().assign(random_log())
+    parts = prepared(dataset(events), SessionWindows(60))
+    assert parts.profile.watermark == events["timestamp"].max()
+    assert parts.profile.users["n_events"].sum() == len(events)
+    made = extractor(SessionWindows(60), min_action_count=1).fit(
+        events.filter(pl.col(PERIOD) == TRAIN)
+    )
+    later = random_log(days=3, seed=9).with_columns(pl.col("timestamp") + timedelta(days=14))
+    after, _ = made.transform(later, parts.profile, open_windows=True)
+    both = made.windows(pl.concat([events.drop(PERIOD), later]))
+    rows = both.keys["window_id"].is_in(after.keys["window_id"].implode()).to_numpy()
+    assert_equal_windows([after], both.take(rows))

@@ -12,7 +12,17 @@ import polars as pl
 import pytest
 
 from riskml.core.errors import BundleError
-from riskml.core.types import Feature, FeatureKind, FeatureSpec, FloatArray, Windows
+from riskml.core.types import (
+    LOG_RATIO,
+    RANK,
+    RARITY,
+    SHARE,
+    Feature,
+    FeatureKind,
+    FeatureSpec,
+    FloatArray,
+    Windows,
+)
 from riskml.scoring.explain import WEEKDAYS, Explainer, shorten
 
 COUNT, BINARY, CYCLIC = FeatureKind.COUNT, FeatureKind.BINARY, FeatureKind.CYCLIC
@@ -160,6 +170,66 @@ def test_little_known_users_are_compared_with_everyone(user: str) -> None:
     assert explainer.high[0, 0] == pytest.approx(high)
     text = sentence("night_events", row(night=14), user)
     assert text == f"events between 00 and 06 h: 14, usually {low:.0f}–{high:.0f}"
+
+
+@pytest.mark.parametrize(
+    ("meaning", "unit", "value", "text"),
+    [
+        (
+            "different resources: rank among own windows of the last 30 days",
+            RANK,
+            0.98,
+            "different resources: more than in 98 % of own windows of the last 30 days",
+        ),
+        (
+            "events: rank among peers' windows",
+            RANK,
+            0,
+            "events: less than in 100 % of peers' windows",
+        ),
+        (
+            "events against the own mean of 30 days",
+            LOG_RATIO,
+            math.log(3.21),
+            "events: 3.2 × the own mean of 30 days, usually 0.5–2 ×",
+        ),
+        (
+            "rarity of the oddest hour",
+            RARITY,
+            2.3,
+            "rarity of the oddest hour: 1 in 200, usually 1 in 1–5",
+        ),
+        ("share of events at night", SHARE, 1, "share of events at night: 100 %, usually 0–50 %"),
+        (
+            "events against the own mean of 30 days",
+            LOG_RATIO,
+            7.5,
+            "events: over 100 × the own mean of 30 days, usually 0.5–2 ×",
+        ),
+        ("longest absence", "d", 12, "longest absence: 12 days, usually 0–1"),
+        (
+            "resources never met by anybody before",
+            "",
+            2,
+            "resources never met by anybody before: 2, usually 0",
+        ),
+    ],
+)
+def test_units_in_words(meaning: str, unit: str, value: float, text: str) -> None:
+    usual = {
+        LOG_RATIO: (math.log(0.5), math.log(2)),
+        RARITY: (0.0, math.log10(5)),
+        SHARE: (0, 0.5),
+        "": (0, 0),
+    }.get(unit, (0, 1))
+    feature = Feature("f", "family", FeatureKind.CONTINUOUS, meaning, unit)
+    low, high = (np.array([[end]], np.float32) for end in usual)
+    explainer = Explainer(FeatureSpec((feature,)), {}, low, high, (0, 0))
+    made = windows([row()])
+    made = Windows(
+        made.keys, np.array([[value]], np.float32), explainer.spec, made.tokens, made.lengths
+    )
+    assert explainer.explain(made, np.ones((1, 1), np.float32), ["f"])[0][0].text == text
 
 
 def test_usual_numbers_are_written_in_full() -> None:
