@@ -19,8 +19,10 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    inspect,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -80,6 +82,11 @@ def event_table(name: str, schema: Mapping[str, pl.DataType], partitioned: bool)
 def id_table(name: str) -> Table:
     """Every event id of the table of events `name`, once and whatever its time."""
     return Table(f"{name}_ids", MetaData(), Column("event_id", Text, primary_key=True))
+
+
+def is_event_store(connection: Connection, table: Table) -> bool:
+    """Whether a table of events is one of `EventStore`: its ids have a table beside it."""
+    return inspect(connection).has_table(id_table(table.name).name, schema=table.schema)
 
 
 def quarantine_table(name: str) -> Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -75,6 +75,15 @@ class PseudonymousLog:
         """
         store = None if self.store is None else SaltStore(Path(self.store).expanduser())
         return Pseudonyms(read_key(self.key_variable), store)
+
+    def keeping(self, columns: Iterable[str]) -> PseudonymousLog:
+        """The same, that also keeps these columns: those that a run cannot do without.
+
+        Names in them are replaced; one that is in `hashed` stays so.
+        """
+        there = (*EVENT_SCHEMA, *self.keep, *self.hashed)
+        more = dict.fromkeys(column for column in columns if column not in there)
+        return replace(self, keep=(*self.keep, *more))
 
     def apply(self, log: EventLog) -> EventLog:
         """The log without its users' ids, the truth and the quarantine too."""
