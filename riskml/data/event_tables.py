@@ -131,6 +131,21 @@ def watermark_table() -> Table:
     )
 
 
+def pipeline_table() -> Table:
+    """What a pipeline remembers beside its watermark.
+
+    `key_mark` tells one key of pseudonyms from another and is null without pseudonyms;
+    `reference` is what its batches were like, for the checks.
+    """
+    return Table(
+        "riskml_pipelines",
+        MetaData(),
+        Column("pipeline", Text, primary_key=True),
+        Column("key_mark", Text),
+        Column("reference", Text),
+    )
+
+
 def partition_sql(name: str, month: date, quote: Any) -> str:
     """The statement that makes one month's partition of a table.
 
@@ -173,6 +188,7 @@ def ddl(name: str = "events", dialect: str = "postgresql", months: Iterable[date
         event_table(name, schema, partitioned),
         *(make(name) for make in (id_table, quarantine_table, late_table)),
         watermark_table(),
+        pipeline_table(),
     )
     statements: list[str] = []
     for table in tables:

@@ -35,6 +35,7 @@ from sqlalchemy.exc import (
 )
 
 from riskml.core.errors import ConfigError, DataError
+from riskml.core.redaction import without_quoted
 from riskml.data.event_mapping import EventMapping, LogTable
 from riskml.data.event_tables import TIME, UtcTime, is_event_store
 from riskml.data.sources.base import LogSource, no_rejected, origin
@@ -215,7 +216,8 @@ def _open(url: URL) -> Iterator[Connection]:
         reason = " ".join(str(getattr(error, "orig", None) or error).split())
         for secret in _secrets(url):
             reason = reason.replace(secret, "***")
-        raise DataError(f"{_shown(url)}: {type(error).__name__}: {reason}") from None
+        told = f"{type(error).__name__}: {without_quoted(reason)}"
+        raise DataError(f"{_shown(url)}: {told}") from None
 
 
 def _engine(url: URL) -> Engine:
