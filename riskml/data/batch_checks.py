@@ -113,7 +113,7 @@ class BatchChecks:
         if self.max_backwards_share is not None:
             shares["max_backwards_share"] = self.max_backwards_share
         for name, share in shares.items():
-            fits = share is not None and 0 <= share <= 1
+            fits = isinstance(share, int | float) and 0 <= share <= 1
             require(f"{SETTING}.{name}", share, fits, "must be a share between 0 and 1")
         for name, action in self.actions.items():
             if name not in ACTIONS:
@@ -124,13 +124,12 @@ class BatchChecks:
                 raise ConfigError(f"{SETTING}.actions.{name}={action}: {hint}")
         for name in ("max_clock_leap_days", "max_clock_offset_minutes"):
             value = getattr(self, name)
-            fits = value is None or value > 0
+            fits = value is None or (isinstance(value, int | float) and value > 0)
             require(f"{SETTING}.{name}", value, fits, "must be above 0, or null")
-        longest, weeks = self.max_text_length, self.volume_weeks
-        require(
-            f"{SETTING}.max_text_length", longest, bool(longest) and longest > 0, "must be 1 up"
-        )
-        require(f"{SETTING}.volume_weeks", weeks, weeks >= 0, "must be 0 or more")
+        for name, least in (("max_text_length", 1), ("volume_weeks", 0)):
+            value = getattr(self, name)
+            fits = isinstance(value, int) and value >= least
+            require(f"{SETTING}.{name}", value, fits, f"must be a number from {least} up")
 
     def _own_limits(self) -> list[tuple[str, float]]:
         return [(rule, limit) for rule, limit in self.rule_limits.items() if limit is not None]
