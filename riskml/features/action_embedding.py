@@ -94,15 +94,12 @@ class ActionEmbeddingFeatures(FeatureFamily):
         self, windows: WindowEvents, before: Columns, profile: Profile
     ) -> tuple[FloatArray, Profile]:
         """Float32 [windows, poolings × dimensions]."""
-        tokens = torch.from_numpy(windows.column(TOKEN).astype(np.int64))
-        first = torch.from_numpy(windows.first)
-        weight = self._weights(windows.vocabulary)
-        pooled = []
-        for pooling in self.poolings:
-            table = self.vectors if pooling == "mean" else self.vectors * weight[:, None]
-            pooled.append(
-                F.embedding_bag(tokens, torch.from_numpy(table), first, mode="mean").numpy()
-            )
+        weight = self._weights(windows.vocabulary)[:, None]
+        tokens = windows.column(TOKEN)
+        pooled = [
+            pool(tokens, self.vectors * weight if pooling == "sif" else self.vectors, windows.first)
+            for pooling in self.poolings
+        ]
         return np.hstack(pooled), profile
 
     def _weights(self, vocabulary: ActionVocabulary) -> FloatArray:
@@ -134,3 +131,19 @@ class ActionEmbeddingFeatures(FeatureFamily):
         """
         if self.sha256 != sha256:
             raise BundleError("the action vectors were changed: their SHA-256 is another")
+
+
+def pool(tokens: Array, vectors: FloatArray, first: Array) -> FloatArray:
+    """Mean vector of each run of tokens.
+
+    Args:
+        tokens: int [events].
+        vectors: float32 [ids, dimensions].
+        first: int [windows], where each window begins.
+
+    Returns:
+        float32 [windows, dimensions].
+    """
+    ids, starts = (torch.from_numpy(np.asarray(part, np.int64)) for part in (tokens, first))
+    means: FloatArray = F.embedding_bag(ids, torch.from_numpy(vectors), starts, mode="mean").numpy()
+    return means

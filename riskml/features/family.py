@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,8 @@ from riskml.features.actions import ActionVocabulary
 from riskml.features.profile import USER, Profile
 
 Array = npt.NDArray[Any]
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,12 @@ class Columns:
     def totals(self) -> list[int]:
         """Which of them are counts that speak of the window as a whole, not of one action."""
         return [i for i in self.counts() if ":" not in self.features[i].name]
+
+
+def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Results of work that waits for NumPy and Polars alone, which run beside each other."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(work, items))
 
 
 class FeatureFamily(ABC):

@@ -17,7 +17,8 @@ import polars as pl
 from riskml.core.errors import require
 from riskml.core.types import Feature, FeatureKind, FloatArray
 from riskml.features.actions import ActionVocabulary
-from riskml.features.family import Array, Columns, FeatureFamily, WindowEvents
+from riskml.features.family import Array, Columns, FeatureFamily, WindowEvents, side_by_side
+from riskml.features.hashing import stable_order
 from riskml.features.peer_groups import EVERYONE, PEER
 from riskml.features.profile import USER, Profile, upsert
 
@@ -26,7 +27,6 @@ SEEN, FIRST = "novelty.seen", "novelty.first"
 
 _ALL = -1
 _DAY = 86_400_000_000
-_SHIFT = np.uint64(32)
 _SCOPES = {
     "user": "never met by this user",
     "peers": "never met by the peer group",
@@ -92,17 +92,23 @@ class NoveltyFeatures(FeatureFamily):
         users = _Users(user[begins], np.diff(np.append(begins, len(user))))
         time = events["timestamp"].to_physical().to_numpy()
         peer = events[PEER].to_numpy()
+
+        def meet(number: int) -> _Met:
+            slot = _slots(events[self.columns[number]], self.slots)
+            known = _of_column(profile.tables.get(SEEN), number)
+            return _meet(users, time, slot, np.uint64(self.slots.bit_length() - 1), known)
+
         added, seen, first = [], [], []
-        for number, column in enumerate(self.columns):
-            slot = _slots(events[column], self.slots)
-            met = _meet(users, time, slot, _of_column(profile.tables.get(SEEN), number))
+        for number, met in enumerate(side_by_side(meet, range(len(self.columns)))):
+            column = self.columns[number]
             seen.append(met.seen.with_columns(pl.lit(number, pl.UInt8).alias("column")))
             flags = {"user": met.new}
             if set(self.scopes) - {"user"}:
                 # what is not new to the user is not new to others
                 new = np.flatnonzero(met.new)
+                slot = _slots(events[column][new], self.slots)
                 known = _of_column(profile.tables.get(FIRST), number)
-                of_peers, of_all, firsts = _first_of_groups(peer[new], slot[new], time[new], known)
+                of_peers, of_all, firsts = _first_of_groups(peer[new], slot, time[new], known)
                 flags["peers"], flags["everyone"] = np.zeros((2, len(user)), bool)
                 flags["peers"][new], flags["everyone"][new] = of_peers, of_all
                 first.append(firsts.with_columns(pl.lit(number, pl.UInt8).alias("column")))
@@ -164,9 +170,19 @@ class _Met:
     seen: pl.DataFrame
 
 
-def _meet(users: _Users, time: Array, slot: Array, known: pl.DataFrame | None) -> _Met:
-    """Ask of every event whether and when its user met the value before; slot −1 is no value."""
-    key = (users.of_event << _SHIFT) | slot.astype(np.uint64)
+def _meet(
+    users: _Users, time: Array, slot: Array, bits: np.uint64, known: pl.DataFrame | None
+) -> _Met:
+    """Ask of every event whether and when its user met the value before.
+
+    Args:
+        users: of the events.
+        time: of each event, in microseconds.
+        slot: place of each event's value, −1 for none.
+        bits: of a slot's number.
+        known: columns user, slot, last.
+    """
+    key = (users.of_event << bits) | slot.astype(np.uint64)
     # a run of one value without a day's break is one meeting, from its first event to its last
     begins = np.ones(len(key), bool)
     begins[1:] = (key[1:] != key[:-1]) | (np.diff(time) >= _DAY)
@@ -179,26 +195,26 @@ def _meet(users: _Users, time: Array, slot: Array, known: pl.DataFrame | None) -
         # what is known stands in front, as meetings of long ago
         place = users.places(known)
         ours = place >= 0
-        past = (place[ours].astype(np.uint64) << _SHIFT) | known["slot"].to_numpy()[ours]
+        past = (place[ours].astype(np.uint64) << bits) | known["slot"].to_numpy()[ours]
         last = known["last"].to_numpy()[ours]
         runs = pl.concat([pl.DataFrame({"key": past, "from": last, "until": last}), runs])
     n_known = len(runs) - len(event)
-    runs = runs.with_row_index("at").sort("key", maintain_order=True)
-    place, value = runs["at"].to_numpy().astype(np.int64) - n_known, runs["key"].to_numpy()
+    order = stable_order(runs["key"])
+    place, value = order - n_known, runs["key"].to_numpy()[order]
+    since, until = runs["from"].to_numpy()[order], runs["until"].to_numpy()[order]
     first = np.ones(len(value), bool)
     np.not_equal(value[1:], value[:-1], out=first[1:])
     again = np.flatnonzero(~first)
-    since = runs["from"].to_numpy()[again] - runs["until"].to_numpy()[again - 1]
     new, absence = np.zeros(len(slot), bool), np.zeros(len(slot), np.int32)
     new[event[place[first & (place >= 0)]]] = True
     # a late event never makes a value younger
-    absence[event[place[again]]] = np.maximum(since, 0) // _DAY
+    away = since[again] - until[again - 1]
+    absence[event[place[again]]] = np.maximum(away, 0) // _DAY
     begin = np.flatnonzero(first)
-    until = runs["until"].to_numpy()
     seen = pl.DataFrame(
         {
-            USER: users.hashes[(value[begin] >> _SHIFT).astype(np.int64)],
-            "slot": value[begin].astype(np.uint32),
+            USER: users.hashes[(value[begin] >> bits).astype(np.int64)],
+            "slot": (value[begin] & ((np.uint64(1) << bits) - np.uint64(1))).astype(np.uint32),
             "last": np.maximum.reduceat(until, begin) if len(begin) else until,
         }
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,8 @@ import polars as pl
 
 from riskml.core.types import Feature, FeatureKind, FloatArray
 from riskml.features.actions import TOKEN, ActionVocabulary
-from riskml.features.family import Array, Columns, FeatureFamily, WindowEvents
+from riskml.features.family import Array, Columns, FeatureFamily, WindowEvents, side_by_side
 from riskml.features.profile import Profile
-
-_SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
 class VolumeFeatures(FeatureFamily):
@@ -61,8 +60,7 @@ class VolumeFeatures(FeatureFamily):
         own = len(self._own(windows.vocabulary))
         x = np.empty((len(windows), 5 + own + 1), np.float32)
         x[:, 0] = windows.counts
-        x[:, 1] = _distinct(windows, "resource")
-        x[:, 2] = _distinct(windows, "source")
+        x[:, 1], x[:, 2] = side_by_side(partial(_distinct, windows), ("resource", "source"))
         x[:, 3] = windows.sum(failed)
         x[:, 4] = span.to_series().to_numpy()
         column = windows.column(TOKEN).astype(np.int64) - 2
@@ -79,7 +77,11 @@ def _distinct(windows: WindowEvents, column: str) -> Array:
     """Number of different values of a hashed column, by window."""
     rows = windows.changes(column)
     values = windows.column(column)[rows].astype(np.uint64)
-    # each window shifts the hashes by a number of its own, so that one pass serves all windows
-    shifted = values + windows.row[rows].astype(np.uint64) * _SPREAD
-    new = pl.Series(shifted).is_first_distinct().to_numpy()
-    return np.bincount(windows.row[rows[new]], minlength=len(windows))
+    # window and value as one number to sort: as many bits of the hash as the window leaves
+    bits = np.uint64(max(len(windows) - 1, 1).bit_length())
+    packed = (windows.row[rows].astype(np.uint64) << (np.uint64(64) - bits)) | (values >> bits)
+    ordered = pl.Series(packed).sort().to_numpy()
+    new = np.ones(len(ordered), bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
+    of_window = (ordered[new] >> (np.uint64(64) - bits)).astype(np.int64)
+    return np.bincount(of_window, minlength=len(windows))
