@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskml.core.errors import ConfigError
+from riskml.core.errors import ConfigError, RiskmlError
+from riskml.core.redaction import printable
 
 if TYPE_CHECKING:
+    from riskml.data.batch_checks import BatchChecks
     from riskml.data.incremental import LoadReport
 
 BUSY = 3
+SETTINGS = {
+    "data.quality.max_rejected_share": "--max-rejected-share",
+    "data.quality.": "--check ",
+    "data.pseudonyms.key_variable": "--key-variable",
+    "data.pseudonyms.store": "--pseudonym-store",
+    "data.pseudonyms.": "--",
+}
+"""Settings as a config names them → options."""
+
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -119,7 +133,50 @@ DURATION, MONTH, PAIR = Duration(), Month(), Pair()
 @click.option("--time-zone", help="IANA name, for times without a zone; SQLite has no zones.")
 @click.option("--default-action", help="Action of rows that name none.")
 @click.option(
-    "--max-rejected-share", default=0.2, show_default=True, help="Of a batch, else it is refused."
+    "--checks/--no-checks",
+    default=True,
+    show_default=True,
+    help="Hold each batch to the rules of docs/quality.md.",
+)
+@click.option(
+    "--quality",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.yaml",
+    help="Limits of the checks, with the fields of conf/quality/default.yaml.",
+)
+@click.option(
+    "--check",
+    "changes",
+    multiple=True,
+    metavar="SETTING=VALUE",
+    help="One limit, such as actions.volume=refuse or rule_limits.missing_user=0.01.",
+)
+@click.option(
+    "--max-rejected-share",
+    type=float,
+    help="Of a batch, else it is refused.  [default: as --quality says, or 0.2]",
+)
+@click.option("--pseudonyms", is_flag=True, help="Store no names (docs/privacy.md).")
+@click.option(
+    "--key-variable",
+    default="RISKML_PSEUDONYM_KEY",
+    show_default=True,
+    metavar="NAME",
+    help="Environment variable that holds the key of the pseudonyms.",
+)
+@click.option(
+    "--pseudonym-store",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="RISKML_PSEUDONYM_STORE",
+    show_envvar=True,
+    metavar="FILE",
+    help="SQLite file of salts, so that users can be forgotten.",
+)
+@click.option(
+    "--keep", multiple=True, metavar="COLUMN", help="A further column that pseudonyms leave."
+)
+@click.option(
+    "--hashed", multiple=True, metavar="COLUMN", help="A column of which keyed hashes are stored."
 )
 @click.option("--batch", default=10_000, show_default=True, help="Rows in a transaction.")
 @click.option(
@@ -140,7 +197,15 @@ def load(
     ingested_column: str | None,
     time_zone: str | None,
     default_action: str | None,
-    max_rejected_share: float,
+    checks: bool,
+    quality: Path | None,
+    changes: tuple[str, ...],
+    max_rejected_share: float | None,
+    pseudonyms: bool,
+    key_variable: str,
+    pseudonym_store: Path | None,
+    keep: tuple[str, ...],
+    hashed: tuple[str, ...],
     batch: int,
     wait: timedelta,
     as_json: bool,
@@ -148,42 +213,85 @@ def load(
     """Load what is new in a table into the event store.
 
     Reads rows with login_time > last run - overlap and stores each event once; run it as often
-    as you like, and again after it was cut off. Unusable rows go to the store's quarantine.
+    as you like, and again after it was cut off. Unusable rows go to the store's quarantine; a
+    batch that the checks refuse leaves nothing behind.
     """
     from riskml.data.event_mapping import EventMapping
     from riskml.data.event_store import EventStore
     from riskml.data.incremental import IncrementalLoader, PipelineBusyError
+    from riskml.data.pseudonymous import PseudonymousLog
     from riskml.data.table_source import DEFAULT_TIME, TableSource
 
     if source_url is None or store_url is None:
         option, name = ("--from", "FROM") if source_url is None else ("--to", "TO")
         raise ConfigError(f"which database? Set RISKML_{name}_URL, or give {option} URL")
-    mapping = EventMapping(
-        columns={"timestamp": DEFAULT_TIME, **dict(columns)},
-        time_zone=time_zone,
-        default_action=default_action,
-        max_rejected_share=max_rejected_share,
-    )
-    source = TableSource.of(source_url, table, mapping, ingested_column)
-    loader = IncrementalLoader(
-        source,
-        EventStore(store_url, into),
-        pipeline,
-        mapping,
-        overlap=overlap,
-        look_back=look_back,
-        batch_rows=batch,
-        wait=wait,
-    )
-    try:
-        report = _with_progress(loader.run)
-    except PipelineBusyError as error:
-        click.echo(f"error: {error}", err=True)
-        ctx.exit(BUSY)
+    _only_with("--pseudonyms", pseudonyms, "--keep", keep, "--hashed", hashed)
+    _only_with("--checks", checks, "--quality", quality, "--check", changes)
+    with _options_for_settings():
+        limits = _limits(quality, changes, max_rejected_share) if checks else None
+        share = 0.2 if max_rejected_share is None else max_rejected_share
+        mapping = EventMapping(
+            columns={"timestamp": DEFAULT_TIME, **dict(columns)},
+            time_zone=time_zone,
+            default_action=default_action,
+            max_rejected_share=share if limits is None else limits.max_rejected_share,
+        )
+        names = PseudonymousLog(key_variable, pseudonym_store, keep=keep, hashed=hashed)
+        source = TableSource.of(source_url, table, mapping, ingested_column)
+        loader = IncrementalLoader(
+            source,
+            EventStore(store_url, into),
+            pipeline,
+            mapping,
+            overlap=overlap,
+            look_back=look_back,
+            batch_rows=batch,
+            checks=limits,
+            pseudonyms=names if pseudonyms else None,
+            wait=wait,
+        )
+        try:
+            report = _with_progress(loader.run)
+        except PipelineBusyError as error:
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(BUSY)
+    for warning in report.warnings:
+        click.echo(f"look at {printable(_as_options(warning))}", err=True)
     if as_json:
         click.echo(json.dumps(asdict(report), default=str))
     else:
         click.echo(report.summary())
+
+
+def _only_with(switch: str, on: bool, *options: Any) -> None:
+    for name, value in zip(options[::2], options[1::2], strict=True):
+        if value and not on:
+            raise ConfigError(f"{name} is for a load with {switch}; give both or neither")
+
+
+def _limits(
+    file: Path | None, changes: tuple[str, ...], max_rejected_share: float | None
+) -> BatchChecks:
+    from riskml.runs.check_settings import read_checks
+
+    if max_rejected_share is not None:
+        changes = (*changes, f"max_rejected_share={max_rejected_share}")
+    return read_checks(file, changes)
+
+
+@contextmanager
+def _options_for_settings() -> Iterator[None]:
+    """Messages name settings as a config has them; here they are options."""
+    try:
+        yield
+    except RiskmlError as error:
+        raise type(error)(_as_options(str(error))) from error
+
+
+def _as_options(message: str) -> str:
+    for setting, option in SETTINGS.items():
+        message = message.replace(setting, option)
+    return message
 
 
 def _with_progress(run: Any) -> LoadReport:

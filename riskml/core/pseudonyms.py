@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import os
 import re
@@ -110,7 +109,7 @@ class Pseudonyms:
         return self._digest(b"handle", user.encode())
 
     def _digest(self, purpose: bytes, text: bytes) -> bytes:
-        return hmac.new(self.key, purpose + b"\0" + text, hashlib.sha256).digest()
+        return hmac.digest(self.key, purpose + b"\0" + text, "sha256")
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 HIDDEN = "(not shown: pseudonyms are on)"
 MAX_SHOWN = 200
+QUOTED = re.compile(r"(['\"`]).*?\1", re.DOTALL)
 
 _hiding: ContextVar[bool] = ContextVar("_hiding", default=False)
 
@@ -29,6 +31,16 @@ def printable(text: str) -> str:
     'a�[31mb'
     """
     return "".join(character if character.isprintable() else "�" for character in text)
+
+
+def without_quoted(text: str) -> str:
+    """A message of others, which may quote the log; what it quotes is left out while hiding.
+
+    >>> with hiding_values():
+    ...     without_quoted('invalid input syntax for type timestamp: "alice"')
+    'invalid input syntax for type timestamp: "…"'
+    """
+    return QUOTED.sub(r"\1…\1", text) if _hiding.get() else text
 
 
 def shown(value: object) -> str:

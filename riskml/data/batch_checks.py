@@ -13,7 +13,7 @@ from riskml.core.redaction import shown
 from riskml.core.schema import REQUIRED_COLUMNS
 from riskml.data import clocks
 from riskml.data.batch_reference import BatchReference, odd_days, schema_drift
-from riskml.data.quality import DUPLICATE_RULE, rejected_rows
+from riskml.data.quality import DUPLICATE_RULE, REJECTED_SCHEMA, rejected_rows
 from riskml.data.row_checks import (
     LEAP,
     WRONG_TYPE,
@@ -58,6 +58,21 @@ class BatchReport:
 
 
 @dataclass(frozen=True)
+class RowsBeside:
+    """Rows of a batch that are not among the events to judge, but count in its shares.
+
+    Args:
+        rejected: rows set apart before, columns of `REJECTED_SCHEMA`.
+        known: how many were judged with an earlier batch.
+        tolerated: so many rejected rows never refuse a batch: a share of a handful says nothing.
+    """
+
+    rejected: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REJECTED_SCHEMA))
+    known: int = 0
+    tolerated: int = 0
+
+
+@dataclass(frozen=True)
 class BatchChecks:
     """The rules and limits for a batch; a limit that is None is not held.
 
@@ -98,7 +113,7 @@ class BatchChecks:
         if self.max_backwards_share is not None:
             shares["max_backwards_share"] = self.max_backwards_share
         for name, share in shares.items():
-            fits = share is not None and 0 <= share <= 1
+            fits = isinstance(share, int | float) and 0 <= share <= 1
             require(f"{SETTING}.{name}", share, fits, "must be a share between 0 and 1")
         for name, action in self.actions.items():
             if name not in ACTIONS:
@@ -109,13 +124,12 @@ class BatchChecks:
                 raise ConfigError(f"{SETTING}.actions.{name}={action}: {hint}")
         for name in ("max_clock_leap_days", "max_clock_offset_minutes"):
             value = getattr(self, name)
-            fits = value is None or value > 0
+            fits = value is None or (isinstance(value, int | float) and value > 0)
             require(f"{SETTING}.{name}", value, fits, "must be above 0, or null")
-        longest, weeks = self.max_text_length, self.volume_weeks
-        require(
-            f"{SETTING}.max_text_length", longest, bool(longest) and longest > 0, "must be 1 up"
-        )
-        require(f"{SETTING}.volume_weeks", weeks, weeks >= 0, "must be 0 or more")
+        for name, least in (("max_text_length", 1), ("volume_weeks", 0)):
+            value = getattr(self, name)
+            fits = isinstance(value, int) and value >= least
+            require(f"{SETTING}.{name}", value, fits, f"must be a number from {least} up")
 
     def _own_limits(self) -> list[tuple[str, float]]:
         return [(rule, limit) for rule, limit in self.rule_limits.items() if limit is not None]
@@ -125,6 +139,7 @@ class BatchChecks:
         events: pl.DataFrame,
         reference: BatchReference | None = None,
         origin: pl.DataFrame | None = None,
+        beside: RowsBeside | None = None,
     ) -> BatchReport:
         """Tell good rows from bad ones; nothing is written and the reference stays as it is.
 
@@ -132,6 +147,7 @@ class BatchChecks:
             events: a batch in the event schema, or what was meant to be that.
             reference: of the batches accepted before; None leaves drift and old volumes out.
             origin: columns file and row of each event; None for one file in the order given.
+            beside: the batch's rows that are not to be judged here, None if there are none.
 
         Raises:
             DataError: the batch is refused as a whole; names rule, measure, limit, an example and
@@ -152,7 +168,7 @@ class BatchChecks:
         rules = batch_rules(datetime.now(UTC), self.max_text_length)
         broken = broken_by_row(rows, rules)
         rejected = rejected_rows(origin, broken, events, rules)
-        self._check_shares(rejected, len(events))
+        self._check_shares(rejected, len(events), beside or RowsBeside())
         kept = broken.is_null()
         others = events.select(n for n in events.columns if n not in rows.columns)
         whole = pl.concat([conformed.columns, others], how="horizontal")
@@ -176,7 +192,11 @@ class BatchChecks:
         found = clocks.leaps(arrived, timedelta(days=self.max_clock_leap_days))
         return flags.scatter(found, True) if len(found) else flags
 
-    def _check_shares(self, rejected: pl.DataFrame, n_rows: int) -> None:
+    def _check_shares(self, rejected: pl.DataFrame, n_rows: int, beside: RowsBeside) -> None:
+        n_rows += beside.known + len(beside.rejected)
+        rejected = pl.concat([rejected, beside.rejected.select(rejected.columns)])
+        if len(rejected) <= beside.tolerated:
+            return
         for rule, limit in self._own_limits():
             broken = rejected.filter(pl.col("rule") == rule)
             _refuse_above(broken, n_rows, limit, rule, f"rule_limits.{rule}")

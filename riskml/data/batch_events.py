@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import polars as pl
 
 from riskml.core.errors import DataError
 from riskml.data import quality
 from riskml.data.event_mapping import EventMapping, LogTable
-
-Pseudonymiser = Callable[[pl.Series], pl.Series]
-"""User ids to pseudonyms, one for one; null stays null and equal ids get equal pseudonyms."""
+from riskml.data.pseudonymous import PseudonymousBatches
 
 FEW_REJECTED = 20
 """Rejected rows of a batch that never refuse it: a share of a handful says nothing."""
@@ -24,24 +20,6 @@ NO_TIME = ("missing_timestamp", "the row has no timestamp")
 NUL = ("nul_character", "a value holds the character NUL, which databases cannot store as text")
 
 REJECTED_SCHEMA = {**quality.REJECTED_SCHEMA, "event_id": pl.String()}
-
-
-class BatchChecks(Protocol):
-    """Judges events beyond the rules of single rows."""
-
-    def check(self, events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Part a batch into accepted and rejected events.
-
-        Args:
-            events: the event schema and pass-through columns, by time.
-
-        Returns:
-            The accepted, with the same columns; the rejected, with `rule` and `reason` besides.
-
-        Raises:
-            DataError: the batch as a whole is refused; nothing of it is stored.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -60,15 +38,15 @@ class Batch:
 
 
 class BatchMaker:
-    """Rows → events by an `EventMapping`, user ids pseudonymised, checks applied.
+    """Rows → events by an `EventMapping`, without names where there are pseudonyms.
 
     Args:
         mapping: what the columns mean. Its `max_rejected_share` is judged batch by batch, once
             more than `FEW_REJECTED` rows of it are bad.
         name: of the source, for messages.
         columns: of the source.
-        checks: applied to the events of each batch.
-        pseudonymise: applied to user ids before anything is stored, the quarantine included.
+        hide: takes out names before anything is stored; of a row in quarantine a keyed hash is
+            left, by which the same row is the same again.
 
     Raises:
         DataError: a column is missing, or none holds the event id.
@@ -79,8 +57,7 @@ class BatchMaker:
         mapping: EventMapping,
         name: str,
         columns: list[str],
-        checks: BatchChecks | None = None,
-        pseudonymise: Pseudonymiser | None = None,
+        hide: PseudonymousBatches | None = None,
     ) -> None:
         found = mapping.resolve(columns, name)
         if "event_id" not in found:
@@ -90,20 +67,18 @@ class BatchMaker:
                 f"Its columns are: {', '.join(columns)}"
             )
         self.event_id = found["event_id"]
-        self._user_id = found["user_id"]
+        self.user_id = found["user_id"]
         self._limit = mapping.max_rejected_share
         self._mapping = replace(mapping, max_rejected_share=1.0)
         self._name = name
-        self._checks = checks
-        self._pseudonymise = pseudonymise
+        self._hide = hide
 
     def make(self, rows: pl.DataFrame) -> Batch:
         """The events of some rows.
 
         Raises:
-            DataError: too many rows are bad, or the checks refuse the batch.
+            DataError: too many rows are bad.
         """
-        rows = self._hide_users(rows)
         nameless = rows[self.event_id].cast(pl.String).str.strip_chars().fill_null("") == ""
         parts = [self._set_apart(rows.filter(nameless), NO_ID)]
         named = rows.filter(~nameless)
@@ -116,30 +91,45 @@ class BatchMaker:
         parts.append(self._with_id(log.rejected.filter(~doubled)))
         events, bad = _without_nul(log.events)
         parts.append(self._set_apart(bad, NUL, "event_id"))
-        if self._checks is not None:
-            events, bad = self._checks.check(events)
-            parts.append(self._judged(bad))
         rejected = pl.concat(parts)
         if len(rejected) > FEW_REJECTED:
             quality.check_rejected_share(rejected, len(rows), self._limit, self._name)
-        return Batch(events, rejected, int(doubled.sum()))
+        if self._hide is not None:
+            events = self._hide.events(events)
+        return Batch(events, self._hidden(rejected), int(doubled.sum()))
+
+    def judged(self, rejected: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
+        """Events of `make` that the checks rejected, for the quarantine.
+
+        Args:
+            rejected: columns of `quality.REJECTED_SCHEMA`; `row` counts in `events` from 1.
+            events: that were judged.
+        """
+        rejected = rejected.with_columns(event_id=events["event_id"].gather(rejected["row"] - 1))
+        if self._hide is not None:
+            # what else is left of an event may change with the users that are known
+            rejected = rejected.with_columns(record=pl.col("event_id"))
+        return rejected
+
+    def hidden_ids(self, ids: pl.DataFrame) -> pl.DataFrame:
+        """The source's ids as the store has them.
+
+        Args:
+            ids: with a column event_id.
+        """
+        if self._hide is None:
+            return ids
+        return ids.with_columns(self._hide.texts(ids["event_id"]))
 
     def without_time(self, rows: pl.DataFrame) -> Batch:
         """Rows that have no time are no events."""
-        rows = self._hide_users(rows)
-        return Batch(pl.DataFrame(), self._set_apart(rows, NO_TIME, self.event_id), 0)
+        return Batch(pl.DataFrame(), self._hidden(self._set_apart(rows, NO_TIME, self.event_id)), 0)
 
-    def _hide_users(self, rows: pl.DataFrame) -> pl.DataFrame:
-        if self._pseudonymise is None:
-            return rows
-        # before the mapping, so that the records in quarantine name nobody either
-        users = rows[self._user_id].cast(pl.String).str.strip_chars()
-        hidden = self._pseudonymise(users.set(users == "", None))
-        if len(hidden) != len(users) or hidden.is_null().ne(users.is_null() | (users == "")).any():
-            raise DataError(
-                "the pseudonymiser must give one pseudonym for each user id, and null for null"
-            )
-        return rows.with_columns(hidden.cast(pl.String).alias(self._user_id))
+    def _hidden(self, rejected: pl.DataFrame) -> pl.DataFrame:
+        if self._hide is None:
+            return rejected
+        texts = rejected["record"], rejected["event_id"]
+        return rejected.with_columns(map(self._hide.texts, texts))
 
     def _set_apart(
         self, rows: pl.DataFrame, why: tuple[str, str], event_id: str | None = None
@@ -158,12 +148,6 @@ class BatchMaker:
     def _with_id(self, rejected: pl.DataFrame) -> pl.DataFrame:
         ids = [str(json.loads(record)[self.event_id]).strip() for record in rejected["record"]]
         return rejected.with_columns(event_id=pl.Series(ids, dtype=pl.String))
-
-    def _judged(self, bad: pl.DataFrame) -> pl.DataFrame:
-        rows = bad.drop("rule", "reason")
-        return self._set_apart(rows, ("", ""), "event_id").with_columns(
-            bad["rule"].cast(pl.String), bad["reason"].cast(pl.String)
-        )
 
 
 def _without_nul(events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

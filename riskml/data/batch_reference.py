@@ -75,17 +75,45 @@ class BatchReference:
         """Only the columns: for a batch that holds the same days again."""
         return BatchReference(self.columns)
 
-    def save(self, path: Path) -> None:
-        """Write as JSON; the file appears whole or stays as it was."""
+    def to_json(self, indent: int | None = None) -> str:
+        """As text, for `from_json`."""
         document = {
             "format": FORMAT,
             "columns": {n: {"type": c.type, "filled": c.filled} for n, c in self.columns.items()},
             "volumes": {day.isoformat(): self.volumes[day] for day in sorted(self.volumes)},
         }
+        return json.dumps(document, indent=indent)
+
+    @staticmethod
+    def from_json(text: str, where: str) -> BatchReference:
+        """Read what `to_json` gave.
+
+        Args:
+            text: the document.
+            where: it was found, for messages.
+
+        Raises:
+            DataError: it is damaged or of another format.
+        """
+        try:
+            document = json.loads(text)
+            if document["format"] != FORMAT:
+                raise ValueError(f"format {document['format']}")
+            columns = {
+                str(name): ColumnState(str(column["type"]), float(column["filled"]))
+                for name, column in document["columns"].items()
+            }
+            days = document["volumes"].items()
+            return BatchReference(columns, {date.fromisoformat(day): int(n) for day, n in days})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _damaged(where, error) from error
+
+    def save(self, path: Path) -> None:
+        """Write as JSON; the file appears whole or stays as it was."""
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(path.name + ".part")
         with unfinished.open("w") as file:
-            json.dump(document, file, indent=1)
+            file.write(self.to_json(indent=1))
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
@@ -98,22 +126,19 @@ class BatchReference:
             DataError: it is damaged or of another format.
         """
         try:
-            document = json.loads(path.read_text())
-            if document["format"] != FORMAT:
-                raise ValueError(f"format {document['format']}")
-            columns = {
-                str(name): ColumnState(str(column["type"]), float(column["filled"]))
-                for name, column in document["columns"].items()
-            }
-            days = document["volumes"].items()
-            return BatchReference(columns, {date.fromisoformat(day): int(n) for day, n in days})
+            text = path.read_text()
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(
-                f"{path} is damaged or of another format ({type(error).__name__}: {error}); "
-                "restore it, or remove it to begin anew with the next batch"
-            ) from error
+        except (OSError, ValueError) as error:
+            raise _damaged(str(path), error) from error
+        return BatchReference.from_json(text, str(path))
+
+
+def _damaged(where: str, error: Exception) -> DataError:
+    return DataError(
+        f"{where} is damaged or of another format ({type(error).__name__}: {error}); "
+        "restore it, or remove it to begin anew with the next batch"
+    )
 
 
 @dataclass(frozen=True)

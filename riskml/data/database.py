@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from riskml.core.errors import ConfigError, DataError
+from riskml.core.redaction import without_quoted
 
 SQLITE_WAIT_S = 60
 
@@ -72,4 +73,5 @@ def database_errors(what: str) -> Iterator[None]:
     except SQLAlchemyError as error:
         # only the driver's first line: the ones below repeat values
         reason = str(getattr(error, "orig", None) or error).splitlines() or [""]
-        raise DataError(f"{what} ({type(error).__name__}): {reason[0]}") from error
+        told = without_quoted(reason[0])
+        raise DataError(f"{what} ({type(error).__name__}): {told}") from error

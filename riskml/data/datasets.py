@@ -93,7 +93,7 @@ def load_dataset(
             log, warnings = _checked(log, checks, reference)
         check_enough(log.events, single_user)
         truth = _binary_truth(log.truth)
-    events = split.assign(log.events)
+        events = split.assign(log.events)
     return Dataset(events, truth, log.rejected, normal_weight, warnings, warm_up)
 
 

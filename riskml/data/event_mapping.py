@@ -247,7 +247,8 @@ def _text(table: LogTable, column: str | None) -> pl.Series:
             text = text.str.replace(r"^(-?\d+)\.0$", "${1}")
     except pl.exceptions.PolarsError as error:
         raise DataError(
-            f"{table.name}: column '{column}' ({values.dtype}) cannot be read as text: {error}"
+            f"{table.name}: column '{column}' ({values.dtype}) cannot be read as text: "
+            f"{shown(error)}"
         ) from error
     text = text.str.strip_chars()
     return text.set(text == "", None)

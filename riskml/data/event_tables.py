@@ -19,8 +19,10 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    inspect,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -82,6 +84,11 @@ def id_table(name: str) -> Table:
     return Table(f"{name}_ids", MetaData(), Column("event_id", Text, primary_key=True))
 
 
+def is_event_store(connection: Connection, table: Table) -> bool:
+    """Whether a table of events is one of `EventStore`: its ids have a table beside it."""
+    return inspect(connection).has_table(id_table(table.name).name, schema=table.schema)
+
+
 def quarantine_table(name: str) -> Table:
     """The rows that cannot be events; `digest` is of rule and record, so each is kept once."""
     return Table(
@@ -121,6 +128,21 @@ def watermark_table() -> Table:
         Column("ingested", UtcTime),
         *(Column(counter, BigInteger, nullable=False, default=0) for counter in COUNTERS),
         Column("updated", UtcTime, nullable=False),
+    )
+
+
+def pipeline_table() -> Table:
+    """What a pipeline remembers beside its watermark.
+
+    `key_mark` tells one key of pseudonyms from another and is null without pseudonyms;
+    `reference` is what its batches were like, for the checks.
+    """
+    return Table(
+        "riskml_pipelines",
+        MetaData(),
+        Column("pipeline", Text, primary_key=True),
+        Column("key_mark", Text),
+        Column("reference", Text),
     )
 
 
@@ -166,6 +188,7 @@ def ddl(name: str = "events", dialect: str = "postgresql", months: Iterable[date
         event_table(name, schema, partitioned),
         *(make(name) for make in (id_table, quarantine_table, late_table)),
         watermark_table(),
+        pipeline_table(),
     )
     statements: list[str] = []
     for table in tables:

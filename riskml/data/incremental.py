@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
+from sqlalchemy.engine import Connection
 
 from riskml.core.errors import ConfigError, require
-from riskml.data.batch_events import Batch, BatchChecks, BatchMaker, Pseudonymiser
+from riskml.core.redaction import hiding_values
+from riskml.data.batch_checks import BatchChecks, RowsBeside
+from riskml.data.batch_events import FEW_REJECTED, Batch, BatchMaker
+from riskml.data.batch_reference import BatchReference
 from riskml.data.database import database_errors
 from riskml.data.event_mapping import EventMapping
 from riskml.data.event_store import EventStore
 from riskml.data.load_ledger import LoadLedger, PipelineBusyError
+from riskml.data.pseudonymous import PseudonymousBatches, PseudonymousLog
 from riskml.data.table_source import Span, TableSource
 
-__all__ = ["BatchChecks", "IncrementalLoader", "LoadReport", "PipelineBusyError", "Pseudonymiser"]
+__all__ = ["IncrementalLoader", "LoadReport", "PipelineBusyError"]
 
 _logger = logging.getLogger(__name__)
 
@@ -37,6 +43,7 @@ class LoadReport:
         too_late: rows first noticed by this run that came after their time had left the overlap.
         missing: all such rows that are not in the store, earlier runs' included.
         last_run: time of the newest event, the watermark.
+        warnings: what the checks found, a line a rule.
     """
 
     pipeline: str
@@ -47,6 +54,7 @@ class LoadReport:
     too_late: int = 0
     missing: int = 0
     last_run: datetime | None = None
+    warnings: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """One line for people."""
@@ -85,8 +93,11 @@ class IncrementalLoader:
         look_back: how far beyond the overlap each run compares ids to notice what came too
             late; zero turns it off. Not used where the source has an ingestion column.
         batch_rows: rows in memory, and in a transaction.
-        checks: judges each batch.
-        pseudonymise: replaces user ids before anything is stored.
+        checks: what the new events of each batch are held to. What the batches were like is kept
+            in the store, in the transaction of the batch.
+        pseudonyms: take out names before anything is stored. All users whom the table names are
+            asked for first, so that one is known before his own rows come. Event ids become keyed
+            hashes, and messages show no values.
         wait: how long to wait for another run of the pipeline to end.
 
     Raises:
@@ -103,7 +114,7 @@ class IncrementalLoader:
         look_back: timedelta = timedelta(days=7),
         batch_rows: int = 10_000,
         checks: BatchChecks | None = None,
-        pseudonymise: Pseudonymiser | None = None,
+        pseudonyms: PseudonymousLog | None = None,
         wait: timedelta = timedelta(seconds=10),
     ) -> None:
         require("pipeline", repr(pipeline), bool(pipeline.strip()), "must be a name")
@@ -123,10 +134,12 @@ class IncrementalLoader:
         self._look_back = look_back
         self._size = batch_rows
         self._checks = checks
-        self._pseudonymise = pseudonymise
+        self._pseudonyms = pseudonyms
         self._wait = wait
         self._ledger = LoadLedger(store, pipeline, source.name)
         self._report = LoadReport(pipeline)
+        self._warnings: dict[str, str] = {}
+        self._warned = Counter[str]()
 
     def run(self, progress: Progress | None = None) -> LoadReport:
         """Load what is new.
@@ -135,24 +148,35 @@ class IncrementalLoader:
             progress: told after each batch.
 
         Raises:
+            ConfigError: the key of the pseudonyms is missing.
             PipelineBusyError: another run of this pipeline is under way.
             DataError: a database or the checks refused. The batches before are stored, the
                 refused one is not, and the next run begins with it.
         """
         self._report = LoadReport(self._ledger.pipeline)
-        maker = BatchMaker(
-            self._mapping, self._source.name, self._source.columns, self._checks, self._pseudonymise
-        )
+        self._warnings, self._warned = {}, Counter()
+        hide = None if self._pseudonyms is None else self._pseudonyms.batches()
+        with hiding_values(hide is not None):
+            self._run(hide, progress)
+        _logger.info("%s", self._report.summary())
+        return self._report
+
+    def _run(self, hide: PseudonymousBatches | None, progress: Progress | None) -> None:
+        maker = BatchMaker(self._mapping, self._source.name, self._source.columns, hide)
         self._source.check(maker.event_id)
         with database_errors("the event store cannot be used"), self._store.engine.begin() as begun:
-            self._ledger.prepare(begun)
+            self._ledger.prepare(begun, None if hide is None else hide.mark)
         with (
             database_errors("the event store refused the rows"),
             self._ledger.exclusively(self._wait),
         ):
+            if hide is not None:
+                for users in self._source.distinct(maker.user_id, self._size):
+                    hide.meet(users)
             self._load(maker, progress)
-        _logger.info("%s", self._report.summary())
-        return self._report
+        times = {rule: f"{n} batches: " if n > 1 else "" for rule, n in self._warned.items()}
+        warnings = tuple(f"{times[rule]}{line}" for rule, line in self._warnings.items())
+        self._report = replace(self._report, warnings=warnings)
 
     def _load(self, maker: BatchMaker, progress: Progress | None) -> None:
         with self._store.engine.connect() as connection:
@@ -163,18 +187,18 @@ class IncrementalLoader:
         end = self._source.newest() if progress else None
         with closing(self._source.without_time(self._size)) as batches:
             for rows in batches:
-                self._store_batch(maker.without_time(rows), len(rows))
+                self._store_batch(maker, maker.without_time(rows), len(rows))
         start = after
         with closing(self._source.batches(Span(after), self._size)) as batches:
             for rows in batches:
                 batch = maker.make(rows)
-                self._store_batch(batch, len(rows))
+                self._store_batch(maker, batch, len(rows))
                 if progress and end and not batch.events.is_empty():
                     reached = _newest(batch.events)
                     start = start or reached
                     progress(self._report, _share(start, reached, end))
         if after is not None:
-            self._notice_late(maker.event_id, after, begun_at.ingested)
+            self._notice_late(maker, after, begun_at.ingested)
         with self._store.engine.begin() as connection:
             self._ledger.lock(connection)
             self._ledger.advance(connection, {}, ingested=arrived)
@@ -182,11 +206,13 @@ class IncrementalLoader:
             reached_at = self._ledger.read(connection).last_run
         self._report = replace(self._report, missing=missing, last_run=reached_at)
 
-    def _store_batch(self, batch: Batch, read: int) -> None:
-        """Rows, quarantine, watermark and counters: all of them, or nothing."""
+    def _store_batch(self, maker: BatchMaker, batch: Batch, read: int) -> None:
+        """Rows, quarantine, reference, watermark and counters: all of them, or nothing."""
         with self._store.engine.begin() as connection:
             self._ledger.lock(connection)
             loaded, newest = 0, None
+            if self._checks is not None and not batch.events.is_empty():
+                batch = self._checked(connection, self._checks, maker, batch)
             if not batch.events.is_empty():
                 loaded = self._store.add(connection, batch.events)
                 # a clock that is ahead must not carry the window away from what is yet to come
@@ -201,7 +227,30 @@ class IncrementalLoader:
             self._ledger.advance(connection, counts, last_run=newest)
         self._count(counts)
 
-    def _notice_late(self, event_id: str, after: datetime, ingested: datetime | None) -> None:
+    def _checked(
+        self, connection: Connection, checks: BatchChecks, maker: BatchMaker, batch: Batch
+    ) -> Batch:
+        """A batch without what is stored already and what breaks a rule.
+
+        The reference counts each event once, since only those that are new reach it.
+        """
+        known = self._store.known_ids(connection, batch.events["event_id"])
+        new = batch.events.filter(~pl.col("event_id").is_in(list(known)))
+        beside = RowsBeside(batch.rejected, len(known), FEW_REJECTED)
+        reference = self._ledger.reference(connection)
+        report = checks.check(new, reference, beside=beside)
+        reference = (reference or BatchReference()).updated(report.accepted)
+        self._ledger.keep_reference(connection, reference)
+        for line in report.warnings:
+            rule = line.partition(":")[0]
+            self._warnings.setdefault(rule, line)
+            self._warned[rule] += 1
+        rejected = maker.judged(report.rejected, new)
+        return replace(
+            batch, events=report.accepted, rejected=pl.concat([batch.rejected, rejected])
+        )
+
+    def _notice_late(self, maker: BatchMaker, after: datetime, ingested: datetime | None) -> None:
         """Look among the rows before the window for those that were never read."""
         if self._source.ingested_column and ingested is not None:
             # arrival is stamped before a row can be seen, so go back a little
@@ -210,8 +259,9 @@ class IncrementalLoader:
             span = Span(after=after - self._look_back, until=after)
         else:
             return
-        with closing(self._source.ids(event_id, span, self._size)) as batches:
+        with closing(self._source.ids(maker.event_id, span, self._size)) as batches:
             for rows in batches:
+                rows = maker.hidden_ids(rows)
                 with self._store.engine.connect() as connection:
                     rows = self._ledger.unknown(connection, rows)
                 if rows.is_empty():

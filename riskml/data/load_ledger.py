@@ -16,12 +16,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from riskml.core.errors import ConfigError, DataError
+from riskml.data.batch_reference import BatchReference
 from riskml.data.event_store import EventStore, find_ids
 from riskml.data.event_tables import (
     COUNTERS,
     DIALECTS,
     TIME,
     late_table,
+    pipeline_table,
     quarantine_table,
     watermark_table,
 )
@@ -71,12 +73,17 @@ class LoadLedger:
         self._marks = watermark_table()
         self._quarantine = quarantine_table(store.name)
         self._late = late_table(store.name)
+        self._pipelines = pipeline_table()
 
-    def prepare(self, connection: Connection) -> None:
-        """Make the tables and the pipeline's row, if they are not there.
+    def prepare(self, connection: Connection, key_mark: str | None = None) -> None:
+        """Make the tables and the pipeline's rows, if they are not there.
+
+        Args:
+            connection: in a transaction.
+            key_mark: of the key that pseudonyms are made with, None without pseudonyms.
 
         Raises:
-            DataError: the pipeline has been reading another table.
+            DataError: the pipeline has been reading another table, or storing other ids.
         """
         # one at a time: two who find no table would both make it
         if self.store.is_postgresql:
@@ -84,7 +91,7 @@ class LoadLedger:
         else:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         self.store.prepare(connection)
-        for table in (self._marks, self._quarantine, self._late):
+        for table in (self._marks, self._quarantine, self._late, self._pipelines):
             table.metadata.create_all(connection)
         row = {"pipeline": self.pipeline, "source": self._source, "updated": datetime.now(UTC)}
         self._insert_new(connection, self._marks, [row])
@@ -96,6 +103,22 @@ class LoadLedger:
                 f"pipeline '{self.pipeline}' reads the table '{source}', not '{self._source}'; "
                 "give another table its own pipeline"
             )
+        self._check_key(connection, key_mark)
+
+    def _check_key(self, connection: Connection, key_mark: str | None) -> None:
+        """Ids that are made in two ways would let every event in twice."""
+        mine = self._pipelines.c.pipeline == self.pipeline
+        begun = self.read(connection).last_run is not None
+        old = connection.execute(select(self._pipelines.c.key_mark).where(mine)).scalar()
+        if begun and old != key_mark:
+            changed = "without pseudonyms" if old is None else "with pseudonyms of another key"
+            raise DataError(
+                f"pipeline '{self.pipeline}' has been loading {changed}, and the same event would "
+                "be stored twice. Load as before, or into another table by another pipeline"
+            )
+        row = {"pipeline": self.pipeline, "key_mark": key_mark}
+        if not self._insert_new(connection, self._pipelines, [row]):
+            connection.execute(update(self._pipelines).where(mine).values(key_mark=key_mark))
 
     @contextmanager
     def exclusively(self, wait: timedelta) -> Iterator[None]:
@@ -160,6 +183,25 @@ class LoadLedger:
             **{name: self._marks.c[name] + counts.get(name, 0) for name in COUNTERS},
         }
         self._update(connection, values)
+
+    def reference(self, connection: Connection) -> BatchReference | None:
+        """What this pipeline's batches were like; None before the first that was checked.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        mine = self._pipelines.c.pipeline == self.pipeline
+        kept = connection.execute(select(self._pipelines.c.reference).where(mine)).scalar()
+        if kept is None:
+            return None
+        where = f"riskml_pipelines, column reference, of pipeline '{self.pipeline}'"
+        return BatchReference.from_json(kept, where)
+
+    def keep_reference(self, connection: Connection, reference: BatchReference) -> None:
+        """Keep it for the next batch, in the transaction of this one."""
+        mine = self._pipelines.c.pipeline == self.pipeline
+        kept = {"reference": reference.to_json()}
+        connection.execute(update(self._pipelines).where(mine).values(**kept))
 
     def quarantine(self, connection: Connection, rejected: pl.DataFrame) -> int:
         """Keep unusable rows, each once.

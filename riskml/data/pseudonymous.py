@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -76,11 +76,18 @@ class PseudonymousLog:
         store = None if self.store is None else SaltStore(Path(self.store).expanduser())
         return Pseudonyms(read_key(self.key_variable), store)
 
+    def keeping(self, columns: Iterable[str]) -> PseudonymousLog:
+        """The same, that also keeps these columns: those that a run cannot do without.
+
+        Names in them are replaced; one that is in `hashed` stays so.
+        """
+        there = (*EVENT_SCHEMA, *self.keep, *self.hashed)
+        more = dict.fromkeys(column for column in columns if column not in there)
+        return replace(self, keep=(*self.keep, *more))
+
     def apply(self, log: EventLog) -> EventLog:
         """The log without its users' ids, the truth and the quarantine too."""
-        names = self._names(log.events)
-        event_columns = (*EVENT_SCHEMA, TIME_ZONE)
-        kept = [n for n in log.events.columns if n in event_columns or n in self._kept()]
+        names = self.names_of(log.events["user_id"].drop_nulls().unique().sort())
         truth = log.truth
         if truth is not None:
             truth = truth.select(name for name in TRUTH_COLUMNS if name in truth.columns)
@@ -90,7 +97,7 @@ class PseudonymousLog:
         origin = None if log.origin is None else self._replaced(log.origin, names, ["file"])
         return replace(
             log,
-            events=self._events(log.events.select(kept), names),
+            events=self.left_of(log.events, names),
             truth=truth,
             rejected=rejected,
             origin=origin,
@@ -101,13 +108,24 @@ class PseudonymousLog:
         empty = pl.DataFrame(schema={"file": pl.String, "record": pl.String})
         return self.apply(EventLog(events, None, empty)).events
 
+    def batches(self) -> PseudonymousBatches:
+        """For the batches of one log; users of earlier ones are known in later ones."""
+        return PseudonymousBatches(self)
+
+    def names_of(self, users: Iterable[str]) -> Names:
+        """Finds these users in texts."""
+        return Names(self.pseudonyms.of(users))
+
+    def left_of(self, events: pl.DataFrame, names: Names) -> pl.DataFrame:
+        """What is left of events once the names are taken out."""
+        event_columns = (*EVENT_SCHEMA, TIME_ZONE)
+        kept = [n for n in events.columns if n in event_columns or n in self._kept()]
+        return self._events(events.select(kept), names)
+
     def _kept(self) -> set[str]:
         return {*self.keep, *self.hashed}
 
-    def _names(self, events: pl.DataFrame) -> _Names:
-        return _Names(self.pseudonyms.of(events["user_id"].drop_nulls().unique().sort()))
-
-    def _events(self, events: pl.DataFrame, names: _Names) -> pl.DataFrame:
+    def _events(self, events: pl.DataFrame, names: Names) -> pl.DataFrame:
         replaced = [*self.replace_in, TIME_ZONE, *self.keep]
         events = self._replaced(events, names, [n for n in replaced if n not in self.hashed])
         for name in (name for name in self.hashed if name in events.columns):
@@ -116,7 +134,7 @@ class PseudonymousLog:
             events = events.with_columns(_mapped(name, hashes))
         return events.with_columns(_mapped("user_id", names.pseudonyms))
 
-    def _replaced(self, frame: pl.DataFrame, names: _Names, columns: Sequence[str]) -> pl.DataFrame:
+    def _replaced(self, frame: pl.DataFrame, names: Names, columns: Sequence[str]) -> pl.DataFrame:
         """Names in texts replaced; each distinct text is looked at once."""
         for column in (name for name in columns if name in frame.columns):
             values = frame[column]
@@ -132,13 +150,59 @@ class PseudonymousLog:
         return frame
 
 
+class PseudonymousBatches:
+    """Takes user ids out of one batch after the other.
+
+    An event id becomes the keyed hash of the whole, so that the same event has the same id
+    however many users are known by then.
+
+    Args:
+        rules: what is replaced, hashed, kept and dropped.
+
+    Raises:
+        ConfigError: the key is missing or too short.
+    """
+
+    def __init__(self, rules: PseudonymousLog) -> None:
+        self._rules = replace(rules, hashed=(*rules.hashed, "event_id"))
+        _ = self._rules.pseudonyms  # a missing key should say so before the work
+        self._users: dict[str, None] = {}
+        self._names: Names | None = None
+
+    def events(self, events: pl.DataFrame) -> pl.DataFrame:
+        """Events without names, further columns dropped."""
+        self.meet(events["user_id"].unique())
+        if self._names is None:
+            self._names = self._rules.names_of(self._users)
+        return self._rules.left_of(events, self._names)
+
+    def meet(self, users: Iterable[str]) -> None:
+        """Know these users from now on."""
+        new = dict.fromkeys(user for user in users if user not in self._users)
+        if new:
+            self._users.update(new)
+            self._names = None
+
+    def texts(self, texts: pl.Series) -> pl.Series:
+        """Keyed hashes of whole texts, such as event ids or rejected rows; null stays null."""
+        of_value = self._rules.pseudonyms.of_value
+        return pl.Series(
+            texts.name, [None if text is None else of_value(text) for text in texts], pl.String
+        )
+
+    @property
+    def mark(self) -> str:
+        """Tells one key from another, and tells nothing else."""
+        return self._rules.pseudonyms.of_value("the key that events are stored with")
+
+
 def _mapped(column: str, mapping: Mapping[str, str], keep_others: bool = False) -> pl.Expr:
     texts = pl.col(column).cast(pl.String)
     default = texts if keep_others else None
     return texts.replace_strict(mapping, default=default, return_dtype=pl.String).alias(column)
 
 
-class _Names:
+class Names:
     """The names of known users, found in texts as words of their own.
 
     Args:

@@ -8,6 +8,7 @@ from typing import Protocol
 import polars as pl
 
 from riskml.core.errors import ConfigError, DataError, did_you_mean
+from riskml.core.redaction import shown
 from riskml.core.schema import time_span
 
 PERIOD = "period"
@@ -21,6 +22,10 @@ class Split(Protocol):
 
     def assign(self, events: pl.DataFrame) -> pl.DataFrame:
         """Add `period`: train < calibration < test."""
+        ...
+
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the log that the rule reads beside the event schema."""
         ...
 
 
@@ -43,6 +48,10 @@ class TimeSplit:
                 "give shares below 1 that sum to less than 1, or days"
             )
         self.test, self.calibration = test, calibration
+
+    def columns(self) -> tuple[str, ...]:
+        """None."""
+        return ()
 
     def assign(self, events: pl.DataFrame) -> pl.DataFrame:
         """Add `period`; cuts fall on midnight UTC where the log spans a week or more.
@@ -94,6 +103,10 @@ class ColumnSplit:
             raise ConfigError(f"data.split.calibration={calibration} must lie between 0 and 1")
         self.column, self.calibration = column, calibration
 
+    def columns(self) -> tuple[str, ...]:
+        """The column that says so."""
+        return (self.column,)
+
     def assign(self, events: pl.DataFrame) -> pl.DataFrame:
         """Add `period`.
 
@@ -109,7 +122,7 @@ class ColumnSplit:
         if odd:
             raise DataError(
                 f"column '{self.column}' must hold 'train' or 'test', "
-                f"not {sorted(map(str, odd))[:3]}"
+                f"not {shown(sorted(map(str, odd))[:3])}"
             )
         is_train = pl.col(self.column) == TRAIN
         place = is_train.cum_sum().over("user_id")

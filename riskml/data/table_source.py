@@ -17,6 +17,7 @@ from sqlalchemy.exc import NoSuchTableError
 from sqlalchemy.sql import Select
 
 from riskml.core.errors import DataError, did_you_mean
+from riskml.core.redaction import shown
 from riskml.core.schema import EVENT_SCHEMA, TIMESTAMP
 from riskml.data.database import database_errors, open_engine
 from riskml.data.event_mapping import EventMapping
@@ -146,6 +147,13 @@ class TableSource:
             value = connection.execute(select(func.max(column))).scalar_one()
         return None if value is None else self._utc(value)
 
+    def distinct(self, column: str, size: int) -> Generator[pl.Series]:
+        """The values that a column has in the whole table, as text without surrounding blanks."""
+        found = self._column(column)
+        for rows in self._fetch(select(found).where(found.is_not(None)).distinct(), size):
+            values = rows[column].cast(pl.String).str.strip_chars()
+            yield values.filter(values != "")
+
     def batches(self, span: Span, size: int) -> Generator[pl.DataFrame]:
         """Whole rows within a span by time, `size` rows at a time, through a server-side cursor.
 
@@ -214,7 +222,7 @@ class TableSource:
             except (ValueError, TypeError, OverflowError) as error:
                 raise DataError(
                     f"the source table '{self.name}' cannot be read: a value does not fit the "
-                    f"type of its column ({str(error).splitlines()[0]}); correct it"
+                    f"type of its column, {shown(str(error).splitlines()[0])}; correct it"
                 ) from error
 
     def _errors(self) -> Any:

@@ -13,6 +13,8 @@ from riskml.core.targets import instantiate
 from riskml.data.batch_checks import BatchChecks
 from riskml.data.batch_reference import BatchReference
 from riskml.data.datasets import Dataset, load_dataset
+from riskml.data.pseudonymous import PseudonymousLog
+from riskml.data.splits import Split
 from riskml.features.extractor import FeatureExtractor
 from riskml.models.base import Detector
 from riskml.runs.tracking import Tracker
@@ -31,21 +33,28 @@ def build(node: DictConfig | None, **arguments: Any) -> Any:
     return instantiate(node, **arguments)
 
 
-def build_dataset(node: DictConfig, reference: BatchReference | None = None) -> Dataset:
+def build_dataset(
+    node: DictConfig, features: DictConfig, reference: BatchReference | None = None
+) -> Dataset:
     """Read a log, check it and cut it into periods.
 
     Args:
         node: `data` of a config. Without a node `quality` the checks are as they come; where it
             is null there are none.
+        features: of the same config; pseudonyms leave the columns that these and the split read.
         reference: what earlier logs were like.
     """
+    split: Split = build(node.split)
+    pseudonyms: PseudonymousLog | None = build(node.get("pseudonyms"))
+    if pseudonyms is not None:
+        pseudonyms = pseudonyms.keeping((*build_extractor(features).reads(), *split.columns()))
     return load_dataset(
         build(node.source),
-        build(node.split),
+        split,
         node.normal_weight,
         node.get("single_user", False),
         build(node.quality) if "quality" in node else BatchChecks(),
-        build(node.get("pseudonyms")),
+        pseudonyms,
         reference,
         node.get("warm_up", 0.0),
     )

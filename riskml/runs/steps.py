@@ -43,7 +43,7 @@ def read_data(run: Run, reference: BatchReference | None = None) -> Dataset:
     """
     data = run.cfg.data
     with run.console.status(f"reading {data.name}"):
-        dataset = build_dataset(data, reference)
+        dataset = build_dataset(data, run.cfg.features, reference)
     events = dataset.events
     first, last = time_span(events["timestamp"], events["timestamp"])
     run.say(

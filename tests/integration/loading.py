@@ -8,6 +8,7 @@ from typing import Any
 
 from arrivals import OVERLAP
 
+from riskml.data.batch_checks import BatchChecks
 from riskml.data.event_mapping import EventMapping
 from riskml.data.event_store import EventStore
 from riskml.data.incremental import IncrementalLoader
@@ -27,6 +28,7 @@ def loader(url: str, ingested_column: str | None = None, **settings: Any) -> Inc
         "look_back": timedelta(days=60),
         "batch_rows": BATCH,
         "wait": timedelta(seconds=30),
+        "checks": BatchChecks(),
         **settings,
     }
     return IncrementalLoader(source, EventStore(url), "logins", MAPPING, **settings)

@@ -108,7 +108,8 @@ def test_score_alone_is_the_score_among_others(detector: Detector, planted: Plan
     scores = detector.score(test)
     rows = [0, 1, len(test) // 2, int(scores.argmax()), int(scores.argmin())]
     single = [detector.score(alone(test, row))[0] for row in rows]
-    np.testing.assert_allclose(single, scores[rows], rtol=1e-5, atol=1e-5)
+    # kernels add up one row in another order than many, which narrow distributions make larger
+    np.testing.assert_allclose(single, scores[rows], rtol=1e-4, atol=1e-5)
     backwards = np.arange(len(test))[::-1].copy()
     np.testing.assert_allclose(
         detector.score(test.take(backwards)), scores[backwards], rtol=1e-5, atol=1e-5

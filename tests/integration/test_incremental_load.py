@@ -21,6 +21,7 @@ from arrivals import OVERLAP, START, Oracle, arrivals
 from loading import BATCH, MAPPING, load_until_killed, loader
 from sqlalchemy import Engine, text
 
+from riskml.data.batch_reference import BatchReference
 from riskml.data.database import open_engine
 from riskml.data.event_mapping import EventMapping
 from riskml.data.event_store import EventStore
@@ -105,7 +106,7 @@ def progress(engine: Engine) -> int:
 def test_killed_at_fifty_points_the_store_is_what_it_must_be(url: str, seed: int) -> None:
     engine, chance, oracle = open_engine(url), random.Random(seed), Oracle()
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["riskml.data.incremental", "psycopg"])
+    processes.set_forkserver_preload(["riskml.data.incremental", "psycopg", "pandera.polars"])
     # odd seeds notice late rows by the ingestion column, even ones by comparing ids
     ingested = ["--ingested-column", "ingested_at"] if seed % 2 else []
     options = ["--overlap", "2h", "--look-back", "60d", "--batch", str(BATCH), *ingested]
@@ -141,6 +142,8 @@ def test_killed_at_fifty_points_the_store_is_what_it_must_be(url: str, seed: int
     assert len(oracle.late) > COUNT * 0.005
     with engine.connect() as connection:
         counted = connection.execute(text("SELECT * FROM riskml_watermarks")).mappings().one()
+        kept = connection.execute(text("SELECT reference FROM riskml_pipelines")).scalar_one()
+    assert sum(BatchReference.from_json(kept, "").volumes.values()) == len(oracle.store)
     assert counted["loaded"] == len(oracle.store) and counted["too_late"] >= len(oracle.late)
     every = oracle.store.keys() | oracle.quarantine | oracle.late
     assert len(every) == COUNT

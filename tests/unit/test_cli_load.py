@@ -134,3 +134,61 @@ def test_help_helps() -> None:
     shown = riskml("load", "--help").stdout
     assert "RISKML_FROM_URL" in shown and "Exit codes" in shown and "--overlap" in shown
     assert {"load", "ddl"} <= set(riskml("--help").stdout.split())
+
+
+KEY = {"RISKML_PSEUDONYM_KEY": "0123456789abcdef" * 2}
+
+
+def limits(folder: Path, text: str) -> list[str]:
+    (folder / "limits.yaml").write_text(text)
+    return ["--quality", str(folder / "limits.yaml")]
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "message"),
+    [
+        ("rule_limits: {missing_user: 2}", [], "--check rule_limits.missing_user=2"),
+        ("actions: {volumes: warn}", [], "did you mean 'volume'"),
+        ("max_text: 3", [], "max_text_length"),
+        ("[1, 2]", [], "must hold settings"),
+        ("{", [], "cannot be read"),
+        ("_target_: riskml.data.sources.CsvSource", [], "_target_ must be"),
+        ("", ["--check", "volume_weeks"], "write for example actions.volume=refuse"),
+        ("", ["--check", "volume_weeks=-1"], "--check volume_weeks=-1"),
+        ("", ["--check", "volume_weeks=many"], "volume_weeks=many must be a number"),
+        ("", ["--max-rejected-share", "2"], "max-rejected-share=2"),
+        ("", ["--no-checks"], "--quality is for a load with --checks"),
+        ("", ["--keep", "x"], "--keep is for a load with --pseudonyms"),
+        ("", ["--pseudonyms"], "RISKML_PSEUDONYM_KEY (--key-variable) is not set"),
+        ("", ["--pseudonyms", "--hashed", "user_id"], "--replace_in and .hashed"),
+    ],
+)
+def test_impossible_limits_are_one_line(
+    databases: dict[str, str], tmp_path: Path, text: str, words: list[str], message: str
+) -> None:
+    result = riskml(*OURS, *limits(tmp_path, text), *words, **databases)
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr and len(result.stderr.splitlines()) == 1
+
+
+def test_a_limit_refuses_and_the_message_says_what_to_type(
+    databases: dict[str, str], tmp_path: Path
+) -> None:
+    refused = riskml(*OURS, *limits(tmp_path, "max_text_length: 1"), **databases)
+    assert refused.exit_code == 2 and "allows" in refused.stderr
+    assert "go on without these rows with --max-rejected-share=1" in refused.stderr
+    words = ["--check", "max_text_length=9", "--max-rejected-share", "1"]
+    again = riskml(*OURS, *limits(tmp_path, "max_text_length: 1"), *words, **databases)
+    assert "50 loaded" in again.stdout
+
+
+def test_pseudonyms_are_those_that_the_command_shows(
+    databases: dict[str, str], tmp_path: Path
+) -> None:
+    salts = str(tmp_path / "salts.sqlite")
+    words = ["--pseudonyms", "--pseudonym-store", salts]
+    assert "50 loaded" in riskml(*OURS, *words, **databases, **KEY).stdout
+    shown = riskml("pseudonyms", "show", "u1", "--store", salts, **KEY).stdout.strip()
+    with sqlite3.connect(tmp_path / "store.db") as store:
+        users = {user for (user,) in store.execute("SELECT user_id FROM events")}
+    assert shown in users and len(users) == 3 and all(user.startswith("p_") for user in users)

@@ -35,12 +35,12 @@ from sqlalchemy.exc import (
 )
 
 from riskml.core.errors import ConfigError, DataError
+from riskml.core.redaction import without_quoted
 from riskml.data.event_mapping import EventMapping, LogTable
+from riskml.data.event_tables import TIME, UtcTime, is_event_store
 from riskml.data.sources.base import LogSource, no_rejected, origin
 from riskml.data.sources.files import not_found
 from riskml.data.sources.time_range import TimeRange
-
-LOGIN_TIME = "login_time"
 
 _logger = logging.getLogger(__name__)
 
@@ -143,6 +143,8 @@ class DatabaseSource(LogSource):
         schema, _, name = str(self.table).rpartition(".")
         found = Table(name, MetaData(), autoload_with=connection, schema=schema or None)
         time = found.columns.get(self._time_column())
+        if time is not None and time.name == TIME and is_event_store(connection, found):
+            time.type = UtcTime()  # SQLite keeps no zone, but what the store writes is UTC
         keys = list(found.primary_key.columns)
         return select(found), [] if time is None else [time, *(k for k in keys if k is not time)]
 
@@ -167,7 +169,7 @@ class DatabaseSource(LogSource):
 
 def with_time_column(columns: Mapping[str, str | None]) -> dict[str, str | None]:
     """The columns that are set, the time in `login_time` where no other is named."""
-    return {**columns, "timestamp": columns.get("timestamp") or LOGIN_TIME}
+    return {**columns, "timestamp": columns.get("timestamp") or TIME}
 
 
 def check_table_or_query(table: str | None, query: str | None) -> None:
@@ -214,7 +216,8 @@ def _open(url: URL) -> Iterator[Connection]:
         reason = " ".join(str(getattr(error, "orig", None) or error).split())
         for secret in _secrets(url):
             reason = reason.replace(secret, "***")
-        raise DataError(f"{_shown(url)}: {type(error).__name__}: {reason}") from None
+        told = f"{type(error).__name__}: {without_quoted(reason)}"
+        raise DataError(f"{_shown(url)}: {told}") from None
 
 
 def _engine(url: URL) -> Engine:

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import polars as pl
 import pytest
 from load_cases import MAPPING, SOURCE_DDL, Case, query
 from sqlalchemy import text
@@ -127,46 +126,6 @@ def test_a_batch_of_mostly_bad_rows_is_refused_and_nothing_of_it_is_stored(case:
     assert case.stored("read", "riskml_watermarks") == [40]
     bold = EventMapping(columns=MAPPING.columns, time_zone="UTC", max_rejected_share=1)
     assert counts(case.loader(mapping=bold, batch_rows=40).run())[2] == 40
-
-
-class FromHour:
-    """Rejects event e3 and refuses every batch that holds e20."""
-
-    def check(self, events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        if "e20" in events["event_id"]:
-            raise DataError("twenty is one too many")
-        bad = pl.col("event_id") == "e3"
-        return events.filter(~bad), events.filter(bad).with_columns(
-            rule=pl.lit("three"), reason=pl.lit("it is three")
-        )
-
-
-def test_checks_reject_rows_and_refuse_batches(case: Case) -> None:
-    case.arrive(HOURS)
-    with pytest.raises(DataError, match="twenty"):
-        case.loader(checks=FromHour()).run()
-    assert len(case.stored()) == 13  # two batches of seven, but for e3
-    assert case.stored("rule, reason, event_id", "events_quarantine") == [
-        ("three", "it is three", "e3")
-    ]
-    assert counts(case.loader().run())[0] == 26  # e3's hour has left the overlap
-    assert counts(case.loader().run())[3:] == (0, 0)  # and it is known
-
-
-def test_user_ids_are_replaced_everywhere(case: Case) -> None:
-    case.arrive(range(6))
-    case.arrive([7], action=None)
-    case.arrive([8], employee=None)
-
-    def hide(users: pl.Series) -> pl.Series:
-        return "hidden-" + users.str.slice(1)
-
-    case.loader(pseudonymise=hide).run()
-    assert case.stored("DISTINCT user_id") == ["hidden-0", "hidden-1", "hidden-2"]
-    records = str(case.stored("record", "events_quarantine"))
-    assert '"employee": "hidden-1"' in records and '"u1"' not in records
-    with pytest.raises(DataError, match="one pseudonym for each"):
-        case.loader(pseudonymise=lambda users: users.head(1)).run()
 
 
 def test_a_clock_that_is_ahead_does_not_carry_the_window_away(tmp_path: Path) -> None:

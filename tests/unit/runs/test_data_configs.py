@@ -56,7 +56,7 @@ def log_of(name: str, folder: Path) -> list[str]:
     """Writes a log; returns the settings that read it."""
     if name == "database":
         EventStore(f"sqlite:///{folder / 'log.db'}").append(EVENTS)
-        return [f"url=sqlite:///{folder / 'log.db'}", "time_zone=UTC"]
+        return [f"url=sqlite:///{folder / 'log.db'}"]
     if name == "duckdb":
         with duckdb.connect(folder / "log.duckdb") as connection:
             connection.register("frame", EVENTS.rename({"timestamp": "login_time"}).to_arrow())
