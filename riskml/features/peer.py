@@ -43,8 +43,8 @@ class PeerFeatures(FeatureFamily):
         totals = before.x[:, before.totals()]
         counts = np.log1p(before.x[:, before.counts()])
         grid = np.linspace(0, 1, _STEPS + 1)
-        # the deviation of everyone keeps what a group never does from weighing without bound
-        floor = 0.25 * counts.std(axis=0) + 1e-3
+        # keeps what a group never does from weighing without bound
+        floor = 0.25 * counts.std(axis=0) + 0.1
         quantiles, middle, spread = [], [], []
         for group in range(int(peer.max(initial=0)) + 1):
             rows = peer == group
