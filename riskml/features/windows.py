@@ -127,7 +127,7 @@ class SessionWindows:
         # the user before may have ended in the middle of ours
         begins[1:] |= np.diff(events[USER].to_numpy()) != 0
         if self.column is not None:
-            begins[1:] |= events.select(pl.col(_SESSION) != pl.col(_SESSION).shift())[
+            begins[1:] |= events.select(pl.col(_SESSION).ne_missing(pl.col(_SESSION).shift()))[
                 _SESSION
             ].to_numpy()[1:]
         if self.gap_minutes is not None:
