@@ -146,7 +146,15 @@ def _world(settings: SimulationSettings, folder: Path, workers: int) -> Path:
         return folder
     simulate_with_progress(settings, folder, workers, Console(stderr=True))
     counts = json.loads(record.read_text())["counts"]
-    click.echo(f"{counts['events']:,} events, {counts['incidents']} incidents: {folder}", err=True)
+    incidents, attacked = counts["incidents"], counts["positive_test_user_days"]
+    click.echo(
+        f"{counts['events']:,} events, {incidents} incident{'' if incidents == 1 else 's'}, "
+        f"{attacked} attacked user-days in the {settings.test_days} test days from "
+        f"{settings.test_begins}",
+        err=True,
+    )
+    if not attacked:
+        click.echo("no attack left an event in the test days: give more users or days", err=True)
     return folder
 
 
@@ -169,7 +177,9 @@ def _store(folder: Path, url: str) -> None:
     store = EventStore(url)
     files = sorted((folder / "events").glob("day=*/events.parquet"))
     new = 0
-    for file in track(files, "storing events", console=Console(stderr=True), transient=True):
+    console = Console(stderr=True)
+    quiet = not console.is_terminal
+    for file in track(files, "storing events", console=console, transient=True, disable=quiet):
         new += store.append(pl.read_parquet(file, hive_partitioning=False))
     click.echo(f"{new:,} new events in table '{store.name}'", err=True)
 

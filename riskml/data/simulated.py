@@ -54,7 +54,8 @@ def simulate_with_progress(
     workers: int = 1,
     console: Console | None = None,
 ) -> None:
-    """Make a world with a progress bar on the console."""
+    """Make a world with a progress bar on the console, if it is one and not a file."""
+    console = console or Console()
     columns = (
         TextColumn("simulating an organisation"),
         BarColumn(),
@@ -62,7 +63,9 @@ def simulate_with_progress(
         TextColumn("days"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, transient=True, console=console) as progress:
+    with Progress(
+        *columns, transient=True, console=console, disable=not console.is_terminal
+    ) as progress:
         task = progress.add_task("", total=settings.days)
 
         def show(done: int, total: int) -> None:

@@ -78,6 +78,7 @@ def cut(
     events: pl.DataFrame,
     rule: Windowing,
     vocabulary: ActionVocabulary,
+    names: pl.DataFrame,
     watermark: datetime | None = None,
 ) -> WindowEvents:
     """Cut events into windows, those of a user in order of their end.
@@ -86,13 +87,15 @@ def cut(
         events: in order of user and time, with what the rule has added on arrival.
         rule: that cuts.
         vocabulary: the action ids.
+        names: the user id of each hash.
         watermark: up to when all events are there; None: all that there will be.
     """
     events = rule.order(events)
     first = np.flatnonzero(rule.begins(events)) if len(events) else np.zeros(0, np.int64)
     last = np.append(first[1:], len(events))[: len(first)] - 1
     end = events[last]
-    windows = events[first].with_columns(
+    windows = events[first].join(names, on=USER, how="left", maintain_order="left")
+    windows = windows.with_columns(
         end[PEER],
         start=pl.col("timestamp"),
         end=end["timestamp"],

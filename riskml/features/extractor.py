@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,16 @@ from riskml.features.actions import TOKEN, ActionVocabulary
 from riskml.features.cutting import close, cut, join, take, without_late
 from riskml.features.family import Columns, FeatureFamily, WindowEvents
 from riskml.features.graph import GraphFeatures
-from riskml.features.hashing import hashed
+from riskml.features.hashing import hashed, order_by_user
 from riskml.features.history import HistoryFeatures
-from riskml.features.local_time import LOCAL_TIME, with_local_time
+from riskml.features.local_time import with_local_time
 from riskml.features.novelty import NoveltyFeatures
 from riskml.features.peer import PeerFeatures
-from riskml.features.peer_groups import PEER, PeerGroups
-from riskml.features.profile import USER, Profile
+from riskml.features.peer_groups import PeerGroups
+from riskml.features.profile import USER, Profile, upsert
 from riskml.features.time_of_day import TimeOfDayFeatures
 from riskml.features.volume import VolumeFeatures
-from riskml.features.windows import WINDOW_ID, WINDOWINGS, Windowing
+from riskml.features.windows import WINDOW_ID, WINDOWINGS, Windowing, first_of_user
 
 FAMILIES: dict[str, type[FeatureFamily]] = {
     family.name: family
@@ -48,9 +49,8 @@ FAMILIES: dict[str, type[FeatureFamily]] = {
 
 NEED_COUNTS = (HistoryFeatures.name, PeerFeatures.name)
 
-KEPT = (USER, "user_id", "timestamp", TIME_ZONE, LOCAL_TIME, TOKEN, "success", PEER)
 HASHED = ("resource", "source")
-"""Columns of prepared events, beside those that families and windows read."""
+"""Columns whose names are compared, beside those that families read."""
 
 
 class FeatureExtractor:
@@ -119,7 +119,7 @@ class FeatureExtractor:
         )
         self.peers.fit(coded, len(self.vocabulary))
         arrived, profile = self.arrive(events, Profile())
-        windows = cut(arrived, self.window, self.vocabulary)
+        windows = cut(arrived, self.window, self.vocabulary, profile.names)
         before = Columns([], np.zeros((len(windows), 0), np.float32))
         for family in self.families:
             family.fit(windows, before)
@@ -162,7 +162,7 @@ class FeatureExtractor:
             DataError: a column is missing, or a time zone is not known.
         """
         arrived, profile = self.arrive(events, profile)
-        windows = cut(arrived, self.window, self.vocabulary, profile.watermark)
+        windows = cut(arrived, self.window, self.vocabulary, profile.names, profile.watermark)
         profile = close(windows, self.window, profile)
         if not open_windows and not windows.closed.all():
             windows = take(windows, np.flatnonzero(windows.closed))
@@ -182,9 +182,9 @@ class FeatureExtractor:
 
     def assign(self, events: pl.DataFrame) -> pl.DataFrame:
         """The events of a whole log in order of window and time, with `window_id`."""
-        numbered = self._prepare(events.with_row_index("_event"), ("_event",))
+        numbered, names = self._prepare(events.with_row_index("_event"), ("_event",))
         arrived = self.window.arrive(numbered, Profile().users)
-        windows = cut(arrived, self.window, self.vocabulary)
+        windows = cut(arrived, self.window, self.vocabulary, names)
         ids = windows.keys[WINDOW_ID].gather(windows.row)
         return events[windows.events["_event"]].with_columns(ids.alias(WINDOW_ID))
 
@@ -216,8 +216,13 @@ class FeatureExtractor:
 
     # ---- steps -------------------------------------------------------------------------------
 
-    def _prepare(self, events: pl.DataFrame, extra: tuple[str, ...] = ()) -> pl.DataFrame:
-        """Events as the columns that windows and families need, in order of user and time."""
+    def _prepare(
+        self, events: pl.DataFrame, extra: tuple[str, ...] = ()
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Events as the columns that windows and families need, and the names of their users.
+
+        Events come in order of user and time.
+        """
         reads = {*HASHED, *(column for family in self.families for column in family.reads())}
         missing = [column for column in sorted(reads) if column not in events.columns]
         if missing:
@@ -227,20 +232,30 @@ class FeatureExtractor:
             )
         if not events["timestamp"].is_sorted():
             events = events.sort("timestamp", maintain_order=True)
-        coded = events.with_columns(
-            hashed("user_id").alias(USER), self.vocabulary.encode(), *map(hashed, sorted(reads))
+        kept = dict.fromkeys((*extra, *self.window.columns(), *self.peers.reads(), TIME_ZONE))
+        passed = [name for name in kept if name in events.columns and name not in reads]
+        coded = events.select(
+            hashed("user_id").alias(USER),
+            "timestamp",
+            "success",
+            self.vocabulary.encode(),
+            *map(hashed, sorted(reads)),
+            *passed,
         )
-        coded = self.peers.assign(with_local_time(coded, self.time_zone))
-        kept = {*extra, *self.window.columns()} & set(events.columns)
-        names = dict.fromkeys((*KEPT, *sorted(reads), *sorted(kept)))
-        return coded.select(*names).sort(USER, maintain_order=True)
+        order = order_by_user(coded[USER])
+        coded = coded[order]
+        first = np.flatnonzero(first_of_user(coded))
+        names = coded[first].select(USER, user_id=events["user_id"].gather(order[first]))
+        return self.peers.assign(with_local_time(coded, self.time_zone)), names
 
     def arrive(self, events: pl.DataFrame, profile: Profile) -> tuple[pl.DataFrame, Profile]:
         """New events with what the families say of them, among those of open windows.
 
         The first half of `transform`.
         """
-        arrived, profile = without_late(self._prepare(events), profile)
+        prepared, names = self._prepare(events)
+        profile = replace(profile, names=upsert(profile.names, names, [USER]))
+        arrived, profile = without_late(prepared, profile)
         arrived = self.window.arrive(arrived, profile.users)
         for family in self.families:
             arrived, profile = family.arrive(arrived, profile)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 import polars_hash as plh
 
@@ -16,3 +18,20 @@ def hashed(column: str) -> pl.Expr:
 def hash_one(value: str) -> int:
     """The hash of one name."""
     return int(pl.DataFrame({"value": [value]}).select(hashed("value")).item())
+
+
+def order_by_user(user: pl.Series) -> npt.NDArray[np.int64]:
+    """Indices that bring the events of a user together, users by hash, and keep their order.
+
+    The first bits of the hash and the row number make one number to sort, which is several times
+    faster than sorting rows; should two users share those bits, rows are sorted after all.
+    """
+    bits = np.uint64(max(len(user) - 1, 1).bit_length())
+    hashes = user.to_numpy()
+    rows = np.arange(len(user), dtype=np.uint64)
+    packed = pl.Series(hashes >> bits << bits | rows).sort().to_numpy()
+    order = (packed & ((np.uint64(1) << bits) - np.uint64(1))).astype(np.int64)
+    ordered = hashes[order]
+    if (ordered[1:] < ordered[:-1]).any():
+        order = np.argsort(hashes, kind="stable")
+    return order

@@ -87,10 +87,12 @@ class PeerGroups:
             return events.with_columns(group.alias(PEER))
         if not len(self.users):
             return events.with_columns(pl.lit(EVERYONE, pl.Int32).alias(PEER))
-        group = pl.col(USER).replace_strict(
+        runs = events[USER].rle().struct.unnest()
+        group = pl.col("value").replace_strict(
             pl.Series(self.users), pl.Series(self.group_of), default=EVERYONE, return_dtype=pl.Int32
         )
-        return events.with_columns(group.alias(PEER))
+        of_event = np.repeat(runs.select(group).to_series().to_numpy(), runs["len"].to_numpy())
+        return events.with_columns(pl.Series(PEER, of_event))
 
     def _name(self, events: pl.DataFrame) -> pl.Expr:
         assert self.column is not None

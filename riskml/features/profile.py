@@ -18,7 +18,7 @@ from riskml.features.hashing import hashed
 USER = "user"
 """The hash of the user id, by which all tables of a profile are keyed."""
 
-USERS, OPEN = "users", "open"
+USERS, NAMES, OPEN = "users", "names", "open"
 FORMAT = 1
 ROWS_A_GROUP = 20_000
 
@@ -31,6 +31,9 @@ USERS_SCHEMA: dict[str, pl.DataType] = {
 }
 
 
+NAMES_SCHEMA: dict[str, pl.DataType] = {USER: pl.UInt64(), "user_id": pl.String()}
+
+
 @dataclass(frozen=True)
 class Profile:
     """The state of the features, one table a family and one of events in open windows.
@@ -40,6 +43,7 @@ class Profile:
     Attributes:
         users: of each user the number of events, the last time zone and local day, and the time
             until which windows are closed.
+        names: the user id of each hash.
         open: events whose windows may still grow, as the extractor prepares them.
         tables: by name `<family>.<what>`; those keyed by `user` belong to users, the others to
             everybody.
@@ -48,6 +52,7 @@ class Profile:
     """
 
     users: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=USERS_SCHEMA))
+    names: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=NAMES_SCHEMA))
     open: pl.DataFrame | None = None
     tables: dict[str, pl.DataFrame] = field(default_factory=dict)
     watermark: datetime | None = None
@@ -63,6 +68,7 @@ class Profile:
         return replace(
             self,
             users=_only(self.users, chosen),
+            names=_only(self.names, chosen),
             open=None if self.open is None else _only(self.open, chosen),
             tables={name: _only(table, chosen) for name, table in self.tables.items()},
         )
@@ -77,6 +83,7 @@ class Profile:
         return replace(
             self,
             users=rest(self.users),
+            names=rest(self.names),
             open=None if self.open is None else rest(self.open),
             tables={name: rest(table) for name, table in self.tables.items()},
         )
@@ -84,7 +91,7 @@ class Profile:
     @property
     def estimated_bytes(self) -> int:
         """Memory of all tables."""
-        frames = [self.users, *self.tables.values()]
+        frames = [self.users, self.names, *self.tables.values()]
         if self.open is not None:
             frames.append(self.open)
         return int(sum(frame.estimated_size() for frame in frames))
@@ -96,7 +103,7 @@ class Profile:
             The files.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        frames = {USERS: self.users, **self.tables}
+        frames = {USERS: self.users, NAMES: self.names, **self.tables}
         if self.open is not None:
             frames[OPEN] = self.open
         files = []
@@ -157,6 +164,7 @@ class Profile:
             mark = state["watermark"]
             return cls(
                 users=frames.pop(USERS),
+                names=frames.pop(NAMES),
                 open=frames.pop(OPEN, None),
                 tables=frames,
                 watermark=None if mark is None else datetime.fromisoformat(mark).astimezone(UTC),

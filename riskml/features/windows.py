@@ -179,7 +179,7 @@ class UserDayWindows:
     def arrive(self, events: pl.DataFrame, users: pl.DataFrame) -> pl.DataFrame:
         """Add the local day, in days since 1970."""
         past = events.select(USER).join(users, on=USER, how="left", maintain_order="left")
-        first = _first_of_user(events)
+        first = first_of_user(events)
         day = _days(events[LOCAL_TIME])
         zone = events[TIME_ZONE]
         before = zone.shift()
@@ -256,7 +256,7 @@ class BlockWindows:
     def arrive(self, events: pl.DataFrame, users: pl.DataFrame) -> pl.DataFrame:
         """Add the number of the block."""
         past = events.select(USER).join(users, on=USER, how="left", maintain_order="left")
-        begin = np.flatnonzero(_first_of_user(events))
+        begin = np.flatnonzero(first_of_user(events))
         place = np.arange(len(events))
         place -= np.repeat(begin, np.diff(np.append(begin, len(events))))
         place += past["n_events"].fill_null(0).to_numpy()
@@ -297,7 +297,8 @@ def is_closed(closed_from: pl.Series, watermark: datetime | None) -> pl.Series:
     return (closed_from <= watermark).fill_null(False)
 
 
-def _first_of_user(events: pl.DataFrame) -> Flags:
+def first_of_user(events: pl.DataFrame) -> Flags:
+    """Which events are the first of their user; events are in order of user."""
     user = events[USER].to_numpy()
     first = np.ones(len(user), bool)
     first[1:] = user[1:] != user[:-1]
@@ -306,7 +307,7 @@ def _first_of_user(events: pl.DataFrame) -> Flags:
 
 def _changes(events: pl.DataFrame, column: str) -> Flags:
     values = events[column].to_numpy()
-    begins = _first_of_user(events)
+    begins = first_of_user(events)
     begins[1:] |= values[1:] != values[:-1]
     return begins
 

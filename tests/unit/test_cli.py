@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -26,7 +28,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli") / "world"
     result = riskml("simulate", *SMALL, "--out", str(folder))
     assert result.exit_code == 0, result.output
-    assert "events" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert re.match(r"[\d,]+ events, \d+ incidents?, [1-9] attacked user-days", result.stderr)
     return folder
 
 
@@ -82,6 +85,12 @@ def test_late_records_are_out_of_order_and_none_is_lost(world: Path) -> None:
     records = [json.loads(line) for line in result.stdout.splitlines()]
     times = [record["timestamp"] for record in records]
     assert times != sorted(times)
+    known = dict(stored(world).select("event_id", "ingested_at").iter_rows())
+    later = [
+        datetime.fromisoformat(record["ingested_at"]) > known[record["event_id"]]
+        for record in records
+    ]
+    assert sum(later) / len(later) == pytest.approx(0.2, abs=0.03)
     assert Counter(r["event_id"] for r in records) == Counter(stored(world)["event_id"])
 
 

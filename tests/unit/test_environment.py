@@ -1,4 +1,4 @@
-"""pyproject.toml, environment.yml and requirements.lock name the same packages."""
+"""pyproject.toml, environment.yml, requirements.lock and CITATION.cff agree."""
 
 from __future__ import annotations
 
@@ -58,3 +58,11 @@ def test_lock_holds_exact_public_versions_only() -> None:
     """No paths, addresses or builds of one machine, which would not install elsewhere."""
     exact = re.compile(r"[A-Za-z0-9._-]+==[0-9][0-9A-Za-z.!]*")
     assert [line for line in LOCK if not exact.fullmatch(line)] == []
+
+
+def test_citation_is_of_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == PROJECT["version"]
+    assert citation["license"] == PROJECT["license"]
+    assert citation["authors"] == [{"name": "The riskml developers"}]
+    assert {"cff-version", "message", "title"} <= set(citation)

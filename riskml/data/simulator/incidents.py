@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from riskml.core.errors import ConfigError
 from riskml.data.simulator.people import People
 from riskml.data.simulator.plan import Plan
 from riskml.data.simulator.randomness import Flags, Integers, generator
@@ -35,13 +36,25 @@ class Attacks:
 
 
 def plan_attacks(plan: Plan) -> Attacks:
-    """Choose attacks until the wanted share of user-days holds some."""
+    """Choose attacks until the wanted share of user-days holds some.
+
+    Raises:
+        ConfigError: if attacks are wanted and none of the scenarios fits into the test period.
+    """
     settings = plan.settings
     scenarios = [scenario_named(name) for name in settings.all_scenarios]
     planner = _Planner(plan)
     test = settings.days - settings.test_days
     # The last day is left out: what spills over its midnight would be cut off.
     planner.fill(scenarios, test, settings.days - 1, settings.positive_rate, "test")
+    if scenarios and settings.positive_rate > 0 and not planner.incidents:
+        raise ConfigError(
+            f"test_days={settings.test_days} leaves no room for an attack: none of "
+            f"{', '.join(settings.all_scenarios)} fits into the test period and its share "
+            f"positive_rate={settings.positive_rate:g} of {settings.users} users; give at least "
+            "4 test days, more users, a higher positive_rate or shorter scenarios "
+            "(positive_rate=0 makes a world without attacks)"
+        )
     planner.fill(scenarios, _KNOWN_BEFORE, test, settings.train_contamination, "train")
     incidents = planner.with_controls()
     by_day: dict[int, list[Incident]] = {}
@@ -77,7 +90,7 @@ class _Planner:
             return
         budget = rate * float(self.active[:, first:until].sum())
         if period == "test":
-            # However small the world, there is something to find.
+            # However small the world, there is something to find, or plan_attacks says why not.
             budget = max(budget, _LEAST_TEST_DAYS)
         spent = 0
         so_far = np.zeros(len(scenarios))

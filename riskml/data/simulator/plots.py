@@ -53,39 +53,52 @@ def save_plots(folder: Path | str, out: Path | str) -> list[Path]:
 def role_week(folder: Path, role: str = "engineer") -> Figure:
     """Draw every event of up to 25 people of a role over one week, one row per person."""
     users = pl.read_parquet(folder / "users.parquet").filter(pl.col("role") == role)
-    chosen = users.sort("time_zone", "user_id")["user_id"].head(25).to_list()
     monday = _second_monday(folder)
     events = (
         _events(folder)
         .filter(
-            pl.col("user_id").is_in(chosen)
+            pl.col("user_id").is_in(users["user_id"].to_list())
             & pl.col("timestamp").dt.date().is_between(monday, monday + timedelta(days=6))
         )
         .select("user_id", "timestamp", "success")
         .collect()
     )
-    row = {user: place for place, user in enumerate(chosen)}
-    figure = Figure(figsize=(12, 5.5), layout="constrained")
+    # Those on leave all week would be empty rows.
+    there = users.filter(pl.col("user_id").is_in(events["user_id"].to_list()))
+    chosen = there.sort("time_zone", "user_id").head(25)
+    names = [f"{user}  {zone}" for user, zone in chosen.select("user_id", "time_zone").iter_rows()]
+    rows = chosen.select("user_id").with_row_index("row")
+    events = events.join(rows, on="user_id")
+    figure = Figure(figsize=(12, 6), layout="constrained")
     axes = figure.add_subplot()
     failed = events["success"].eq(False).fill_null(False)
-    for part, colour, label in (
-        (events.filter(~failed), _BLUE, "event"),
-        (events.filter(failed), _RED, "failure"),
+    for part, colour, size, label in (
+        (events.filter(~failed), _BLUE, 20, "event"),
+        (events.filter(failed), _RED, 45, "failed event"),
     ):
         axes.scatter(
             part["timestamp"].to_numpy(),
-            [row[user] for user in part["user_id"]],
-            s=14,
+            part["row"].to_numpy(),
+            s=size,
             marker="|",
+            linewidths=0.8,
             color=colour,
-            alpha=0.6,
             label=label,
         )
-    axes.set_yticks(range(len(chosen)), chosen, fontsize=7)
-    days = [monday + timedelta(days=day) for day in range(7)]
-    axes.set_xticks(np.array(days, dtype="datetime64[us]"), [f"{day:%a %d %b}" for day in days])
-    axes.set(title=f"A week of the role {role} (UTC; sorted by time zone)", xlabel="", ylabel="")
-    axes.legend(loc="upper right", markerscale=1.5)
+    axes.set_yticks(range(len(names)), names, fontsize=7)
+    midnights = np.arange(8) * np.timedelta64(1, "D") + np.datetime64(monday, "us")
+    labels = [f"{monday + timedelta(days=day):%a %d %b}" for day in range(7)]
+    axes.set_xticks(midnights, [*labels, ""], ha="left")
+    axes.axvspan(midnights[5], midnights[7], color=_GREY, alpha=0.15, linewidth=0)
+    axes.grid(axis="x", color=_GREY, alpha=0.4)
+    axes.set(
+        title=f"A week of the role {_words(role)}: each mark is an event, the weekend is shaded",
+        xlabel="UTC, each date at its midnight",
+        ylabel="user, by time zone",
+        xlim=(midnights[0], midnights[7]),
+        ylim=(max(len(names), 1) - 0.5, -0.5),
+    )
+    figure.legend(loc="outside lower right", ncols=2)
     return figure
 
 
@@ -111,17 +124,26 @@ def hours_by_weekday(folder: Path) -> Figure:
     table = counts.join(users, on="user_id").group_by(*keys).agg(pl.col("len").sum()).collect()
     roles = sorted(table["role"].unique())
     columns = 4
-    figure = Figure(figsize=(13, 2.1 * -(-len(roles) // columns) + 0.6), layout="constrained")
-    figure.suptitle("Events by local hour and weekday, each role on its own scale")
+    lines = -(-len(roles) // columns)
+    figure = Figure(figsize=(13, 2.2 * lines + 0.8), layout="constrained")
+    figure.suptitle("Events by local hour and weekday")
+    panels = []
     for place, role in enumerate(roles, 1):
         grid = np.zeros((7, 24))
         part = table.filter(pl.col("role") == role)
         grid[part["weekday"].to_numpy() - 1, part["hour"].to_numpy()] = part["len"].to_numpy()
-        axes = figure.add_subplot(-(-len(roles) // columns), columns, place)
-        axes.imshow(grid, aspect="auto", cmap="viridis")
-        axes.set_title(role, fontsize=9)
-        axes.set_xticks(range(0, 24, 6))
-        axes.set_yticks(range(7), _WEEKDAYS, fontsize=7)
+        axes = figure.add_subplot(lines, columns, place)
+        # An hour's cell reaches from the hour to the next one.
+        image = axes.imshow(
+            grid / grid.max(), aspect="auto", cmap="viridis", vmin=0, vmax=1, extent=(0, 24, 7, 0)
+        )
+        axes.set_title(f"{_words(role)} (busiest hour: {grid.max():,.0f} events)", fontsize=9)
+        axes.set_xticks(range(0, 25, 6))
+        axes.set_yticks(np.arange(7) + 0.5, _WEEKDAYS, fontsize=7)
+        if place + columns > len(roles):
+            axes.set_xlabel("local hour")
+        panels.append(axes)
+    figure.colorbar(image, ax=panels, label="events, share of the role's busiest hour", shrink=0.8)
     return figure
 
 
@@ -159,19 +181,31 @@ def user_life(folder: Path) -> Figure | None:
     figure = Figure(figsize=(12, 5), layout="constrained")
     axes = figure.add_subplot()
     for part, colour, size, label in (
-        (events.filter(~attack), _GREY, 4, "ordinary"),
-        (events.filter(attack), _RED, 12, incident["scenario"]),
+        (events.filter(~attack), _GREY, 4, "ordinary event"),
+        (events.filter(attack), _RED, 12, f"event of the attack ({len(events.filter(attack))})"),
     ):
         axes.scatter(
             part["day"].to_numpy(), part["hour"].to_numpy(), s=size, color=colour, label=label
         )
+    attacked = events.filter(attack)["day"].to_numpy()
+    half = np.timedelta64(12, "h")
+    axes.axvspan(
+        attacked.min() - half,
+        attacked.max() + half,
+        color=_RED,
+        alpha=0.08,
+        linewidth=0,
+        label="from its first to its last day",
+    )
     axes.set(
-        title=f"{incident['user_id']}: {incident['incident_id']} ({incident['scenario']})",
+        title=f"{_words(incident['scenario'])}: user {incident['user_id']} before and during "
+        f"{incident['incident_id']}, one column per day",
+        xlabel="local day",
         ylabel=f"local hour ({zone})",
         ylim=(24, 0),
         yticks=range(0, 25, 3),
     )
-    axes.legend(loc="lower left")
+    figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 
@@ -193,14 +227,23 @@ def resource_popularity(folder: Path) -> Figure:
     for kind in sorted(counts["kind"].unique()):
         ordered = np.sort(counts.filter(pl.col("kind") == kind)["len"].to_numpy())[::-1]
         axes.loglog(np.arange(1, len(ordered) + 1), ordered, linewidth=1, label=kind)
-    axes.loglog(rank, every[0] / rank, color=_GREY, linestyle="--", label="Zipf, exponent 1")
-    axes.set(title="Popularity of resources", xlabel="rank", ylabel="events", ylim=(0.8, None))
-    axes.legend()
+    axes.loglog(rank, every[0] / rank, color=_GREY, linestyle="--", label="Zipf's law, exponent 1")
+    axes.set(
+        title=f"Popularity of resources ({len(every):,} names, a renamed one counts anew)",
+        xlabel="rank of the name, 1 is the most used",
+        ylabel="events that touch it in the whole world",
+        ylim=(0.8, None),
+    )
+    axes.legend(loc="lower left", fontsize=9)
     return figure
 
 
 def _events(folder: Path) -> pl.LazyFrame:
     return pl.scan_parquet(folder / "events" / "*" / "events.parquet", hive_partitioning=False)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _second_monday(folder: Path) -> date:

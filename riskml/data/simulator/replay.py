@@ -52,7 +52,7 @@ def replay(
     faults: StreamFaults | None = None,
     truth: Path | None = None,
 ) -> int:
-    """Write a world's events as JSON lines in the order of their arrival.
+    """Write a world's events as JSON lines in order of time, the late ones when they arrive.
 
     Args:
         folder: of a world.
@@ -109,10 +109,12 @@ def _spoil(events: pl.DataFrame, faults: StreamFaults, day: int) -> pl.DataFrame
     n = len(events)
     late = draw.random(n) < faults.late
     delay = np.where(late, draw.exponential(LATE_HOURS * 3600, n), 0.0)
+    wait = pl.Series((delay * MICROSECONDS).astype(np.int64)).cast(pl.Duration("us"))
     events = events.with_columns(
         pl.Series("fault", np.where(late, "late", "").astype(str)),
-        arrival=pl.col("timestamp")
-        + pl.Series((delay * MICROSECONDS).astype(np.int64)).cast(pl.Duration("us")),
+        arrival=pl.col("timestamp") + wait,
+        # The record itself says that it came late.
+        ingested_at=pl.col("ingested_at") + wait,
     )
     twice = events.filter(pl.Series(draw.random(n) < faults.duplicates))
     again = pl.Series((draw.random(len(twice)) * 3600 * MICROSECONDS).astype(np.int64))

@@ -65,8 +65,8 @@ def simulate(
         The folder.
 
     Raises:
-        ConfigError: if a scenario is unknown, ``workers`` is below 1, or the folder holds
-            something that is no world.
+        ConfigError: if a scenario is unknown, attacks are wanted and none fits into the test
+            period, ``workers`` is below 1, or the folder holds something that is no world.
     """
     if workers < 1:
         raise ConfigError(f"workers={workers} is out of range; give 1 or more")

@@ -69,7 +69,8 @@ def test_attackers_cannot_be_told_before_they_attack(
     judged: list[UserDays], judged_folders: list[Path]
 ) -> None:
     auc = acceptance.before_attack_auc(judged, judged_folders)
-    assert 0.42 < auc < 0.58  # the full condition, 0.45 to 0.55, needs more attackers
+    # Some 70 attackers: chance alone moves it by about 0.02.
+    assert 0.45 < auc < 0.55
 
 
 def test_drift_is_there_and_mild(judged: list[UserDays]) -> None:

@@ -221,3 +221,44 @@ def test_the_smallest_world_has_something_to_find(tmp_path: Path, seed: int) -> 
     folder = simulate(settings, tmp_path)
     counts = json.loads((folder / "world.json").read_text())["counts"]
     assert counts["positive_test_user_days"] > 0
+
+
+@pytest.mark.parametrize("start", ["2024-01-01", "2024-01-03", "2024-01-06"])
+@pytest.mark.parametrize("test_days", [4, 6])
+def test_four_test_days_always_hold_an_attack(start: str, test_days: int) -> None:
+    for seed in range(5):
+        settings = SimulationSettings(
+            users=40, days=20, test_days=test_days, seed=seed, start=start
+        )
+        incidents = plan_attacks(make_plan(settings)).incidents
+        assert any(day >= 20 - test_days for incident in incidents for day in incident.days)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SimulationSettings(users=40, days=20, test_days=1),
+        SimulationSettings(
+            users=40, days=20, test_days=6, scenarios=("slow_leak",), reserved_scenarios=()
+        ),
+        SimulationSettings(
+            users=40, days=20, test_days=6, scenarios=("credential_stuffing",),
+            reserved_scenarios=(),
+        ),
+    ],
+    ids=["no day to begin", "too long", "too many accounts"],
+)  # fmt: skip
+def test_a_world_too_small_for_its_attacks_is_refused(
+    settings: SimulationSettings, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"^test_days=\d leaves no room.* give at least 4"):
+        simulate(settings, tmp_path / "world")
+    assert not (tmp_path / "world").exists()
+
+
+def test_no_attacks_wanted_none_there() -> None:
+    for settings in (
+        SimulationSettings(users=20, days=14, test_days=1, positive_rate=0.0),
+        SimulationSettings(users=20, days=14, test_days=1, scenarios=(), reserved_scenarios=()),
+    ):
+        assert plan_attacks(make_plan(settings)).incidents == ()
