@@ -23,7 +23,7 @@ from riskml.features.windows import Windowing
 ZONES = ("UTC", "America/New_York", "Asia/Tokyo")
 
 
-def log(days: int = 6, users: int = 24, per_day: int = 10, seed: int = 0) -> pl.DataFrame:
+def log(days: int = 5, users: int = 15, per_day: int = 8, seed: int = 0) -> pl.DataFrame:
     """A log by time; some users rest for days, ids tell nothing of the order."""
     rng = np.random.default_rng(seed)
     n = days * users * per_day
@@ -42,6 +42,7 @@ def log(days: int = 6, users: int = 24, per_day: int = 10, seed: int = 0) -> pl.
         source=[f"host{i}" if i else None for i in rng.integers(0, 9, n)],
         success=[(None, True, False)[i] for i in rng.integers(0, 3, n)],
         time_zone=[ZONES[i % 3] for i in user],
+        session=[f"s{i}" if i else None for i in rng.integers(0, 30, n)],
     )
 
 

@@ -7,6 +7,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,19 +29,20 @@ from riskml.features.windows import BlockWindows, SessionWindows, UserDayWindows
 T = TypeVar("T")
 
 EVENTS = log()
-RULES = [UserDayWindows(), SessionWindows(45), BlockWindows(7), SessionWindows(column="source")]
+RULES = [UserDayWindows(), SessionWindows(45), BlockWindows(7), SessionWindows(column="session")]
+
+_fitted = cache(partial(fitted, events=EVENTS[: len(EVENTS) // 2]))
 
 
-def saved(folder: Path, window: Windowing, **settings: object) -> FeatureExtractor:
-    made = fitted(window, EVENTS[: len(EVENTS) // 2], **settings)
+def saved(folder: Path, window: Windowing = RULES[0], **settings: object) -> FeatureExtractor:
+    made = fitted(window, EVENTS, **settings) if settings else _fitted(window)
     made.save(folder / "features")
     return made
 
 
 @pytest.mark.parametrize("window", RULES, ids=lambda w: f"{w.kind}{w.columns()}")
-@pytest.mark.parametrize("lateness", [0, 90])
-def test_split_and_whole_give_the_same(tmp_path: Path, window: Windowing, lateness: int) -> None:
-    made = saved(tmp_path, window, lateness_minutes=lateness)
+def test_split_and_whole_give_the_same(tmp_path: Path, window: Windowing) -> None:
+    made = saved(tmp_path, window)
     write_days(EVENTS, tmp_path / "log")
     result = extract(tmp_path / "features", f"{tmp_path}/log/**/*.parquet", tmp_path / "out", 5)
     closed, _ = made.transform(EVENTS, Profile())
@@ -58,7 +60,7 @@ def test_day_by_day_gives_the_windows_of_the_log_at_once(tmp_path: Path, window:
     for day, (part, file) in enumerate(
         zip(by_day(EVENTS), write_days(EVENTS, tmp_path / "log"), strict=True), start=1
     ):
-        result = extract(tmp_path / "features", str(file), tmp_path / "out", 4)
+        result = extract(tmp_path / "features", str(file), tmp_path / "out", 2)
         windows, profile = made.transform(part, profile)
         assert result.run == day
         assert same_windows(read_windows(tmp_path / "out", run=day), windows)
@@ -66,7 +68,7 @@ def test_day_by_day_gives_the_windows_of_the_log_at_once(tmp_path: Path, window:
 
 
 def test_a_bucket_without_new_events_closes_its_windows(tmp_path: Path) -> None:
-    made = saved(tmp_path, UserDayWindows())
+    made = saved(tmp_path)
     days = [
         table(["ann", "bob"], [ZERO, ZERO], resource=["a", "b"], time_zone=["UTC"] * 2),
         table(["bob"], [ZERO + timedelta(days=2)], event_id=["late"], time_zone=["UTC"]),
@@ -85,7 +87,7 @@ def test_a_bucket_without_new_events_closes_its_windows(tmp_path: Path) -> None:
 
 
 def test_an_earlier_log_does_not_open_what_was_closed(tmp_path: Path) -> None:
-    saved(tmp_path, UserDayWindows())
+    saved(tmp_path)
     for name, day in (("a", 5), ("b", 3)):
         part = table([name], [ZERO + timedelta(days=day)], event_id=[name])
         part.write_parquet(tmp_path / f"{name}.parquet")
@@ -96,7 +98,7 @@ def test_an_earlier_log_does_not_open_what_was_closed(tmp_path: Path) -> None:
 def test_late_events_are_left_out_and_told_of_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    saved(tmp_path, UserDayWindows())
+    saved(tmp_path)
     moments = [ZERO, ZERO + timedelta(days=3)]
     table(["ann", "ann"], moments).write_parquet(tmp_path / "1.parquet")
     table(["ann"], [ZERO], event_id=["x"]).write_parquet(tmp_path / "2.parquet")
@@ -113,7 +115,7 @@ def test_late_events_are_left_out_and_told_of_once(
 
 
 def test_files_are_taken_in_once(tmp_path: Path) -> None:
-    made = saved(tmp_path, UserDayWindows())
+    made = saved(tmp_path)
     files = write_days(EVENTS, tmp_path / "log")
     arguments = (tmp_path / "features", str(tmp_path / "log"), tmp_path / "out", 3)
     last = files[-1].rename(tmp_path / "later.parquet")
@@ -129,7 +131,7 @@ def test_files_are_taken_in_once(tmp_path: Path) -> None:
 
 
 def test_an_event_that_is_there_twice_counts_once(tmp_path: Path) -> None:
-    made = saved(tmp_path, SessionWindows())
+    made = saved(tmp_path, RULES[1])
     twice = pl.concat([EVENTS, EVENTS[100:140]]).sample(fraction=1, shuffle=True, seed=1)
     twice.write_parquet(tmp_path / "log.parquet")
     result = extract(tmp_path / "features", str(tmp_path / "log.parquet"), tmp_path / "out", 3)
@@ -138,7 +140,7 @@ def test_an_event_that_is_there_twice_counts_once(tmp_path: Path) -> None:
 
 
 def test_events_without_an_id_all_count(tmp_path: Path) -> None:
-    made = saved(tmp_path, SessionWindows())
+    made = saved(tmp_path, RULES[1])
     nameless = EVENTS.with_columns(event_id=pl.lit(None, pl.String))
     nameless.write_parquet(tmp_path / "log.parquet")
     extract(tmp_path / "features", str(tmp_path / "log.parquet"), tmp_path / "out", 3)
@@ -162,7 +164,7 @@ def test_without_shared_first_times_nothing_is_gathered(tmp_path: Path) -> None:
 
 
 def test_another_number_of_buckets_or_extractor_is_refused(tmp_path: Path) -> None:
-    saved(tmp_path, UserDayWindows())
+    saved(tmp_path)
     files = write_days(EVENTS, tmp_path / "log")
     extract(tmp_path / "features", str(files[0]), tmp_path / "out", 3)
     with pytest.raises(ConfigError, match=r"made with buckets=3, not 4"):
@@ -177,7 +179,7 @@ def test_another_number_of_buckets_or_extractor_is_refused(tmp_path: Path) -> No
 def test_runs_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="none yet"):
         read_windows(tmp_path / "out")
-    saved(tmp_path, UserDayWindows())
+    saved(tmp_path)
     EVENTS.write_parquet(tmp_path / "log.parquet")
     extract(tmp_path / "features", str(tmp_path / "log.parquet"), tmp_path / "out", 3)
     with pytest.raises(DataError, match="runs 1 to 1"):
@@ -198,15 +200,15 @@ class Failing:
             yield work(bucket)
 
 
-@pytest.mark.parametrize("after", [0, 2])
+@pytest.mark.parametrize("after", [0, 1])
 def test_a_run_that_breaks_down_never_was(tmp_path: Path, after: int) -> None:
-    saved(tmp_path, UserDayWindows())
+    saved(tmp_path)
     files = write_days(EVENTS, tmp_path / "log")
     out = tmp_path / "out"
-    extract(tmp_path / "features", str(files[0]), out, 4)
+    extract(tmp_path / "features", str(files[0]), out, 2)
     before = snapshot(out)
     with pytest.raises(KeyboardInterrupt):
-        extract(tmp_path / "features", str(files[1]), out, 4, engine=Failing(after))
+        extract(tmp_path / "features", str(files[1]), out, 2, engine=Failing(after))
     assert snapshot(out) == before
 
 
@@ -214,11 +216,11 @@ def test_a_run_that_breaks_down_never_was(tmp_path: Path, after: int) -> None:
 def test_a_kill_between_moving_and_counting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: int
 ) -> None:
-    saved(tmp_path, UserDayWindows())
+    saved(tmp_path)
     files = write_days(EVENTS, tmp_path / "log")
     for name in ("out", "whole"):
-        extract(tmp_path / "features", str(files[0]), tmp_path / name, 4)
-    extract(tmp_path / "features", str(files[1]), tmp_path / "whole", 4)
+        extract(tmp_path / "features", str(files[0]), tmp_path / name, 2)
+    extract(tmp_path / "features", str(files[1]), tmp_path / "whole", 2)
     renames, rename = [], Path.rename
 
     def dying(self: Path, target: Path) -> Path:
@@ -230,15 +232,15 @@ def test_a_kill_between_moving_and_counting(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", dying)
         with pytest.raises(KeyboardInterrupt):
-            extract(tmp_path / "features", str(files[1]), tmp_path / "out", 4)
+            extract(tmp_path / "features", str(files[1]), tmp_path / "out", 2)
     before = read_windows(tmp_path / "out")
     assert same_windows(before, read_windows(tmp_path / "whole", run=1))
-    extract(tmp_path / "features", str(files[1]), tmp_path / "out", 4)
+    extract(tmp_path / "features", str(files[1]), tmp_path / "out", 2)
     assert snapshot(tmp_path / "out") == snapshot(tmp_path / "whole")
 
 
 def test_two_runs_at_once_are_refused(tmp_path: Path) -> None:
-    saved(tmp_path, UserDayWindows())
+    saved(tmp_path)
     EVENTS.write_parquet(tmp_path / "log.parquet")
     arguments = (tmp_path / "features", str(tmp_path / "log.parquet"), tmp_path / "out", 2)
 
@@ -250,7 +252,7 @@ def test_two_runs_at_once_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_may_move_and_have_an_odd_name(tmp_path: Path) -> None:
-    made = saved(tmp_path, UserDayWindows())
+    made = saved(tmp_path)
     files = write_days(EVENTS, tmp_path / "it's a [log]*")
     out = tmp_path / "out [1]"
     for number, file in enumerate(files):
@@ -260,12 +262,12 @@ def test_a_folder_may_move_and_have_an_odd_name(tmp_path: Path) -> None:
 
 
 def test_nothing_of_old_state_stays(tmp_path: Path) -> None:
-    saved(tmp_path, UserDayWindows())
+    saved(tmp_path)
     for file in write_days(EVENTS, tmp_path / "log"):
         extract(tmp_path / "features", str(file), tmp_path / "out", 2)
     runs = {p.parent.name: p.name for p in (tmp_path / "out").glob("*/run=*")}
-    assert runs["open"] == runs["profiles"] == "run=00006"
-    assert len(list((tmp_path / "out" / "windows").iterdir())) == 6
+    assert runs["open"] == runs["profiles"] == "run=00005"
+    assert len(list((tmp_path / "out" / "windows").iterdir())) == 5
     assert len(list((tmp_path / "out" / "first_times").iterdir())) == 1
     assert not (tmp_path / "out" / ".work").exists()
     state = json.loads((tmp_path / "out" / "state.json").read_text())
@@ -274,7 +276,7 @@ def test_nothing_of_old_state_stays(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_any_number_of_processes_gives_the_same(tmp_path: Path) -> None:
-    saved(tmp_path, UserDayWindows())
+    saved(tmp_path)
     files = write_days(EVENTS, tmp_path / "log")
     for workers in (1, 2, 3):
         for part in (f"{tmp_path}/log/day=[0-3]/*.parquet", str(files[4])):
