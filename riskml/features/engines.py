@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -98,8 +99,9 @@ class RayTasks(AbstractContextManager["RayTasks"]):
         if address is None:
             settings |= {"num_cpus": workers, "include_dashboard": False}
         try:
+            _reach(address)
             ray.init(logging_level=logging.ERROR, **settings)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             self._open.close()
             first = (str(error).splitlines() or [type(error).__name__])[0]
             raise ConfigError(
@@ -145,6 +147,13 @@ class RayTasks(AbstractContextManager["RayTasks"]):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _reach(address: str | None) -> None:
+    """Fail at once where nobody listens; Ray itself would try for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _call(work: Callable[[int], T], bucket: int) -> T:

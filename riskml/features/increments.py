@@ -138,7 +138,7 @@ class Increments:
         try:
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(folder.parent, ignore_errors=True)
 
     def commit(self, work: Path, state: State) -> None:
         """Move what the run made to its place, and make it count."""
