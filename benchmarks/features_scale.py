@@ -94,13 +94,11 @@ def work(log: Path, extractor: Path, out: Path, settings: argparse.Namespace) ->
     from riskml.features.scale import extract
 
     ray = settings.engine == "ray"
-    engine = RayTasks(workers=settings.workers) if ray else Processes(settings.workers)
-    begin = time.perf_counter()
-    arguments = (str(log), out, settings.buckets, settings.memory)
-    result = extract(extractor, *arguments, engine=engine)
-    seconds = time.perf_counter() - begin
-    if isinstance(engine, RayTasks):
-        engine.close()
+    with RayTasks(workers=settings.workers) if ray else Processes(settings.workers) as engine:
+        begin = time.perf_counter()
+        arguments = (str(log), out, settings.buckets, settings.memory)
+        result = extract(extractor, *arguments, engine=engine)
+        seconds = time.perf_counter() - begin
     peaks = [
         resource.getrusage(who).ru_maxrss * RSS_UNIT / 2**20
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from riskml.features.engines import Engine
+    from riskml.features.engines import Processes, RayTasks
     from riskml.features.scale import Increment, Progress
 
 HERE = "here"
@@ -86,11 +86,11 @@ def features(
     _show(result, out, time.perf_counter() - begin)
 
 
-def _engine(workers: int, ray: str | None) -> AbstractContextManager[Engine]:
+def _engine(workers: int, ray: str | None) -> Processes | RayTasks:
     from riskml.features.engines import Processes, RayTasks
 
     if ray is None:
-        return nullcontext(Processes(workers))
+        return Processes(workers)
     return RayTasks(None if ray == HERE else ray, workers)
 
 

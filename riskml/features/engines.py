@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from multiprocessing import get_context, parent_process
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from riskml.core.errors import ConfigError, DataError, require
 
@@ -34,10 +34,12 @@ class Engine(Protocol):
         ...
 
 
-class Processes:
+class Processes(AbstractContextManager["Processes"]):
     """So many processes of this machine; one means here.
 
-    A script that asks for several must guard its entry by `if __name__ == "__main__":`.
+    They start with the first `map`, serve all later ones and end with `close`, or at the end of a
+    `with` block. A script that asks for several must guard its entry by
+    `if __name__ == "__main__":`.
 
     Raises:
         ConfigError: fewer than one.
@@ -46,6 +48,8 @@ class Processes:
     def __init__(self, workers: int = 1) -> None:
         require("workers", workers, workers >= 1, "must be at least 1")
         self.workers = workers
+        self._open = ExitStack()
+        self._pool: ProcessPoolExecutor | None = None
 
     def map(self, work: Callable[[int], T], buckets: Sequence[int]) -> Iterator[T]:
         """Work on the buckets side by side.
@@ -56,16 +60,34 @@ class Processes:
         if self.workers == 1:
             yield from map(work, buckets)
             return
-        workers = min(self.workers, max(len(buckets), 1))
-        with _environment(ONE_THREAD):
-            pool = ProcessPoolExecutor(workers, get_context("spawn"), _end_with_parent)
-            try:
-                for future in as_completed([pool.submit(work, bucket) for bucket in buckets]):
-                    yield future.result()
-            except BrokenProcessPool as error:
-                raise DataError(_KILLED) from error
-            finally:
-                pool.shutdown(cancel_futures=True)
+        if self._pool is None:
+            # a process is started when its first bucket comes, and sees the variables of then
+            self._open.enter_context(_environment(ONE_THREAD))
+            self._pool = ProcessPoolExecutor(self.workers, get_context("spawn"), _end_with_parent)
+            self._open.callback(self._pool.shutdown, cancel_futures=True)
+        waiting = [self._pool.submit(work, bucket) for bucket in buckets]
+        try:
+            for future in as_completed(waiting):
+                yield future.result()
+        except BrokenProcessPool as error:
+            self.close()
+            raise DataError(_KILLED) from error
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def close(self) -> None:
+        """End the processes."""
+        self._open.close()
+        self._pool = None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 class RayTasks(AbstractContextManager["RayTasks"]):
@@ -136,9 +158,6 @@ class RayTasks(AbstractContextManager["RayTasks"]):
     def close(self) -> None:
         """End the cluster if it was started here."""
         self._open.close()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(
         self,

@@ -126,6 +126,7 @@ def extract(
             mark = split.latest - fitted.lateness
             mark = mark if state.watermark is None else max(mark, state.watermark)
             job = Job(folder.extractor, work, mark, folder.profiles())
+            # one process is this one, so there is nothing to close
             engine = engine or Processes(1)
             shared = state.first_times
             known = folder.first_times(shared) if shared else None

@@ -65,12 +65,15 @@ def test_without_ray_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.slow
 def test_several_processes(tmp_path: Path) -> None:
     before = os.environ.get("POLARS_MAX_THREADS")
-    assert sorted(Processes(2).map(threads, range(5))) == [(i, "1") for i in range(5)]
-    assert list(Processes(2).map(threads, [])) == []
-    with pytest.raises(DataError, match="bucket 1 is damaged"):
-        list(Processes(2).map(partial(failing, tmp_path), range(500)))
-    # the others were called off
-    assert len(list(tmp_path.iterdir())) < 250
-    with pytest.raises(DataError, match="a worker was killed before its bucket was done"):
-        list(Processes(2).map(dying, range(3)))
+    with Processes(2) as engine:
+        assert sorted(engine.map(threads, range(5))) == [(i, "1") for i in range(5)]
+        assert list(engine.map(threads, [])) == []
+        with pytest.raises(DataError, match="bucket 1 is damaged"):
+            list(engine.map(partial(failing, tmp_path), range(500)))
+        # the others were called off
+        assert len(list(tmp_path.iterdir())) < 250
+        with pytest.raises(DataError, match="a worker was killed before its bucket was done"):
+            list(engine.map(dying, range(3)))
+        # the next ones are other processes
+        assert sorted(engine.map(threads, range(2))) == [(0, "1"), (1, "1")]
     assert os.environ.get("POLARS_MAX_THREADS") == before
