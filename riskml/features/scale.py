@@ -208,17 +208,16 @@ class Job:
         found = profile.tables.get(FIRST)
         if found is None:
             return None
-        file = self.work / BUCKETS / f"{FIRST_TIMES}.{bucket}.parquet"
-        found.write_parquet(file)
-        return file
+        found.write_parquet(self._own(bucket))
+        return self._own(bucket)
 
     def extract(self, bucket: int) -> BucketResult:
         """Write the windows and the next profile of one bucket."""
         fitted = FeatureExtractor.load(self.extractor)
         events, duplicates = self._events(bucket)
         before = self._profile(bucket)
-        if self.known is not None:
-            before = before.with_table(FIRST, pl.read_parquet(self.known, glob=False))
+        if self.known is not None and self._own(bucket).is_file():
+            before = before.with_table(FIRST, self._of_interest(bucket, self.known))
         with _late_ones_said_once():
             windows, after = fitted.transform(events, before)
             waiting, _ = fitted.transform(events.clear(), after, open_windows=True)
@@ -235,6 +234,15 @@ class Job:
             after.late - before.late,
             duplicates,
         )
+
+    def _own(self, bucket: int) -> Path:
+        return self.work / BUCKETS / f"{FIRST_TIMES}.{bucket}.parquet"
+
+    def _of_interest(self, bucket: int, known: Path) -> pl.DataFrame:
+        """First times of what is new to a user of the bucket: no others are asked for."""
+        own = pl.scan_parquet(self._own(bucket), glob=False)
+        every = pl.scan_parquet(known, glob=False)
+        return every.join(own, on=GROUP_KEYS, how="semi").collect(engine="streaming")
 
     def _events(self, bucket: int) -> tuple[pl.DataFrame, int]:
         """The bucket's new events, each once, and how many were there twice."""
