@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -63,7 +64,7 @@ class Processes(AbstractContextManager["Processes"]):
         if self._pool is None:
             # a process is started when its first bucket comes, and sees the variables of then
             self._open.enter_context(_environment(ONE_THREAD))
-            self._pool = ProcessPoolExecutor(self.workers, get_context("spawn"), _end_with_parent)
+            self._pool = ProcessPoolExecutor(self.workers, get_context("spawn"), _obey_parent)
             self._open.callback(self._pool.shutdown, cancel_futures=True)
         waiting = [self._pool.submit(work, bucket) for bucket in buckets]
         try:
@@ -179,8 +180,9 @@ def _call(work: Callable[[int], T], bucket: int) -> T:
     return work(bucket)
 
 
-def _end_with_parent() -> None:
-    """Workers of a killed process would wait for work for ever."""
+def _obey_parent() -> None:
+    """End with the parent, which would else leave workers that wait for ever; Ctrl-C is its own."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow, daemon=True).start()
 
 

@@ -111,8 +111,7 @@ class Increments:
                 "that FeatureExtractor.save wrote"
             )
         if self.state is None:
-            shutil.rmtree(self.extractor, ignore_errors=True)
-            self.extractor.mkdir()
+            self.extractor.mkdir(exist_ok=True)
             for name in EXTRACTOR_FILES:
                 shutil.copyfile(extractor / name, self.extractor / name)
             self.state = State(buckets)
