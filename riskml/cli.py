@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from riskml import __version__
+from riskml.cli_features import features
 from riskml.cli_load import ddl, load
 from riskml.core.errors import ConfigError, RiskmlError
 from riskml.runs.pseudonym_commands import pseudonyms
@@ -130,8 +131,8 @@ def simulate(
             click.echo(f"{lines:,} lines replayed", err=True)
 
 
-@main.command()
-def features() -> None:
+@main.command("catalogue")
+def catalogue_command() -> None:
     """List all features as Markdown: name, kind, unit and meaning, by family."""
     from riskml.features.catalogue import catalogue
 
@@ -193,6 +194,7 @@ def _store(folder: Path, url: str) -> None:
 
 main.add_command(load)
 main.add_command(ddl)
+main.add_command(features)
 
 if __name__ == "__main__":
     main()

@@ -1,4 +1,4 @@
-"""The list of all features for people: `riskml features`, kept in `docs/features.md`."""
+"""The list of all features for people: `riskml catalogue`, kept in `docs/features.md`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from riskml.features.extractor import FAMILIES
 _INTRODUCTION = """\
 # Features
 
-Every feature of a window with the families' default settings, written by `riskml features`.
+Every feature of a window with the families' default settings, written by `riskml catalogue`.
 A family is switched off with `features.families.<family>=null`. Every number is causal: it looks
 at the window itself, at what came before it, and at what was learnt from the train period.
 """

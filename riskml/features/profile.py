@@ -156,8 +156,9 @@ class Profile:
         shutil.rmtree(draft, ignore_errors=True)
         self.save(draft)
         old = folder.with_name(folder.name + ".old")
-        shutil.rmtree(old, ignore_errors=True)
+        # after a kill the old one may be all there is
         if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
             folder.rename(old)
         draft.rename(folder)
         shutil.rmtree(old, ignore_errors=True)

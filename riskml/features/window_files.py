@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from riskml.core.errors import DataError
+from riskml.core.errors import DataError, reading
 from riskml.core.types import FeatureSpec, IntArray, Windows
 
 KEYS = ("window_id", "user_id", "start", "end", "n_events")
@@ -34,10 +35,7 @@ def from_frame(frame: pl.DataFrame, spec: FeatureSpec) -> Windows:
     Raises:
         DataError: the frame has other features.
     """
-    wanted = [*KEYS, *spec.names, TOKENS]
-    if frame.columns != wanted:
-        odd = sorted(set(frame.columns) ^ set(wanted))[:5]
-        raise DataError(f"these windows were made by another extractor; not in both: {odd}")
+    _check(frame, spec)
     lengths = frame[TOKENS].list.len().to_numpy().astype(np.int32)
     tokens: IntArray = np.zeros((len(frame), int(lengths.max(initial=1))), np.int32)
     tokens[np.arange(tokens.shape[1]) < lengths[:, None]] = frame[TOKENS].explode().to_numpy()
@@ -52,13 +50,25 @@ def write_windows(windows: Windows, file: Path) -> None:
     draft.replace(file)
 
 
-def read_windows(file: Path, spec: FeatureSpec) -> Windows:
-    """Read what `write_windows` wrote: a file, or a folder of them.
+def read_files(files: Sequence[Path], spec: FeatureSpec) -> Windows:
+    """Read what `write_windows` wrote, in order of start.
 
     Raises:
         DataError: there are none, or they were made by another extractor.
+        BundleError: a file is missing or damaged.
     """
-    files = sorted(file.glob("*.parquet")) if file.is_dir() else [file]
-    if not files or not files[0].is_file():
-        raise DataError(f"{file} holds no windows")
-    return from_frame(pl.concat([pl.read_parquet(part) for part in files]), spec)
+    if not files:
+        raise DataError("there are no files of windows to read")
+    frames = []
+    for file in files:
+        with reading(file):
+            frames.append(pl.read_parquet(file, glob=False))
+            _check(frames[-1], spec)
+    return from_frame(pl.concat(frames).sort("start", "window_id"), spec)
+
+
+def _check(frame: pl.DataFrame, spec: FeatureSpec) -> None:
+    wanted = [*KEYS, *spec.names, TOKENS]
+    if frame.columns != wanted:
+        odd = sorted(set(frame.columns) ^ set(wanted))[:5]
+        raise DataError(f"these windows were made by another extractor; not in both: {odd}")

@@ -15,10 +15,10 @@ DOCS = Path(riskml.__file__).parents[1] / "docs"
 
 
 def test_the_page_is_what_the_command_writes() -> None:
-    result = CliRunner().invoke(main, ["features"])
+    result = CliRunner().invoke(main, ["catalogue"])
     assert result.exit_code == 0
     written = (DOCS / "features.md").read_text()
-    assert result.output == written, "run: riskml features > docs/features.md"
+    assert result.output == written, "run: riskml catalogue > docs/features.md"
 
 
 def test_every_family_has_a_section_with_full_rows() -> None:
