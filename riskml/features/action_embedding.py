@@ -28,7 +28,7 @@ class ActionEmbeddingFeatures(FeatureFamily):
         dimensions: length of a vector.
         context: actions looked at on either side in training.
         epochs: passes over the train windows.
-        poolings: `mean`, `sif` or both.
+        poolings: `mean`, `sif`, both, or none: then the vectors serve models of sequences alone.
         smoothing: a of the weights.
         seed: of the training.
     """
@@ -47,7 +47,6 @@ class ActionEmbeddingFeatures(FeatureFamily):
         setting = "features.families.action_embedding"
         odd = [name for name in poolings if name not in POOLINGS]
         require(f"{setting}.poolings", odd, not odd, f"are not known; choose from {list(POOLINGS)}")
-        require(f"{setting}.poolings", poolings, len(poolings) > 0, "must name one")
         require(f"{setting}.smoothing", smoothing, smoothing > 0, "must be positive")
         self.dimensions, self.context, self.epochs, self.seed = dimensions, context, epochs, seed
         self.poolings, self.smoothing = tuple(poolings), smoothing
@@ -100,7 +99,7 @@ class ActionEmbeddingFeatures(FeatureFamily):
             pool(tokens, self.vectors * weight if pooling == "sif" else self.vectors, windows.first)
             for pooling in self.poolings
         ]
-        return np.hstack(pooled), profile
+        return np.hstack([np.zeros((len(windows), 0), np.float32), *pooled]), profile
 
     def _weights(self, vocabulary: ActionVocabulary) -> FloatArray:
         counts = np.array(vocabulary.counts, np.float64)

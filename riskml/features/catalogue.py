@@ -14,8 +14,8 @@ _INTRODUCTION = """\
 # Features
 
 Every feature of a window with the families' default settings, written by `riskml catalogue`.
-A family is switched off with `features.families.<family>=null`. Every number is causal: it looks
-at the window itself, at what came before it, and at what was learnt from the train period.
+`features.use=[volume,novelty,history]` says which families are used. Every number is causal: it
+looks at the window itself, at what came before it, and at what was learnt from the train period.
 """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -68,6 +68,7 @@ class FeatureExtractor:
         min_action_count: actions rarer than this in training count as unknown.
         time_zone: the clock of users whose own zone is not in the data; None is UTC.
         lateness_minutes: how long a window stays open for events that arrive late.
+        use: names of the families that are used; None for all that are there.
 
     Raises:
         ConfigError: no family is left on, or one lacks another that it needs.
@@ -82,16 +83,18 @@ class FeatureExtractor:
         min_action_count: int = 2,
         time_zone: str | None = None,
         lateness_minutes: float = 0.0,
+        use: Sequence[str] | None = None,
     ) -> None:
-        unknown = [name for name in families if name not in FAMILIES]
-        if unknown:
-            raise ConfigError(
-                f"features.families.{unknown[0]}: {did_you_mean(unknown[0], FAMILIES)}"
-            )
+        for setting, named in (("features.families", families), ("features.use", use or ())):
+            unknown = [name for name in named if name not in FAMILIES]
+            if unknown:
+                raise ConfigError(f"{setting}: {unknown[0]}: {did_you_mean(unknown[0], FAMILIES)}")
+        if use is not None:
+            families = {name: families.get(name) for name in use}
         self.window = window
         self.families = [family for name in FAMILIES if (family := families.get(name)) is not None]
         if not self.families:
-            raise ConfigError(f"features.families: switch on at least one of {', '.join(FAMILIES)}")
+            raise ConfigError(f"features.use: name at least one of {', '.join(FAMILIES)}")
         on = [family.name for family in self.families]
         for name in NEED_COUNTS:
             if name in on and VolumeFeatures.name not in on:

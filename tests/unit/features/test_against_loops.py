@@ -196,7 +196,7 @@ def test_peers(roles: bool) -> None:
         below, upto = peers[:, totals] < here[totals], peers[:, totals] <= here[totals]
         expected[i, :-1] = (below.mean(axis=0) + upto.mean(axis=0)) / 2
         middle = everyone[rows].mean(axis=0)
-        spread = np.maximum(everyone[rows].std(axis=0), 0.25 * everyone.std(axis=0) + 1e-3)
+        spread = np.maximum(everyone[rows].std(axis=0), 0.25 * everyone.std(axis=0) + 0.1)
         z = (np.log1p(here[own].astype(np.float64)) - middle) / spread
         expected[i, -1] = math.sqrt((z**2).mean())
     names = [f"peer_percentile_{windows.spec.names[i]}" for i in totals]

@@ -127,10 +127,17 @@ def test_columns_stand_in_the_order_of_families() -> None:
 
 
 def test_impossible_settings() -> None:
-    with pytest.raises(ConfigError, match=r"families.*volume, time_of_day.*action_embedding"):
+    with pytest.raises(ConfigError, match=r"use.*volume, time_of_day.*action_embedding"):
         extractor(UserDayWindows(), families={"volume": None})
+    with pytest.raises(ConfigError, match=r"features.use: novel: did you mean 'novelty'"):
+        extractor(UserDayWindows(), use=["volume", "novel"])
     with pytest.raises(ConfigError, match="max_tokens=0 must be at least 1"):
         extractor(UserDayWindows(), max_tokens=0)
+
+
+def test_only_the_named_families_are_used() -> None:
+    made = extractor(UserDayWindows(), use=["novelty", "volume"])
+    assert [family.name for family in made.families] == ["volume", "novelty"]
 
 
 def test_no_events() -> None:

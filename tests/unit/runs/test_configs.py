@@ -166,7 +166,7 @@ def test_trainer_and_early_stopping_follow_the_model(tmp_path: Path) -> None:
 def test_data_set_chooses_windows_and_threshold(tmp_path: Path) -> None:
     cfg = composed("train", tmp_path, "data=sea")
     assert cfg.features.window._target_.endswith("BlockWindows")
-    assert cfg.features.families.time_of_day is None
+    assert "time_of_day" not in cfg.features.use
     assert cfg.threshold.share == 0.05
 
 
