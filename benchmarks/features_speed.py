@@ -49,7 +49,7 @@ def ours(file: Path) -> Sums:
         SessionWindows(GAP_MINUTES),
         {
             "volume": VolumeFeatures(KEPT),
-            "novelty": NoveltyFeatures(scopes=["user"], slots=2**24),
+            "novelty": NoveltyFeatures(scopes=["user"], absences=False, slots=2**24),
             "history": HistoryFeatures(),
         },
     )
@@ -93,6 +93,7 @@ def by_polars(file: Path) -> Sums:
     sessions = events.group_by("session", maintain_order=True).agg(
         user.first(),
         t.first().alias("start"),
+        t.last().alias("end"),
         pl.len().cast(pl.Int64).alias("events"),
         pl.col("resource").n_unique().alias("resources"),
         pl.col("source").n_unique().alias("sources"),
@@ -103,9 +104,7 @@ def by_polars(file: Path) -> Sums:
         pl.col("action").alias("tokens"),
     )
     past = [
-        sessions.rolling(
-            index_column="start", period=f"{days}d", group_by="user", closed="left"
-        ).agg(
+        sessions.rolling(index_column="end", period=f"{days}d", group_by="user", closed="left").agg(
             pl.col("events").sum().alias(f"sum{days}"),
             pl.len().alias(f"n{days}"),
             pl.col("start").first().alias(f"first{days}"),
@@ -113,7 +112,7 @@ def by_polars(file: Path) -> Sums:
         for days in (7, 30)
     ]
     rolled = pl.concat(
-        [sessions, *(part.select(pl.exclude("user", "start")) for part in past)], how="horizontal"
+        [sessions, *(part.select(pl.exclude("user", "end")) for part in past)], how="horizontal"
     )
     mean = pl.col("sum30") / pl.max_horizontal("n30", 1)
     known = ((pl.col("start") - pl.col("first30")).dt.total_microseconds() / 86_400e6).fill_null(0)
@@ -141,7 +140,7 @@ numbered AS (
   SELECT *, sum(begins::INT) OVER (PARTITION BY user_id ORDER BY timestamp, place) AS number
   FROM ordered),
 sessions AS (
-  SELECT user_id, number, min(timestamp) AS start, count(*) AS events,
+  SELECT user_id, number, min(timestamp) AS start, max(timestamp) AS last, count(*) AS events,
     count(DISTINCT resource) AS resources, count(DISTINCT source) AS sources,
     count(*) FILTER (NOT success) AS failures,
     date_diff('microsecond', min(timestamp), max(timestamp)) // 60000000 AS minutes,
@@ -154,9 +153,9 @@ rolled AS (
     count(*) OVER w30 AS n30, min(start) OVER w30 AS first30
   FROM sessions
   WINDOW
-    w7 AS (PARTITION BY user_id ORDER BY start RANGE BETWEEN INTERVAL 7 DAYS PRECEDING
+    w7 AS (PARTITION BY user_id ORDER BY last RANGE BETWEEN INTERVAL 7 DAYS PRECEDING
       AND INTERVAL 1 MICROSECOND PRECEDING),
-    w30 AS (PARTITION BY user_id ORDER BY start RANGE BETWEEN INTERVAL 30 DAYS PRECEDING
+    w30 AS (PARTITION BY user_id ORDER BY last RANGE BETWEEN INTERVAL 30 DAYS PRECEDING
       AND INTERVAL 1 MICROSECOND PRECEDING))
 SELECT *,
   CASE WHEN n30 > 0 THEN ln(1 + events) - ln(1 + sum30 / n30) ELSE 0 END AS change,
@@ -217,7 +216,7 @@ def by_pandas(file: Path) -> Sums:
     table["minutes"] = (table["end"] - table["start"]) // pd.Timedelta(minutes=1)
     begins = np.flatnonzero((other | gap).to_numpy())
     tokens = np.split(events["action"].to_numpy(), begins[1:])
-    indexed = table.set_index("start")
+    indexed = table.set_index("end")
     for days in (7, 30):
         past = indexed.groupby("user", sort=False)["events"].rolling(f"{days}D", closed="left")
         table[f"sum{days}"] = past.sum().fillna(0).to_numpy()

@@ -251,7 +251,8 @@ class FeatureExtractor:
             *passed,
         )
         order = order_by_user(coded[USER])
-        coded = coded[order]
+        # column by column beside each other
+        coded = coded.lazy().select(pl.all().gather(order)).collect()
         first = np.flatnonzero(first_of_user(coded))
         names = coded[first].select(USER, user_id=events["user_id"].gather(order[first]))
         if PEER not in coded.columns:

@@ -40,6 +40,7 @@ class NoveltyFeatures(FeatureFamily):
     Args:
         columns: of the log; the names whose novelty counts.
         scopes: whose first time: `user`, `peers`, `everyone`.
+        absences: also how long what comes back was away.
         slots: places for the names of one user and column; a power of two.
 
     Raises:
@@ -52,6 +53,7 @@ class NoveltyFeatures(FeatureFamily):
         self,
         columns: tuple[str, ...] | list[str] = ("action", "resource", "source"),
         scopes: tuple[str, ...] | list[str] = tuple(_SCOPES),
+        absences: bool = True,
         slots: int = 2**20,
     ) -> None:
         setting = "features.families.novelty"
@@ -61,10 +63,16 @@ class NoveltyFeatures(FeatureFamily):
         fits = 2 <= slots <= 2**32 and slots & (slots - 1) == 0
         require(f"{setting}.slots", slots, fits, "must be a power of two up to 2**32")
         self.columns, self.scopes, self.slots = tuple(columns), tuple(scopes), slots
+        self.absences = absences
 
     def settings(self) -> dict[str, Any]:
         """Constructor arguments."""
-        return {"columns": list(self.columns), "scopes": list(self.scopes), "slots": self.slots}
+        return {
+            "columns": list(self.columns),
+            "scopes": list(self.scopes),
+            "absences": self.absences,
+            "slots": self.slots,
+        }
 
     def reads(self) -> tuple[str, ...]:
         """The columns."""
@@ -77,10 +85,9 @@ class NoveltyFeatures(FeatureFamily):
             for scope in self.scopes:
                 name, meaning = f"new_{column}_to_{scope}", f"{column}s {_SCOPES[scope]} before"
                 features.append(Feature(name, self.name, FeatureKind.COUNT, meaning))
-            meaning = f"longest absence of a known {column}"
-            features.append(
-                Feature(f"absence_{column}", self.name, FeatureKind.COUNT, meaning, "d")
-            )
+            if self.absences:
+                name, meaning = f"absence_{column}", f"longest absence of a known {column}"
+                features.append(Feature(name, self.name, FeatureKind.COUNT, meaning, "d"))
         return features
 
     def arrive(self, events: pl.DataFrame, profile: Profile) -> tuple[pl.DataFrame, Profile]:
@@ -96,7 +103,9 @@ class NoveltyFeatures(FeatureFamily):
         def meet(number: int) -> _Met:
             slot = _slots(events[self.columns[number]], self.slots)
             known = _of_column(profile.tables.get(SEEN), number)
-            return _meet(users, time, slot, np.uint64(self.slots.bit_length() - 1), known)
+            bits = np.uint64(self.slots.bit_length() - 1)
+            meeting = _meet if self.absences else _first_meet
+            return meeting(users, time, slot, bits, known)
 
         added, seen, first = [], [], []
         for number, met in enumerate(side_by_side(meet, range(len(self.columns)))):
@@ -118,7 +127,8 @@ class NoveltyFeatures(FeatureFamily):
                 pl.Series(f"new_{column}_{scope}", flags[scope].astype(np.uint8))
                 for scope in self.scopes
             ]
-            added.append(pl.Series(f"absence_{column}", met.absence))
+            if self.absences:
+                added.append(pl.Series(f"absence_{column}", met.absence))
         # all that is known of these users is among `seen`
         profile = profile.with_table(
             SEEN, upsert(profile.tables.get(SEEN), pl.concat(seen), [USER])
@@ -133,13 +143,14 @@ class NoveltyFeatures(FeatureFamily):
     def transform(
         self, windows: WindowEvents, before: Columns, profile: Profile
     ) -> tuple[FloatArray, Profile]:
-        """Float32 [windows, columns × (scopes + 1)]."""
+        """Float32 [windows, columns × (scopes + 1 for absences)]."""
         columns = []
         for column in self.columns:
             for scope in self.scopes:
                 flags = windows.column(f"new_{column}_{scope}")
                 columns.append(windows.sum(flags.view(bool)))
-            columns.append(windows.max(windows.column(f"absence_{column}")))
+            if self.absences:
+                columns.append(windows.max(windows.column(f"absence_{column}")))
         return np.column_stack(columns).astype(np.float32), profile
 
 
@@ -214,14 +225,42 @@ def _meet(
     new, absence = np.zeros(len(slot), bool), np.zeros(len(slot), np.int32)
     new[event[place[first & (place >= 0)]]] = True
     absence[event[place[again]]] = (since[again] - until[again - 1]) // _DAY
-    seen = pl.DataFrame(
-        {
-            USER: users.hashes[(value[begin] >> bits).astype(np.int64)],
-            "slot": (value[begin] & ((np.uint64(1) << bits) - np.uint64(1))).astype(np.uint32),
-            "last": until[np.append(begin[1:], len(value))[: len(begin)] - 1],
-        }
-    )
-    return _Met(new, absence, seen)
+    end = np.append(begin[1:], len(value))[: len(begin)] - 1
+    return _Met(new, absence, _seen(users, value[begin], until[end], bits))
+
+
+def _first_meet(
+    users: _Users, time: Array, slot: Array, bits: np.uint64, known: pl.DataFrame | None
+) -> _Met:
+    """The same without absences, which need no order."""
+    key = (users.of_event << bits) | slot.astype(np.uint64)
+    begins = np.ones(len(key), bool)
+    np.not_equal(key[1:], key[:-1], out=begins[1:])
+    event = np.flatnonzero(begins & (slot >= 0))
+    event = event[pl.Series(key[event]).is_first_distinct().to_numpy()]
+    seen = pl.DataFrame({"key": key[event], "last": time[event]})
+    if known is not None:
+        place = users.places(known)
+        ours = place >= 0
+        past = (place[ours].astype(np.uint64) << bits) | known["slot"].to_numpy()[ours]
+        met = np.isin(key[event], past)
+        event = event[~met]
+        seen = pl.concat(
+            [pl.DataFrame({"key": past, "last": known["last"].to_numpy()[ours]}), seen.filter(~met)]
+        )
+    new = np.zeros(len(slot), bool)
+    new[event] = True
+    return _Met(new, np.zeros(0, np.int32), _seen(users, seen["key"], seen["last"], bits))
+
+
+def _seen(
+    users: _Users, key: Array | pl.Series, last: Array | pl.Series, bits: np.uint64
+) -> pl.DataFrame:
+    """The state: user, slot, last."""
+    keys = np.asarray(key, np.uint64)
+    slot = keys & ((np.uint64(1) << bits) - np.uint64(1))
+    user = users.hashes[(keys >> bits).astype(np.int64)]
+    return pl.DataFrame({USER: user, "slot": slot.astype(np.uint32), "last": last})
 
 
 def _slots(hashes: pl.Series, slots: int) -> Array:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from event_tables import all_families, extractor, worldly_log
+from event_tables import all_families, extractor, random_log, worldly_log
 
 from riskml.core.types import FeatureKind, Windows
 from riskml.features.extractor import FeatureExtractor
@@ -21,6 +21,7 @@ from riskml.features.history import HistoryFeatures
 from riskml.features.novelty import NoveltyFeatures
 from riskml.features.peer import PeerFeatures
 from riskml.features.peer_groups import EVERYONE, PEER, PeerGroups
+from riskml.features.profile import Profile
 from riskml.features.time_of_day import HOURS, TimeOfDayFeatures
 from riskml.features.windows import SessionWindows, UserDayWindows, Windowing
 
@@ -219,3 +220,20 @@ def last_peer(
     )
     found = windows.keys.join(last, on="window_id", how="left", maintain_order="left")
     return found[PEER].to_numpy()
+
+
+@pytest.mark.parametrize("cuts", [1, 7])
+def test_first_times_are_the_same_without_absences(cuts: int) -> None:
+    events = random_log(days=9)
+    found = []
+    for absences in (True, False):
+        family = NoveltyFeatures(absences=absences)
+        made = extractor(SessionWindows(), families={"novelty": family}).fit(events)
+        profile, parts = Profile(), []
+        for day in np.array_split(np.arange(len(events)), cuts):
+            windows, profile = made.transform(events.sort("timestamp")[day], profile)
+            names = [name for name in windows.spec.names if name.startswith("new_")]
+            parts.append(windows.x[:, [windows.spec.names.index(name) for name in names]])
+        found.append(np.vstack(parts))
+    np.testing.assert_array_equal(*found)
+    assert found[0].any()
