@@ -118,7 +118,7 @@ def test_a_late_event_makes_nothing_younger() -> None:
 def test_names_of_a_user_take_no_more_than_the_slots() -> None:
     slots, n = 2**12, 300_000
     made = extractor(
-        BlockWindows(1000), families=only(NoveltyFeatures(("resource",), ("user",), slots))
+        BlockWindows(1000), families=only(NoveltyFeatures(("resource",), ("user",), slots=slots))
     )
     made.fit(random_log(days=2))
     events = table(
