@@ -179,6 +179,8 @@ def main() -> None:
     if settings.work:
         work(*settings.work, settings)
         return
+    if settings.folder is not None:
+        settings.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.folder) as scratch:
         logs = settings.folder if settings.keep and settings.folder else Path(scratch)
         compare(settings, logs, Path(scratch))

@@ -108,8 +108,8 @@ class Columns:
 
 
 def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Results of work that waits for NumPy and Polars alone, which run beside each other."""
-    with ThreadPoolExecutor() as pool:
+    """Results of work that waits for NumPy and Polars alone, on as many threads as Polars has."""
+    with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
         return list(pool.map(work, items))
 
 
