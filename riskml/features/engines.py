@@ -7,13 +7,14 @@ import os
 import signal
 import socket
 import threading
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from multiprocessing import get_context, parent_process
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from riskml.core.errors import ConfigError, DataError, require
 
@@ -27,15 +28,27 @@ _KILLED = (
 )
 
 
-class Engine(Protocol):
-    """Runs one function on many buckets."""
+class Engine(AbstractContextManager["Engine"]):
+    """Runs one function on many buckets, until it is closed or its `with` block ends."""
 
+    @abstractmethod
     def map(self, work: Callable[[int], T], buckets: Sequence[int]) -> Iterator[T]:
         """The results, in any order."""
-        ...
+
+    @abstractmethod
+    def close(self) -> None:
+        """End what was started."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
-class Processes(AbstractContextManager["Processes"]):
+class Processes(Engine):
     """So many processes of this machine; one means here.
 
     They start with the first `map`, serve all later ones and end with `close`, or at the end of a
@@ -82,16 +95,8 @@ class Processes(AbstractContextManager["Processes"]):
         self._open.close()
         self._pool = None
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
-
-class RayTasks(AbstractContextManager["RayTasks"]):
+class RayTasks(Engine):
     """Tasks of a Ray cluster; every machine must see the same folders and have riskml.
 
     A cluster that is started here ends with `close`, or at the end of a `with` block.
@@ -159,14 +164,6 @@ class RayTasks(AbstractContextManager["RayTasks"]):
     def close(self) -> None:
         """End the cluster if it was started here."""
         self._open.close()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _reach(address: str | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -98,13 +98,15 @@ class Columns:
     features: list[Feature]
     x: FloatArray
 
-    def counts(self) -> list[int]:
-        """Which of them are counts."""
-        return [i for i, f in enumerate(self.features) if f.kind == FeatureKind.COUNT]
 
-    def totals(self) -> list[int]:
-        """Which of them are counts that speak of the window as a whole, not of one action."""
-        return [i for i in self.counts() if ":" not in self.features[i].name]
+def count_columns(features: Sequence[Feature]) -> list[int]:
+    """Which features are counts."""
+    return [i for i, f in enumerate(features) if f.kind == FeatureKind.COUNT]
+
+
+def total_columns(features: Sequence[Feature]) -> list[int]:
+    """Which are counts that speak of the window as a whole, not of one action."""
+    return [i for i in count_columns(features) if ":" not in features[i].name]
 
 
 def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> list[R]:

@@ -15,11 +15,6 @@ def hashed(column: str) -> pl.Expr:
     return pl.when(pl.col(column).is_not_null()).then(value).alias(column)
 
 
-def hash_one(value: str) -> int:
-    """The hash of one name."""
-    return int(pl.DataFrame({"value": [value]}).select(hashed("value")).item())
-
-
 def order_by_user(user: pl.Series) -> npt.NDArray[np.int64]:
     """Indices that bring the events of a user together, users by hash, and keep their order."""
     # the first bits of a hash nearly always tell users apart

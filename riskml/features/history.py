@@ -10,8 +10,15 @@ import polars as pl
 from riskml.core.errors import DataError, require
 from riskml.core.types import LOG_RATIO, RANK, Feature, FeatureKind, FloatArray
 from riskml.features.actions import ActionVocabulary
-from riskml.features.family import Array, Columns, FeatureFamily, WindowEvents
-from riskml.features.profile import USER, Profile
+from riskml.features.family import (
+    Array,
+    Columns,
+    FeatureFamily,
+    WindowEvents,
+    count_columns,
+    total_columns,
+)
+from riskml.features.profile import USER, Profile, upsert
 
 _TABLE = "history.windows"
 _DAY = 86_400_000_000
@@ -56,7 +63,6 @@ class HistoryFeatures(FeatureFamily):
     def features(self, vocabulary: ActionVocabulary, before: list[Feature]) -> list[Feature]:
         """Percentiles of totals, changes of counts, the trend, and the time since."""
         continuous = FeatureKind.CONTINUOUS
-        of = Columns(before, np.zeros((0, len(before)), np.float32))
         percentiles = [
             Feature(
                 f"percentile_{before[i].name}",
@@ -65,7 +71,7 @@ class HistoryFeatures(FeatureFamily):
                 f"{before[i].meaning}: rank among own windows of the last {self.days:g} days",
                 RANK,
             )
-            for i in of.totals()
+            for i in total_columns(before)
         ]
         changes = [
             Feature(
@@ -75,7 +81,7 @@ class HistoryFeatures(FeatureFamily):
                 f"{before[i].meaning} against the own mean of {self.days:g} days",
                 LOG_RATIO,
             )
-            for i in self._compared(of)
+            for i in self._compared(before)
         ]
         return [
             *percentiles,
@@ -95,8 +101,8 @@ class HistoryFeatures(FeatureFamily):
         self, windows: WindowEvents, before: Columns, profile: Profile
     ) -> tuple[FloatArray, Profile]:
         """Float32 [windows, features]."""
-        compared = self._compared(before)
-        totals = [compared.index(i) for i in before.totals()]
+        compared = self._compared(before.features)
+        totals = [compared.index(i) for i in total_columns(before.features)]
         memory = _Memory(windows, before.x[:, compared], profile.tables.get(_TABLE))
         since = self._since(memory, self.days)
         mean, n = memory.mean(since)
@@ -114,8 +120,8 @@ class HistoryFeatures(FeatureFamily):
             _TABLE, memory.after(profile.tables.get(_TABLE), self.days, self.max_windows)
         )
 
-    def _compared(self, columns: Columns) -> list[int]:
-        return columns.counts() if self.actions else columns.totals()
+    def _compared(self, features: list[Feature]) -> list[int]:
+        return count_columns(features) if self.actions else total_columns(features)
 
     def _since(self, memory: _Memory, days: float) -> Array:
         """First remembered row within so many days of each window, and of the same user."""
@@ -240,6 +246,4 @@ class _Memory:
                 ),
             }
         )
-        if table is None or table.is_empty():
-            return mine
-        return pl.concat([table.filter(~pl.col(USER).is_in(self.users.implode())), mine])
+        return upsert(table, mine, [USER])

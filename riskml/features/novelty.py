@@ -161,11 +161,13 @@ class _Users:
         self.hashes = hashes
         self.of_event = np.repeat(np.arange(len(hashes), dtype=np.uint64), n_events)
 
-    def places(self, table: pl.DataFrame) -> Array:
-        """Place of the table's users among ours, −1 of those who are not there."""
+    def known(self, table: pl.DataFrame, bits: np.uint64) -> tuple[Array, Array]:
+        """Keys and last times of what the table knows of these users."""
         user = table[USER].to_numpy()
         place = np.minimum(np.searchsorted(self.hashes, user), len(self.hashes) - 1)
-        return np.where(self.hashes[place] == user, place, -1)
+        ours = self.hashes[place] == user
+        key = (place[ours].astype(np.uint64) << bits) | table["slot"].to_numpy()[ours]
+        return key, table["last"].to_numpy()[ours]
 
 
 @dataclass(frozen=True)
@@ -206,10 +208,7 @@ def _meet(
     runs = pl.DataFrame({"key": key[event], "from": time[event], "until": time[ends]})
     if known is not None:
         # what is known stands in front, as meetings of long ago
-        place = users.places(known)
-        ours = place >= 0
-        past = (place[ours].astype(np.uint64) << bits) | known["slot"].to_numpy()[ours]
-        last = known["last"].to_numpy()[ours]
+        past, last = users.known(known, bits)
         runs = pl.concat([pl.DataFrame({"key": past, "from": last, "until": last}), runs])
     n_known = len(runs) - len(event)
     order = stable_order(runs["key"])
@@ -240,14 +239,10 @@ def _first_meet(
     event = event[pl.Series(key[event]).is_first_distinct().to_numpy()]
     seen = pl.DataFrame({"key": key[event], "last": time[event]})
     if known is not None:
-        place = users.places(known)
-        ours = place >= 0
-        past = (place[ours].astype(np.uint64) << bits) | known["slot"].to_numpy()[ours]
+        past, last = users.known(known, bits)
         met = np.isin(key[event], past)
         event = event[~met]
-        seen = pl.concat(
-            [pl.DataFrame({"key": past, "last": known["last"].to_numpy()[ours]}), seen.filter(~met)]
-        )
+        seen = pl.concat([pl.DataFrame({"key": past, "last": last}), seen.filter(~met)])
     new = np.zeros(len(slot), bool)
     new[event] = True
     return _Met(new, np.zeros(0, np.int32), _seen(users, seen["key"], seen["last"], bits))

@@ -9,7 +9,14 @@ import numpy as np
 from riskml.core.errors import require
 from riskml.core.types import RANK, Feature, FeatureKind, FloatArray
 from riskml.features.actions import ActionVocabulary
-from riskml.features.family import Array, Columns, FeatureFamily, WindowEvents
+from riskml.features.family import (
+    Array,
+    Columns,
+    FeatureFamily,
+    WindowEvents,
+    count_columns,
+    total_columns,
+)
 from riskml.features.peer_groups import EVERYONE, PEER
 from riskml.features.profile import Profile
 
@@ -40,8 +47,8 @@ class PeerFeatures(FeatureFamily):
     def fit(self, windows: WindowEvents, before: Columns) -> None:
         """Learn each group's quantiles of the totals, and mean and deviation of the counts."""
         peer = windows.keys[PEER].to_numpy()
-        totals = before.x[:, before.totals()]
-        counts = np.log1p(before.x[:, before.counts()])
+        totals = before.x[:, total_columns(before.features)]
+        counts = np.log1p(before.x[:, count_columns(before.features)])
         grid = np.linspace(0, 1, _STEPS + 1)
         # keeps what a group never does from weighing without bound
         floor = 0.25 * counts.std(axis=0) + 0.1
@@ -58,7 +65,6 @@ class PeerFeatures(FeatureFamily):
 
     def features(self, vocabulary: ActionVocabulary, before: list[Feature]) -> list[Feature]:
         """One percentile a total, and the distance."""
-        of = Columns(before, np.zeros((0, len(before)), np.float32))
         percentiles = [
             Feature(
                 f"peer_percentile_{before[i].name}",
@@ -67,7 +73,7 @@ class PeerFeatures(FeatureFamily):
                 f"{before[i].meaning}: rank among peers' windows",
                 RANK,
             )
-            for i in of.totals()
+            for i in total_columns(before)
         ]
         distance = "distance from the middle of the peer group"
         return [
@@ -83,7 +89,7 @@ class PeerFeatures(FeatureFamily):
         """Float32 [windows, totals + 1]."""
         peer = windows.keys[PEER].to_numpy()
         group = np.where(peer < len(self.quantiles), peer, EVERYONE)
-        totals = before.x[:, before.totals()]
+        totals = before.x[:, total_columns(before.features)]
         x = np.empty((len(windows), totals.shape[1] + 1), np.float32)
         for number in np.unique(group):
             rows = np.flatnonzero(group == number)
@@ -92,7 +98,7 @@ class PeerFeatures(FeatureFamily):
                 # below and up to: the middle of a run of equal values
                 ends = [np.searchsorted(grid, totals[rows, j], side) for side in ("left", "right")]
                 x[rows, j] = (ends[0] + ends[1]) / (2 * len(grid))
-        counts = before.x[:, before.counts()].astype(np.float64)
+        counts = before.x[:, count_columns(before.features)].astype(np.float64)
         z = (np.log1p(counts) - self.middle[group]) / self.spread[group]
         x[:, -1] = np.sqrt(np.square(z).mean(axis=1))
         return x, profile

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import polars as pl
 
@@ -83,6 +83,30 @@ class LogSource(ABC):
                 f"max_rejected_share={mapping.max_rejected_share:g} allows. {counts}. Look into "
                 "the quarantine; correct the log or the settings, or allow more"
             )
+
+
+class MappedSource(LogSource):
+    """A source whose columns mean what its settings say."""
+
+    columns: Mapping[str, str | None]
+    time_zone: str | None
+    timestamp_format: str | None
+    default_action: str | None
+    max_rejected_share: float
+
+    def mapping(self) -> EventMapping:
+        """What the columns mean."""
+        return EventMapping(
+            columns=self.named_columns(),
+            time_zone=self.time_zone,
+            timestamp_format=self.timestamp_format,
+            default_action=self.default_action,
+            max_rejected_share=self.max_rejected_share,
+        )
+
+    def named_columns(self) -> dict[str, str | None]:
+        """Event column -> column of the log, as set."""
+        return dict(self.columns)
 
 
 def concat_tables(tables: Sequence[LogTable]) -> LogTable:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from riskml.data.csv_records import csv_tables, parse_separator
-from riskml.data.event_mapping import EventMapping, LogTable
-from riskml.data.sources.base import LogSource
+from riskml.data.event_mapping import LogTable
+from riskml.data.sources.base import MappedSource
 from riskml.data.sources.files import one_file
 
 
 @dataclass(frozen=True)
-class CsvSource(LogSource):
+class CsvSource(MappedSource):
     r"""A CSV file, plain or gzipped, with a header line.
 
     Args:
@@ -33,16 +33,6 @@ class CsvSource(LogSource):
     separator: str = ","
     default_action: str | None = None
     max_rejected_share: float = 0.2
-
-    def mapping(self) -> EventMapping:
-        """What the columns mean."""
-        return EventMapping(
-            columns=dict(self.columns),
-            time_zone=self.time_zone,
-            timestamp_format=self.timestamp_format,
-            default_action=self.default_action,
-            max_rejected_share=self.max_rejected_share,
-        )
 
     def tables(self, rows: int) -> Iterator[LogTable]:
         """The rows of the file."""

@@ -38,7 +38,7 @@ from riskml.core.errors import ConfigError, DataError
 from riskml.core.redaction import without_quoted
 from riskml.data.event_mapping import EventMapping, LogTable
 from riskml.data.event_tables import TIME, UtcTime, is_event_store
-from riskml.data.sources.base import LogSource, no_rejected, origin
+from riskml.data.sources.base import MappedSource, no_rejected, origin
 from riskml.data.sources.files import not_found
 from riskml.data.sources.time_range import TimeRange
 
@@ -46,7 +46,7 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class DatabaseSource(LogSource):
+class DatabaseSource(MappedSource):
     """A table or query of PostgreSQL, MySQL, SQLite or another database.
 
     Rows come through a cursor on the server, a batch at a time and in the order of time. The
@@ -91,15 +91,13 @@ class DatabaseSource(LogSource):
             )
 
     def mapping(self) -> EventMapping:
-        """What the columns mean."""
+        """What the columns mean; a range that is none is refused here, before the work."""
         self._range()
-        return EventMapping(
-            columns=with_time_column(self.columns),
-            time_zone=self.time_zone,
-            timestamp_format=self.timestamp_format,
-            default_action=self.default_action,
-            max_rejected_share=self.max_rejected_share,
-        )
+        return super().mapping()
+
+    def named_columns(self) -> dict[str, str | None]:
+        """As set, the time in `login_time` where no other is named."""
+        return with_time_column(self.columns)
 
     def tables(self, rows: int) -> Iterator[LogTable]:
         """The rows that the range lets through."""

@@ -11,14 +11,14 @@ import polars as pl
 
 from riskml.core.errors import ConfigError, DataError
 from riskml.data.event_mapping import EventMapping, LogTable
-from riskml.data.sources.base import LogSource, no_rejected, origin
+from riskml.data.sources.base import MappedSource, no_rejected, origin
 from riskml.data.sources.database import check_table_or_query, with_time_column
 from riskml.data.sources.files import one_file
 from riskml.data.sources.time_range import TimeRange
 
 
 @dataclass(frozen=True)
-class DuckDbSource(LogSource):
+class DuckDbSource(MappedSource):
     """A table, view or query of a DuckDB file, which is opened for reading only.
 
     Args:
@@ -52,15 +52,13 @@ class DuckDbSource(LogSource):
         check_table_or_query(self.table, self.query)
 
     def mapping(self) -> EventMapping:
-        """What the columns mean."""
+        """What the columns mean; a range that is none is refused here, before the work."""
         self._range()
-        return EventMapping(
-            columns=with_time_column(self.columns),
-            time_zone=self.time_zone,
-            timestamp_format=self.timestamp_format,
-            default_action=self.default_action,
-            max_rejected_share=self.max_rejected_share,
-        )
+        return super().mapping()
+
+    def named_columns(self) -> dict[str, str | None]:
+        """As set, the time in `login_time` where no other is named."""
+        return with_time_column(self.columns)
 
     def tables(self, rows: int) -> Iterator[LogTable]:
         """The rows that the range lets through."""

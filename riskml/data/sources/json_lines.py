@@ -12,8 +12,8 @@ import polars as pl
 
 from riskml.core.errors import DataError
 from riskml.core.schema import EVENT_SCHEMA, TIME_ZONE, is_truth
-from riskml.data.event_mapping import EventMapping, LogTable
-from riskml.data.sources.base import LogSource, origin
+from riskml.data.event_mapping import LogTable
+from riskml.data.sources.base import MappedSource, origin
 from riskml.data.sources.files import find_files
 from riskml.data.sources.json_records import (
     MAX_FIELDS,
@@ -34,7 +34,7 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class JsonLinesSource(LogSource):
+class JsonLinesSource(MappedSource):
     """JSON records, one a line, plain or gzipped: one file, a folder or a pattern.
 
     Fields inside others are named with dots (`userIdentity.arn`, `resources.0.ARN`), in `columns`
@@ -60,16 +60,6 @@ class JsonLinesSource(LogSource):
     max_rejected_share: float = 0.2
     list_key: str | None = None
     keep: Sequence[str] | None = None
-
-    def mapping(self) -> EventMapping:
-        """What the fields mean."""
-        return EventMapping(
-            columns=dict(self.columns),
-            time_zone=self.time_zone,
-            timestamp_format=self.timestamp_format,
-            default_action=self.default_action,
-            max_rejected_share=self.max_rejected_share,
-        )
 
     def tables(self, rows: int) -> Iterator[LogTable]:
         """The records, their fields as columns of text."""

@@ -10,8 +10,8 @@ from urllib.parse import unquote
 import polars as pl
 
 from riskml.core.errors import DataError
-from riskml.data.event_mapping import EventMapping, LogTable
-from riskml.data.sources.base import LogSource, no_rejected, origin
+from riskml.data.event_mapping import LogTable
+from riskml.data.sources.base import MappedSource, no_rejected, origin
 from riskml.data.sources.files import find_files
 
 SUFFIXES = (".parquet", ".pq")
@@ -19,7 +19,7 @@ EMPTY_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
 @dataclass(frozen=True)
-class ParquetSource(LogSource):
+class ParquetSource(MappedSource):
     """A Parquet file, a folder of them (also partitioned as `key=value/`), or a glob.
 
     Files of a folder may differ in columns; a missing one is null. Values of partition keys are
@@ -40,16 +40,6 @@ class ParquetSource(LogSource):
     default_action: str | None = None
     max_rejected_share: float = 0.2
     timestamp_format: str | None = None
-
-    def mapping(self) -> EventMapping:
-        """What the columns mean."""
-        return EventMapping(
-            columns=dict(self.columns),
-            time_zone=self.time_zone,
-            timestamp_format=self.timestamp_format,
-            default_action=self.default_action,
-            max_rejected_share=self.max_rejected_share,
-        )
 
     def tables(self, rows: int) -> Iterator[LogTable]:
         """The rows of the files, all with the columns of all, file after file."""

@@ -15,7 +15,7 @@ from riskml.core.errors import ConfigError
 from riskml.core.types import Windows
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.graph import GraphFeatures
-from riskml.features.hashing import hash_one
+from riskml.features.hashing import hashed
 from riskml.features.windows import BlockWindows, UserDayWindows
 
 TWO_TEAMS = {
@@ -109,9 +109,9 @@ def test_personalised_pagerank_against_igraph(seed: int) -> None:
 def ranks(made: FeatureExtractor, user: str, resources: list[str]) -> dict[str, float]:
     family = made.families[0]
     assert isinstance(family, GraphFeatures)
-    u = np.flatnonzero(family.state["users"] == np.uint64(hash_one(user)))
-    hashes = np.array([hash_one(name) for name in resources], np.uint64)
-    r = np.searchsorted(family.state["resources"], hashes)
+    names = pl.DataFrame({"name": [user, *resources]}).select(hashed("name")).to_series().to_numpy()
+    u = np.flatnonzero(family.state["users"] == names[0])
+    r = np.searchsorted(family.state["resources"], names[1:])
     return dict(zip(resources, family._rank(np.repeat(u, len(r)), r).tolist(), strict=True))
 
 
