@@ -95,15 +95,21 @@ def work(log: Path, extractor: Path, out: Path, settings: argparse.Namespace) ->
 
     ray = settings.engine == "ray"
     with RayTasks(workers=settings.workers) if ray else Processes(settings.workers) as engine:
+        steps: dict[str, float] = {}
         begin = time.perf_counter()
+
+        def tell(step: str, done: int, of: int) -> None:
+            steps[step] = time.perf_counter() - begin  # when it was last heard of
+
         arguments = (str(log), out, settings.buckets, settings.memory)
-        result = extract(extractor, *arguments, engine=engine)
+        result = extract(extractor, *arguments, engine=engine, progress=tell)
         seconds = time.perf_counter() - begin
     peaks = [
         resource.getrusage(who).ru_maxrss * RSS_UNIT / 2**20
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     ]
-    print(json.dumps({"seconds": seconds, "windows": result.total("windows"), "rss": max(peaks)}))
+    found = {"seconds": seconds, "windows": result.total("windows"), "rss": max(peaks)}
+    print(json.dumps(found | {"split": steps["split by user"]}))
 
 
 def measure(arguments: Sequence[str], threads: int | None = None) -> dict[str, float]:
@@ -171,7 +177,9 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="keep the logs, to use them again")
     parser.add_argument("--memory", default="1GB", help="for the splitting")
     parser.add_argument("--workers", type=int, default=2, help="of the runs by size")
-    parser.add_argument("--buckets", type=int, help="default: one a million events, at least 16")
+    parser.add_argument(
+        "--buckets", type=int, help="default: one for half a million events, at least 16"
+    )
     parser.add_argument("--engine", default="processes", choices=["processes", "ray"])
     parser.add_argument("--no-speed-up", action="store_true", help="leave the second table out")
     parser.add_argument("--work", nargs=3, type=Path, help=argparse.SUPPRESS)
@@ -190,15 +198,23 @@ def compare(settings: argparse.Namespace, logs: Path, scratch: Path) -> None:
     """Sizes one after the other, then one worker against two on the smallest."""
     sizes = [int(float(size)) for size in settings.sizes.split(",")]
     seconds = []
-    print("| events | users | buckets | seconds | events/s | largest process MiB | all MiB |")
-    print("|" + "---:|" * 7)
+    print(
+        "| events | users | buckets | seconds | of it splitting | events/s "
+        "| largest process MiB | all MiB |"
+    )
+    print("|" + "---:|" * 8)
     for size in sizes:
         arguments = prepare(settings, logs, scratch, size)
         engine = ["--workers", str(settings.workers), "--engine", settings.engine]
         found = measure([*arguments, *engine], threads=None if settings.workers == 1 else 1)
         seconds.append(found["seconds"])
         row = (f"{size:,}", f"{size // EVENTS_A_USER:,}", arguments[-3], f"{seconds[-1]:.1f}")
-        rest = (f"{size / seconds[-1]:,.0f}", f"{found['rss']:,.0f}", f"{found['all']:,.0f}")
+        rest = (
+            f"{found['split']:.1f}",
+            f"{size / seconds[-1]:,.0f}",
+            f"{found['rss']:,.0f}",
+            f"{found['all']:,.0f}",
+        )
         print("| " + " | ".join((*row, *rest)) + " |", flush=True)
     if len(sizes) > 1:
         exponent = np.polyfit(np.log(sizes), np.log(seconds), 1)[0]
@@ -224,7 +240,7 @@ def prepare(settings: argparse.Namespace, logs: Path, scratch: Path, size: int) 
     if not (extractor / "features.safetensors").is_file():
         fit(log, extractor)
     out = Path(tempfile.mkdtemp(dir=scratch))
-    buckets = settings.buckets or max(16, size // 1_000_000)
+    buckets = settings.buckets or max(16, size // 500_000)
     return [
         str(log),
         str(extractor),

@@ -50,7 +50,7 @@ def ours(file: Path) -> Sums:
         {
             "volume": VolumeFeatures(KEPT),
             "novelty": NoveltyFeatures(scopes=["user"], absences=False, slots=2**24),
-            "history": HistoryFeatures(),
+            "history": HistoryFeatures(percentiles=False),
         },
     )
     extractor.vocabulary.fit(events["action"].head(len(events) // 20))

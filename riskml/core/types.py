@@ -19,6 +19,9 @@ IntArray = npt.NDArray[np.int32]
 PAD, UNKNOWN_ACTION = 0, 1
 """Token ids that every vocabulary reserves."""
 
+PEER, EVERYONE = "peer", "everyone"
+"""The column of a window's peer group, and the group of users who belong to none."""
+
 
 class FeatureKind(StrEnum):
     """What sort of number a feature is; it picks the likelihood that models it."""
@@ -107,8 +110,9 @@ class Windows:
     """The scored units and all that a detector may see of them. No labels inside.
 
     Args:
-        keys: frame with window_id (str), user_id (str), start, end (datetime[us, UTC]) and
-            n_events (int), one row a window.
+        keys: frame with window_id (str), user_id (str), start, end (datetime[us, UTC]),
+            n_events (int) and peer (str, the user's peer group; "everyone" unless given), one row
+            a window.
         x: float32 [n, d] feature values, raw (not scaled).
         spec: meaning of columns and tokens.
         tokens: int32 [n, L] action ids in order, padded with 0.
@@ -125,6 +129,9 @@ class Windows:
     lengths: IntArray
 
     def __post_init__(self) -> None:
+        if PEER not in self.keys.columns:
+            keys = self.keys.with_columns(pl.lit(EVERYONE).alias(PEER))
+            object.__setattr__(self, "keys", keys)
         rows = {len(self.keys), len(self.x), len(self.tokens), len(self.lengths)}
         if len(rows) != 1:
             raise DataError(f"windows: keys, x, tokens and lengths differ in rows: {sorted(rows)}")

@@ -33,6 +33,7 @@ _KEYS = {
     "start": (pa.timestamp("us", "UTC"), "timestamp"),
     "end": (pa.timestamp("us", "UTC"), "timestamp"),
     "n_events": (pa.int64(), "bigint"),
+    "peer": (pa.string(), "string"),
 }
 
 

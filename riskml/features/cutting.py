@@ -12,11 +12,11 @@ import polars as pl
 
 from riskml.core.errors import DataError
 from riskml.core.schema import TIME_ZONE, time_span
+from riskml.core.types import PEER
 from riskml.features.actions import ActionVocabulary
 from riskml.features.family import WindowEvents
-from riskml.features.peer_groups import PEER
 from riskml.features.profile import USER, Profile, upsert
-from riskml.features.windows import WINDOW_ID, Windowing, is_closed
+from riskml.features.windows import WINDOW_ID, Windowing, first_of_user, is_closed
 
 _logger = logging.getLogger(__name__)
 
@@ -70,12 +70,18 @@ def join(
 
 
 def _users_after(arrived: pl.DataFrame, past: pl.DataFrame) -> pl.DataFrame:
-    now = arrived.group_by(USER, maintain_order=True).agg(
-        pl.len().cast(pl.Int64).alias("n_events"), pl.col(TIME_ZONE).last()
+    first = np.flatnonzero(first_of_user(arrived))
+    n_events = np.diff(np.append(first, len(arrived)))
+    now = pl.DataFrame(
+        {
+            USER: arrived[USER].gather(first),
+            "n_events": n_events,
+            TIME_ZONE: arrived[TIME_ZONE].gather(first + n_events - 1),
+        }
     )
     joined = now.join(past, on=USER, how="left", maintain_order="left", suffix="_past")
-    n_events = pl.col("n_events") + pl.col("n_events_past").fill_null(0)
-    rows = joined.select(USER, n_events, TIME_ZONE, "closed_until")
+    total = pl.col("n_events") + pl.col("n_events_past").fill_null(0)
+    rows = joined.select(USER, total, TIME_ZONE, "closed_until")
     return upsert(past, rows, [USER])
 
 

@@ -16,18 +16,18 @@ from safetensors.numpy import load_file, save_file
 
 from riskml.core.errors import ConfigError, DataError, did_you_mean, reading, require
 from riskml.core.schema import EVENT_SCHEMA, TIME_ZONE
-from riskml.core.types import Feature, FeatureSpec, FloatArray, IntArray, Windows
+from riskml.core.types import PEER, Feature, FeatureSpec, FloatArray, IntArray, Windows
 from riskml.features.action_embedding import ActionEmbeddingFeatures
 from riskml.features.actions import TOKEN, ActionVocabulary
 from riskml.features.cutting import close, cut, join, take, without_late
-from riskml.features.family import Columns, FeatureFamily, WindowEvents
+from riskml.features.family import Columns, FeatureFamily, WindowEvents, side_by_side
 from riskml.features.graph import GraphFeatures
-from riskml.features.hashing import hashed, order_by_user
+from riskml.features.hashing import by_user, hashed
 from riskml.features.history import HistoryFeatures
 from riskml.features.local_time import with_local_time
 from riskml.features.novelty import NoveltyFeatures
 from riskml.features.peer import PeerFeatures
-from riskml.features.peer_groups import PEER, PeerGroups
+from riskml.features.peer_groups import PeerGroups
 from riskml.features.profile import USER, Profile, upsert
 from riskml.features.time_of_day import TimeOfDayFeatures
 from riskml.features.volume import VolumeFeatures
@@ -177,7 +177,9 @@ class FeatureExtractor:
             columns, profile = family.transform(windows, before, profile)
             x[:, done : done + columns.shape[1]] = columns
             done += columns.shape[1]
-        keys = windows.keys.select(WINDOW_ID, "user_id", "start", "end", "n_events")
+        keys = windows.keys.select(
+            WINDOW_ID, "user_id", "start", "end", "n_events", self.peers.name()
+        )
         order = keys.select(pl.arg_sort_by("start", WINDOW_ID)).to_series().to_numpy()
         order = order.astype(np.int64)
         tokens, lengths = self._tokens(windows, order)
@@ -250,11 +252,9 @@ class FeatureExtractor:
             *map(hashed, sorted(reads)),
             *passed,
         )
-        order = order_by_user(coded[USER])
-        # column by column beside each other
-        coded = coded.lazy().select(pl.all().gather(order)).collect()
+        coded, row = by_user(coded, USER)
         first = np.flatnonzero(first_of_user(coded))
-        names = coded[first].select(USER, user_id=events["user_id"].gather(order[first]))
+        names = coded[first].select(USER, user_id=events["user_id"].gather(row[first]))
         if PEER not in coded.columns:
             coded = self.peers.assign(coded)
         return with_local_time(coded, self.time_zone), names
@@ -276,20 +276,24 @@ class FeatureExtractor:
         self, windows: WindowEvents, order: npt.NDArray[np.int64]
     ) -> tuple[IntArray, IntArray]:
         """Token ids as one padded matrix, windows in the given order; the last ones stay."""
-        counts, first = windows.counts, windows.first
-        lengths = np.minimum(counts, self.max_tokens)
+        lengths = np.minimum(windows.counts, self.max_tokens)
         width = int(lengths.max(initial=1))
         tokens = np.zeros((len(windows), width), np.int32)
         rank = np.empty_like(order)
         rank[order] = np.arange(len(order))
-        # where the window's first event would stand, before the row's begin if it is cut off
-        begin = rank * width - (counts - lengths)
-        place = np.arange(len(windows.events)) + np.repeat(begin - first, counts)
-        ids = windows.column(TOKEN)
-        if (counts > self.max_tokens).any():
-            kept = place >= np.repeat(rank * width, counts)
-            place, ids = place[kept], ids[kept]
-        tokens.ravel()[place] = ids
+
+        def fill(rows: slice) -> None:
+            part = windows[rows]
+            # where the window's first event would stand, before the row's begin if it is cut off
+            begin = rank[rows] * width - (part.counts - lengths[rows])
+            place = np.arange(len(part.events)) + np.repeat(begin - part.first, part.counts)
+            ids = part.column(TOKEN)
+            if (part.counts > self.max_tokens).any():
+                kept = place >= np.repeat(rank[rows] * width, part.counts)
+                place, ids = place[kept], ids[kept]
+            tokens.ravel()[place] = ids
+
+        side_by_side(fill, windows.parts())
         return tokens, lengths[order].astype(np.int32)
 
     # ---- files -------------------------------------------------------------------------------

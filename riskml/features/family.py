@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -80,6 +81,17 @@ class WindowEvents:
         user = self.keys[USER].to_numpy()
         return np.flatnonzero(np.append(True, user[1:] != user[:-1]))[: len(user)]
 
+    def parts(self) -> list[slice]:
+        """Slices of windows with about `PART` events each (see `side_by_side`)."""
+        return slices(np.append(self.first, len(self.events)))
+
+    def __getitem__(self, rows: slice) -> WindowEvents:
+        """A slice of windows, without a copy."""
+        first = self.first[rows]
+        ends = np.append(self.first, len(self.events))
+        begin, end = int(ends[rows.start]), int(ends[rows.stop])
+        return WindowEvents(self.keys[rows], self.events[begin:end], first - begin, self.vocabulary)
+
     @cached_property
     def closed(self) -> npt.NDArray[np.bool_]:
         """Which windows are closed: they alone teach the profile."""
@@ -107,6 +119,22 @@ def count_columns(features: Sequence[Feature]) -> list[int]:
 def total_columns(features: Sequence[Feature]) -> list[int]:
     """Which are counts that speak of the window as a whole, not of one action."""
     return [i for i in count_columns(features) if ":" not in features[i].name]
+
+
+PART = 2**17
+"""Events that are worked on at once: their columns stay in the cache, their memory is used again,
+which saves half the time of ten million at once."""
+
+
+def slices(first: npt.NDArray[np.int64]) -> list[slice]:
+    """Slices of consecutive groups (users, windows) with about `PART` events each.
+
+    Args:
+        first: the row of each group's first event, and the number of events at the end.
+    """
+    part = first[:-1] // PART
+    begin = np.flatnonzero(np.append(True, part[1:] != part[:-1])[: len(part)]).tolist()
+    return [slice(*ends) for ends in pairwise([*begin, len(part)])]
 
 
 def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> list[R]:

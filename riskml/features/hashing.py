@@ -15,22 +15,36 @@ def hashed(column: str) -> pl.Expr:
     return pl.when(pl.col(column).is_not_null()).then(value).alias(column)
 
 
-def order_by_user(user: pl.Series) -> npt.NDArray[np.int64]:
-    """Indices that bring the events of a user together, users by hash, and keep their order."""
+def by_user(events: pl.DataFrame, user: str) -> tuple[pl.DataFrame, pl.Series]:
+    """The events of a user together, in their order, users by hash; and the row of each before.
+
+    Args:
+        events: to be sorted.
+        user: the column of hashes.
+    """
     # the first bits of a hash nearly always tell users apart
-    bits = np.uint64(_bits(len(user)))
-    hashes = user.to_numpy()
-    order = _packed_order(hashes >> bits, bits)
-    ordered = hashes[order]
-    return stable_order(user) if (ordered[1:] < ordered[:-1]).any() else order
+    bits = _bits(len(events))
+    hashes = events[user].to_numpy()
+    order = _packed_order(hashes >> bits << bits, bits)
+    ordered = _gather(events, order)
+    if not ordered[user].is_sorted():
+        order = stable_order(events[user])
+        ordered = _gather(events, order)
+    return ordered, pl.Series(order)
+
+
+def _gather(events: pl.DataFrame, order: npt.NDArray[np.int64]) -> pl.DataFrame:
+    # column by column beside each other, by row numbers as Polars keeps them
+    rows = pl.Series(order.astype(np.uint32))
+    return events.lazy().select(pl.all().gather(rows)).collect()
 
 
 def stable_order(keys: pl.Series) -> npt.NDArray[np.int64]:
     """Indices that sort unsigned keys, equal ones in their order."""
     bits = _bits(len(keys))
     highest = keys.max()
-    if isinstance(highest, int) and highest.bit_length() + bits <= 64:
-        return _packed_order(keys.to_numpy(), np.uint64(bits))
+    if isinstance(highest, int) and highest.bit_length() + int(bits) <= 64:
+        return _packed_order(keys.to_numpy() << bits, bits)
     frame = pl.DataFrame({"key": keys}).with_row_index("at")
     order: npt.NDArray[np.int64] = (
         frame.sort("key", maintain_order=True)["at"].to_numpy().astype(np.int64)
@@ -39,13 +53,16 @@ def stable_order(keys: pl.Series) -> npt.NDArray[np.int64]:
 
 
 def _packed_order(keys: npt.NDArray[np.uint64], bits: np.uint64) -> npt.NDArray[np.int64]:
-    """Sort key and row number as one number, several times faster than sorting rows."""
-    packed = keys << bits
-    packed |= np.arange(len(keys), dtype=np.uint64)
+    """Sort key and row number as one number, several times faster than sorting rows.
+
+    Args:
+        keys: with the lowest bits free; the row numbers are written there.
+        bits: how many.
+    """
+    keys |= np.arange(len(keys), dtype=np.uint64)
     mask = (np.uint64(1) << bits) - np.uint64(1)
-    ordered = pl.Series(packed).sort().to_numpy()
-    return (ordered & mask).astype(np.int64)
+    return (pl.Series(keys).sort().to_numpy() & mask).view(np.int64)
 
 
-def _bits(n: int) -> int:
-    return max(n - 1, 1).bit_length()
+def _bits(n: int) -> np.uint64:
+    return np.uint64(max(n - 1, 1).bit_length())

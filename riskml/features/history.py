@@ -31,6 +31,7 @@ class HistoryFeatures(FeatureFamily):
         days: how far back.
         short_days: the recent past, against all of it.
         max_windows: at most so many windows are remembered of a user.
+        percentiles: whether the rank of each total among them is told too.
         actions: whether the counts of single actions are compared too.
     """
 
@@ -41,6 +42,7 @@ class HistoryFeatures(FeatureFamily):
         days: float = 30.0,
         short_days: float = 7.0,
         max_windows: int = 200,
+        percentiles: bool = True,
         actions: bool = False,
     ) -> None:
         setting = "features.families.history"
@@ -49,7 +51,7 @@ class HistoryFeatures(FeatureFamily):
         require(f"{setting}.short_days", short_days, fits, "must be positive and within days")
         require(f"{setting}.max_windows", max_windows, max_windows >= 1, "must be at least 1")
         self.days, self.short_days = days, short_days
-        self.max_windows, self.actions = max_windows, actions
+        self.max_windows, self.percentiles, self.actions = max_windows, percentiles, actions
 
     def settings(self) -> dict[str, Any]:
         """Constructor arguments."""
@@ -57,6 +59,7 @@ class HistoryFeatures(FeatureFamily):
             "days": self.days,
             "short_days": self.short_days,
             "max_windows": self.max_windows,
+            "percentiles": self.percentiles,
             "actions": self.actions,
         }
 
@@ -71,7 +74,7 @@ class HistoryFeatures(FeatureFamily):
                 f"{before[i].meaning}: rank among own windows of the last {self.days:g} days",
                 RANK,
             )
-            for i in total_columns(before)
+            for i in self._ranked(before)
         ]
         changes = [
             Feature(
@@ -102,7 +105,7 @@ class HistoryFeatures(FeatureFamily):
     ) -> tuple[FloatArray, Profile]:
         """Float32 [windows, features]."""
         compared = self._compared(before.features)
-        totals = [compared.index(i) for i in total_columns(before.features)]
+        ranked = [compared.index(i) for i in self._ranked(before.features)]
         memory = _Memory(windows, before.x[:, compared], profile.tables.get(_TABLE))
         since = self._since(memory, self.days)
         mean, n = memory.mean(since)
@@ -110,7 +113,7 @@ class HistoryFeatures(FeatureFamily):
         change[n == 0] = 0
         x = np.column_stack(
             [
-                memory.percentile(since, totals),
+                memory.percentile(since, ranked),
                 change,
                 self._trend(memory, since, mean[:, 0] * n),
                 memory.idle() // (3600 * 1_000_000),
@@ -122,6 +125,9 @@ class HistoryFeatures(FeatureFamily):
 
     def _compared(self, features: list[Feature]) -> list[int]:
         return count_columns(features) if self.actions else total_columns(features)
+
+    def _ranked(self, features: list[Feature]) -> list[int]:
+        return total_columns(features) if self.percentiles else []
 
     def _since(self, memory: _Memory, days: float) -> Array:
         """First remembered row within so many days of each window, and of the same user."""

@@ -9,17 +9,18 @@ Causal: an event is asked before it is learnt. State is bounded: a name is known
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from riskml.core.errors import require
-from riskml.core.types import Feature, FeatureKind, FloatArray
+from riskml.core.types import PEER, Feature, FeatureKind, FloatArray
 from riskml.features.actions import ActionVocabulary
-from riskml.features.family import Array, Columns, FeatureFamily, WindowEvents, side_by_side
+from riskml.features.family import Array, Columns, FeatureFamily, WindowEvents, side_by_side, slices
 from riskml.features.hashing import stable_order
-from riskml.features.peer_groups import EVERYONE, PEER
+from riskml.features.peer_groups import NO_GROUP
 from riskml.features.profile import USER, Profile, upsert
 
 SEEN, FIRST = "novelty.seen", "novelty.first"
@@ -96,20 +97,24 @@ class NoveltyFeatures(FeatureFamily):
             return events, profile
         user = events[USER].to_numpy()
         begins = np.flatnonzero(np.append(True, user[1:] != user[:-1]))
-        users = _Users(user[begins], np.diff(np.append(begins, len(user))))
+        ends = np.append(begins, len(user))
+        parts = [slice(ends[part.start], ends[part.stop]) for part in slices(ends)]
         time = events["timestamp"].to_physical().to_numpy()
         peer = events[PEER].to_numpy()
+        bits = np.uint64(self.slots.bit_length() - 1)
+        meeting = _meet if self.absences else _first_meet
 
-        def meet(number: int) -> _Met:
-            slot = _slots(events[self.columns[number]], self.slots)
+        def meet(asked: tuple[int, slice]) -> _Met:
+            number, part = asked
+            slot = _slots(events[self.columns[number]][part], self.slots)
             known = _of_column(profile.tables.get(SEEN), number)
-            bits = np.uint64(self.slots.bit_length() - 1)
-            meeting = _meet if self.absences else _first_meet
-            return meeting(users, time, slot, bits, known)
+            return meeting(_Users(user[part]), time[part], slot, bits, known)
 
+        asked = list(product(range(len(self.columns)), parts))
+        met_by_part = side_by_side(meet, asked)
         added, seen, first = [], [], []
-        for number, met in enumerate(side_by_side(meet, range(len(self.columns)))):
-            column = self.columns[number]
+        for number, column in enumerate(self.columns):
+            met = _together(met_by_part[number * len(parts) : (number + 1) * len(parts)])
             seen.append(met.seen.with_columns(pl.lit(number, pl.UInt8).alias("column")))
             flags = {"user": met.new}
             if set(self.scopes) - {"user"}:
@@ -155,11 +160,12 @@ class NoveltyFeatures(FeatureFamily):
 
 
 class _Users:
-    """The users of a batch in ascending order, and how many events each has."""
+    """The users of events in their order."""
 
-    def __init__(self, hashes: Array, n_events: Array) -> None:
-        self.hashes = hashes
-        self.of_event = np.repeat(np.arange(len(hashes), dtype=np.uint64), n_events)
+    def __init__(self, of_events: Array) -> None:
+        first = np.append(True, of_events[1:] != of_events[:-1])
+        self.hashes = of_events[first]
+        self.of_event = np.cumsum(first).astype(np.uint64) - np.uint64(1)
 
     def known(self, table: pl.DataFrame, bits: np.uint64) -> tuple[Array, Array]:
         """Keys and last times of what the table knows of these users."""
@@ -183,6 +189,14 @@ class _Met:
     new: Array
     absence: Array
     seen: pl.DataFrame
+
+
+def _together(parts: list[_Met]) -> _Met:
+    return _Met(
+        np.concatenate([part.new for part in parts]),
+        np.concatenate([part.absence for part in parts]),
+        pl.concat([part.seen for part in parts]),
+    )
 
 
 def _meet(
@@ -284,7 +298,7 @@ def _first_of_groups(
     """
     events = pl.DataFrame({"group": peer, "slot": slot.astype(np.uint32), "time": time})
     events = events.with_columns(
-        group=pl.when(pl.col("group") == EVERYONE).then(_ALL).otherwise("group").cast(pl.Int32)
+        group=pl.when(pl.col("group") == NO_GROUP).then(_ALL).otherwise("group").cast(pl.Int32)
     )
     everybody = events.with_columns(pl.lit(_ALL, pl.Int32).alias("group"))
     firsts = (

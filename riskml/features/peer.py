@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from riskml.core.errors import require
-from riskml.core.types import RANK, Feature, FeatureKind, FloatArray
+from riskml.core.types import PEER, RANK, Feature, FeatureKind, FloatArray
 from riskml.features.actions import ActionVocabulary
 from riskml.features.family import (
     Array,
@@ -17,7 +17,7 @@ from riskml.features.family import (
     count_columns,
     total_columns,
 )
-from riskml.features.peer_groups import EVERYONE, PEER
+from riskml.features.peer_groups import NO_GROUP
 from riskml.features.profile import Profile
 
 _STEPS = 200
@@ -55,7 +55,7 @@ class PeerFeatures(FeatureFamily):
         quantiles, middle, spread = [], [], []
         for group in range(int(peer.max(initial=0)) + 1):
             rows = peer == group
-            if group == EVERYONE or rows.sum() < self.min_windows:
+            if group == NO_GROUP or rows.sum() < self.min_windows:
                 rows = np.ones(len(peer), bool)
             quantiles.append(np.quantile(totals[rows], grid, axis=0, method="lower").T)
             middle.append(counts[rows].mean(axis=0))
@@ -88,7 +88,7 @@ class PeerFeatures(FeatureFamily):
     ) -> tuple[FloatArray, Profile]:
         """Float32 [windows, totals + 1]."""
         peer = windows.keys[PEER].to_numpy()
-        group = np.where(peer < len(self.quantiles), peer, EVERYONE)
+        group = np.where(peer < len(self.quantiles), peer, NO_GROUP)
         totals = before.x[:, total_columns(before.features)]
         x = np.empty((len(windows), totals.shape[1] + 1), np.float32)
         for number in np.unique(group):

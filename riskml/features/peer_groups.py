@@ -8,12 +8,12 @@ import numpy as np
 import polars as pl
 
 from riskml.core.errors import ConfigError, DataError, did_you_mean, require
+from riskml.core.types import EVERYONE, PEER
 from riskml.features.actions import TOKEN
 from riskml.features.family import Array
 from riskml.features.profile import USER
 
-PEER = "peer"
-EVERYONE = 0
+NO_GROUP = 0
 """The group of users who belong to none."""
 
 _USERS_A_GROUP = 5
@@ -76,23 +76,30 @@ class PeerGroups:
         return self
 
     def assign(self, events: pl.DataFrame) -> pl.DataFrame:
-        """Add `peer`, the group's number; unknown users and roles get `EVERYONE`."""
+        """Add `peer`, the group's number; unknown users and roles get `NO_GROUP`."""
         if self.column is not None:
             group = self._name(events).replace_strict(
                 list(self.names),
                 list(range(1, len(self.names) + 1)),
-                default=EVERYONE,
+                default=NO_GROUP,
                 return_dtype=pl.Int32,
             )
             return events.with_columns(group.alias(PEER))
         if not len(self.users):
-            return events.with_columns(pl.lit(EVERYONE, pl.Int32).alias(PEER))
+            return events.with_columns(pl.lit(NO_GROUP, pl.Int32).alias(PEER))
         runs = events[USER].rle().struct.unnest()
         group = pl.col("value").replace_strict(
-            pl.Series(self.users), pl.Series(self.group_of), default=EVERYONE, return_dtype=pl.Int32
+            pl.Series(self.users), pl.Series(self.group_of), default=NO_GROUP, return_dtype=pl.Int32
         )
         of_event = np.repeat(runs.select(group).to_series().to_numpy(), runs["len"].to_numpy())
         return events.with_columns(pl.Series(PEER, of_event))
+
+    def name(self) -> pl.Expr:
+        """The name of the group numbered `peer`: the role, or "group 3", or "everyone"."""
+        names = self.names or [f"group {group}" for group in range(1, len(self))]
+        return pl.col(PEER).replace_strict(
+            list(range(len(self))), [EVERYONE, *names], return_dtype=pl.String
+        )
 
     def _name(self, events: pl.DataFrame) -> pl.Expr:
         assert self.column is not None

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -202,7 +203,7 @@ class Job:
 
     def first_times(self, bucket: int) -> Path | None:
         """When groups met what is new to a user of the bucket, as a file; None: nothing is."""
-        fitted = FeatureExtractor.load(self.extractor)
+        fitted = self._fitted()
         with _late_ones_said_once():
             _, profile = fitted.arrive(self._events(bucket)[0], self._profile(bucket))
         found = profile.tables.get(FIRST)
@@ -213,7 +214,7 @@ class Job:
 
     def extract(self, bucket: int) -> BucketResult:
         """Write the windows and the next profile of one bucket."""
-        fitted = FeatureExtractor.load(self.extractor)
+        fitted = self._fitted()
         events, duplicates = self._events(bucket)
         before = self._profile(bucket)
         if self.known is not None and self._own(bucket).is_file():
@@ -234,6 +235,9 @@ class Job:
             after.late - before.late,
             duplicates,
         )
+
+    def _fitted(self) -> FeatureExtractor:
+        return _load(self.extractor, (self.extractor / "features.json").stat().st_mtime_ns)
 
     def _own(self, bucket: int) -> Path:
         return self.work / BUCKETS / f"{FIRST_TIMES}.{bucket}.parquet"
@@ -257,6 +261,12 @@ class Job:
         profile = Profile() if folder is None else Profile.load(folder)
         # a bucket whose last event is earlier must close the same windows as the others
         return replace(profile, watermark=self.watermark)
+
+
+@lru_cache(maxsize=1)
+def _load(extractor: Path, changed: int) -> FeatureExtractor:
+    """Once a worker: a large one takes longer to read than a bucket to work on."""
+    return FeatureExtractor.load(extractor)
 
 
 def in_order(events: pl.DataFrame) -> tuple[pl.DataFrame, int]:

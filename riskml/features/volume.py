@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -54,23 +53,28 @@ class VolumeFeatures(FeatureFamily):
         self, windows: WindowEvents, before: Columns, profile: Profile
     ) -> tuple[FloatArray, Profile]:
         """Counts, float32 [windows, 5 + actions + 1]."""
-        events = windows.events
-        failed = (~events["success"]).fill_null(False).to_numpy()
-        span = windows.keys.select((pl.col("end") - pl.col("start")).dt.total_minutes())
         own = len(self._own(windows.vocabulary))
         x = np.empty((len(windows), 5 + own + 1), np.float32)
-        x[:, 0] = windows.counts
-        x[:, 1], x[:, 2] = side_by_side(partial(_distinct, windows), ("resource", "source"))
-        x[:, 3] = windows.sum(failed)
-        x[:, 4] = span.to_series().to_numpy()
-        column = windows.column(TOKEN).astype(np.int64) - 2
-        column[(column < 0) | (column > own)] = own
-        cells = np.bincount(windows.row * (own + 1) + column, minlength=len(windows) * (own + 1))
-        x[:, 5:] = cells.reshape(len(windows), own + 1)
+        parts = windows.parts()
+        side_by_side(lambda rows: _count(windows[rows], own, x[rows]), parts)
         return x, profile
 
     def _own(self, vocabulary: ActionVocabulary) -> tuple[str, ...]:
         return vocabulary.actions[2 : 2 + self.max_actions]
+
+
+def _count(windows: WindowEvents, own: int, x: FloatArray) -> None:
+    """Fill in `x`; the first `own` actions have a column of their own."""
+    failed = (~windows.events["success"]).fill_null(False).to_numpy()
+    span = windows.keys.select((pl.col("end") - pl.col("start")).dt.total_minutes())
+    x[:, 0] = windows.counts
+    x[:, 1], x[:, 2] = _distinct(windows, "resource"), _distinct(windows, "source")
+    x[:, 3] = windows.sum(failed)
+    x[:, 4] = span.to_series().to_numpy()
+    column = windows.column(TOKEN).astype(np.int64) - 2
+    column[(column < 0) | (column > own)] = own
+    cells = np.bincount(windows.row * (own + 1) + column, minlength=len(windows) * (own + 1))
+    x[:, 5:] = cells.reshape(len(windows), own + 1)
 
 
 def _distinct(windows: WindowEvents, column: str) -> Array:

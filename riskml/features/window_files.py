@@ -11,7 +11,7 @@ import polars as pl
 from riskml.core.errors import DataError, reading
 from riskml.core.types import FeatureSpec, IntArray, Windows
 
-KEYS = ("window_id", "user_id", "start", "end", "n_events")
+KEYS = ("window_id", "user_id", "start", "end", "n_events", "peer")
 TOKENS = "tokens"
 
 

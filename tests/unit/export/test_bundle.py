@@ -109,7 +109,17 @@ def test_failing_export_leaves_the_older_bundle_alone(exported: Any, bundle_fold
 
 
 def test_scores_from_raw_events_are_those_of_the_evaluation(exported: Any) -> None:
-    columns = ["window_id", "user_id", "start", "end", "n_events", "score", "p_value", "risk"]
+    columns = [
+        "window_id",
+        "user_id",
+        "start",
+        "end",
+        "n_events",
+        "peer",
+        "score",
+        "p_value",
+        "risk",
+    ]
     table = load_bundle(exported.folder).score(exported.events)
     assert_frame_equal(
         table.select(*columns, "alert"),

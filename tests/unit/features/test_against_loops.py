@@ -14,13 +14,13 @@ import polars as pl
 import pytest
 from event_tables import all_families, extractor, random_log, worldly_log
 
-from riskml.core.types import FeatureKind, Windows
+from riskml.core.types import PEER, FeatureKind, Windows
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.family import FeatureFamily
 from riskml.features.history import HistoryFeatures
 from riskml.features.novelty import NoveltyFeatures
 from riskml.features.peer import PeerFeatures
-from riskml.features.peer_groups import EVERYONE, PEER, PeerGroups
+from riskml.features.peer_groups import NO_GROUP, PeerGroups
 from riskml.features.profile import Profile
 from riskml.features.time_of_day import HOURS, TimeOfDayFeatures
 from riskml.features.windows import SessionWindows, UserDayWindows, Windowing
@@ -89,7 +89,7 @@ def test_novelty(column: str, roles: bool) -> None:
         if (user, value) in met:
             row[3] = max(row[3], (time - met[user, value]) // DAY)
         else:
-            group = "all" if event[PEER] == EVERYONE else event[PEER]
+            group = "all" if event[PEER] == NO_GROUP else event[PEER]
             row[0] += 1
             # who comes at the same moment is first too
             row[1] += first.setdefault((group, value), time) == time
@@ -191,7 +191,7 @@ def test_peers(roles: bool) -> None:
     expected = np.zeros((len(windows), len(totals) + 1))
     for i, group in enumerate(group_of_windows):
         rows = group_of_train == group
-        if group == EVERYONE or rows.sum() < family.min_windows:
+        if group == NO_GROUP or rows.sum() < family.min_windows:
             rows = np.ones(len(train), bool)
         peers, here = train.x[rows], windows.x[i]
         below, upto = peers[:, totals] < here[totals], peers[:, totals] <= here[totals]
@@ -218,8 +218,8 @@ def last_peer(
         .group_by("window_id")
         .agg(pl.col(PEER).last())
     )
-    found = windows.keys.join(last, on="window_id", how="left", maintain_order="left")
-    return found[PEER].to_numpy()
+    ids = windows.keys.select("window_id")
+    return ids.join(last, on="window_id", how="left", maintain_order="left")[PEER].to_numpy()
 
 
 @pytest.mark.parametrize("cuts", [1, 7])

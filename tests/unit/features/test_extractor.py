@@ -44,7 +44,7 @@ def test_keys() -> None:
         ["2024-03-04T08:00", "2024-03-04T08:00", "2024-03-04T07:55"],
     )
     windows = extractor(SessionWindows()).fit(events).windows(events)
-    assert windows.keys.columns == ["window_id", "user_id", "start", "end", "n_events"]
+    assert windows.keys.columns == ["window_id", "user_id", "start", "end", "n_events", "peer"]
     starts = [ZERO + timedelta(hours=7, minutes=55), ZERO + timedelta(hours=8)]
     ends = [ZERO + timedelta(hours=8)] * 2
     assert windows.keys["start"].to_list() == starts

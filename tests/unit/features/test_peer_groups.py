@@ -9,9 +9,10 @@ import pytest
 from event_tables import ZERO, extractor, same_windows, table, worldly_log
 
 from riskml.core.errors import DataError
+from riskml.core.types import PEER
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.novelty import NoveltyFeatures
-from riskml.features.peer_groups import EVERYONE, PEER, PeerGroups
+from riskml.features.peer_groups import NO_GROUP, PeerGroups
 from riskml.features.windows import UserDayWindows
 
 
@@ -33,21 +34,21 @@ def test_groups_learnt_from_the_mix_of_actions() -> None:
     assert len(peers) == 3
     assert len(set(clerks)) == len(set(admins)) == 1
     assert {clerks[0], admins[0]} == {1, 2}
-    assert groups_of(made, ["nobody"]) == [EVERYONE]
+    assert groups_of(made, ["nobody"]) == [NO_GROUP]
 
 
 def test_too_few_users_for_groups() -> None:
     peers = PeerGroups()
     made = extractor(UserDayWindows(), peers=peers).fit(worldly_log(1, users=9))
     assert len(peers) == 1
-    assert groups_of(made, ["user0", "user1"]) == [EVERYONE] * 2
+    assert groups_of(made, ["user0", "user1"]) == [NO_GROUP] * 2
 
 
 def test_groups_that_the_log_names() -> None:
     events = table(list("abcd"), [ZERO] * 4, role=["sales", "it", None, "sales"])
     made = extractor(UserDayWindows(), peers=PeerGroups("role")).fit(events)
     found = groups_of(made, list("abxyz"), role=["sales", "it", "sales", "board", None])
-    assert found == [2, 1, 2, EVERYONE, EVERYONE]
+    assert found == [2, 1, 2, NO_GROUP, NO_GROUP]
     with pytest.raises(DataError, match=r"no column 'role' \(features\.peers\.column\)"):
         made.windows(events.drop("role"))
 
@@ -70,3 +71,12 @@ def test_saved_and_loaded(column: str | None, tmp_path: Path) -> None:
     role: list[str | None] = [f"role{i % 3}" for i in range(14)]
     assert groups_of(loaded, users, role=role) == groups_of(made, users, role=role)
     assert same_windows(loaded.windows(worldly_log(2)), made.windows(worldly_log(2)))
+
+
+def test_windows_name_the_group_of_their_user() -> None:
+    events = table(["ann", "bob"], [ZERO, ZERO], role=["clerk", None])
+    roles = extractor(UserDayWindows(), peers=PeerGroups("role")).fit(events)
+    assert roles.windows(events).keys.select("user_id", "peer").rows() == [
+        ("ann", "clerk"),
+        ("bob", "everyone"),
+    ]

@@ -154,7 +154,7 @@ def test_labels_never_reach_windows() -> None:
     for name in ("train", "calibration", "test"):
         assert same_windows(getattr(a, name), getattr(b, name))
         part: Windows = getattr(a, name)
-        assert part.keys.columns == ["window_id", "user_id", "start", "end", "n_events"]
+        assert part.keys.columns == ["window_id", "user_id", "start", "end", "n_events", "peer"]
         assert {field.name for field in fields(part)} == {
             "keys",
             "x",

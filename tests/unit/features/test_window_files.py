@@ -37,7 +37,7 @@ def test_several_files_come_in_order_of_start(tmp_path: Path, make_windows: Make
 def test_one_column_a_feature(make_windows: MakeWindows) -> None:
     windows = make_windows(5)
     frame = to_frame(windows)
-    keys = ["window_id", "user_id", "start", "end", "n_events"]
+    keys = ["window_id", "user_id", "start", "end", "n_events", "peer"]
     assert frame.columns == [*keys, *windows.spec.names, "tokens"]
     assert frame["tokens"][0].to_list() == windows.tokens[0, : windows.lengths[0]].tolist()
     assert frame["level"].to_list() == windows.x[:, 3].tolist()
