@@ -57,7 +57,7 @@ def evaluate_detector(
     """
     calibration_scores = detector.score(windows.calibration)
     start = time.perf_counter()
-    scores = detector.score(windows.test)
+    scores = detector.score_after(windows.calibration, windows.test)
     score_seconds = time.perf_counter() - start
     _check_finite(name, windows.test.keys, scores)
     calibration = Calibration.fit(calibration_scores)

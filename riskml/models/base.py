@@ -21,11 +21,14 @@ STATE_FILE = "detector.json"
 class Detector(ABC):
     """Learns from windows and scores windows; higher is riskier, always.
 
-    A score is finite, deterministic, and the same alone as among others.
+    A score is finite and deterministic. It is the same alone as among others, unless the detector
+    `remembers`: then it depends on the user's windows before, never on other users' or later ones.
     """
 
     spec_: FeatureSpec
     has_graph: ClassVar[bool] = False
+    remembers: ClassVar[bool] = False
+    """Whether a score depends on the windows of the same user before it."""
 
     @abstractmethod
     def fit(self, windows: Windows, validation: Windows | None = None) -> Self:
@@ -34,6 +37,15 @@ class Detector(ABC):
     @abstractmethod
     def score(self, windows: Windows) -> FloatArray:
         """Float32 [n] scores."""
+
+    def score_after(self, past: Windows, windows: Windows) -> FloatArray:
+        """Scores of windows that come after others, float32 [n].
+
+        Args:
+            past: what came between the train period and `windows`, of any users.
+            windows: to be scored.
+        """
+        return self.score(windows)
 
     def contributions(self, windows: Windows) -> FloatArray:
         """Exact shares of each score, float32 [n, parts]; each row sums to the window's score.

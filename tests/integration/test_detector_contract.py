@@ -104,6 +104,8 @@ def test_fit_score_save_load(detector: Detector, planted: Planted, tmp_path: Pat
 
 
 def test_score_alone_is_the_score_among_others(detector: Detector, planted: Planted) -> None:
+    if detector.remembers:
+        pytest.skip("its scores depend on the user's windows before: see its own tests")
     test = planted.windows.test
     scores = detector.score(test)
     rows = [0, 1, len(test) // 2, int(scores.argmax()), int(scores.argmin())]

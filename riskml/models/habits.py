@@ -1,0 +1,156 @@
+"""Habits of users as counts of their actions, and how likely a window's actions are under them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from scipy.special import gammaln, logsumexp
+
+from riskml.core.types import Windows
+
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+RARE = 0.01
+"""Count that everybody is taken to have of every action."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """The next window of each of some users.
+
+    Args:
+        number: how many windows of these users came before, in the call.
+        windows: int64 [k], their rows.
+        user: int64 [k], rows of the habits.
+        length: int64 [k], actions of each.
+        at, action, count: int64 [z]: in which of the k, which action, how often.
+    """
+
+    number: int
+    windows: Int64
+    user: Int64
+    length: Int64
+    at: Int64
+    action: Int64
+    count: Int64
+
+
+def rounds(windows: Windows, users: Mapping[str, int]) -> Iterator[Round]:
+    """All windows, those of a user one after the other by their ends.
+
+    Args:
+        windows: in any order.
+        users: row of each user's habits.
+    """
+    keys = windows.keys.select(
+        pl.col("user_id").replace_strict(users, return_dtype=pl.Int64).alias("user"),
+        pl.col("end").rank("ordinal").over("user_id").cast(pl.Int64) - 1,
+    )
+    number, user = keys["end"].to_numpy(), keys["user"].to_numpy()
+    order = np.argsort(number, kind="stable")
+    tokens, lengths = windows.tokens[order], windows.lengths[order].astype(np.int64)
+    actions = len(windows.spec.actions)
+    valid = np.arange(tokens.shape[1]) < lengths[:, None]
+    cell = np.repeat(np.arange(len(order)), lengths) * actions + tokens[valid]
+    cells, counts = np.unique(cell, return_counts=True)
+    ends = np.searchsorted(number[order], np.arange(number.max(initial=-1) + 2))
+    cuts = np.searchsorted(cells, ends * actions)
+    for i in range(len(ends) - 1):
+        rows = order[ends[i] : ends[i + 1]]
+        part = slice(cuts[i], cuts[i + 1])
+        at, action = np.divmod(cells[part], actions)
+        place = slice(ends[i], ends[i + 1])
+        yield Round(i, rows, user[rows], lengths[place], at - ends[i], action, counts[part])
+
+
+class Habits:
+    """What users do, in several memories.
+
+    Args:
+        counts: float64 [memories, users, actions], the faded counts.
+        trained: float64 [users, actions], counts of the train period, of which a user's own are
+            taken out of everybody's.
+        everybody: float64 [actions], the sum over all users of the train period.
+        memories: what a memory keeps of the past with each further window.
+    """
+
+    def __init__(
+        self, counts: Float64, trained: Float64, everybody: Float64, memories: Sequence[float]
+    ) -> None:
+        self.counts, self.trained, self.everybody = counts, trained, everybody
+        self._others_total = everybody.sum() + RARE * len(everybody) - trained.sum(1)
+        self.memories = np.asarray(memories, np.float64)
+        self.totals = counts.sum(2)
+
+    def grown(self, users: int) -> Habits:
+        """A copy with room for so many users; the new ones have no habits yet."""
+        more = users - self.counts.shape[1]
+        return Habits(
+            np.pad(self.counts, ((0, 0), (0, more), (0, 0))),
+            np.pad(self.trained, ((0, more), (0, 0))),
+            self.everybody,
+            self.memories.tolist(),
+        )
+
+    def others(self, user: Int64, action: Int64) -> Float64:
+        """Share of each action among everybody else's, [z]."""
+        counts = self.everybody[action] + RARE - self.trained[user, action]
+        share: Float64 = counts / self._others_total[user]
+        return share
+
+    def own(self, user: Int64, action: Int64, prior: float) -> Float64:
+        """Share of each action among the user's own, [memories, z]."""
+        counts = self.counts[:, user, action]
+        share: Float64 = counts + prior * self.others(user, action)
+        share /= self.totals[:, user] + prior
+        return share
+
+    def others_log_likelihood(self, asked: Round, precision: float) -> Float64:
+        """Of the windows under everybody else's mix, [k]."""
+        share = self.others(asked.user[asked.at], asked.action)
+        found: Float64 = _compound(asked, share[None], precision)[0]
+        return found
+
+    def own_log_likelihood(self, asked: Round, prior: float, precision: float) -> Float64:
+        """Of the windows under their users' habits, the mean over memories, [k].
+
+        So each window chooses the memory that fits it.
+        """
+        share = self.own(asked.user[asked.at], asked.action, prior)
+        found: Float64 = logsumexp(_compound(asked, share, precision), axis=0)
+        found -= np.log(len(self.memories))
+        return found
+
+    def learn(self, taught: Round, chosen: Flags) -> None:
+        """Let the chosen windows fade the past and add their actions."""
+        users = taught.user[chosen]
+        self.counts[:, users] *= self.memories[:, None, None]
+        self.totals[:, users] *= self.memories[:, None]
+        self.totals[:, users] += taught.length[chosen]
+        z = chosen[taught.at]
+        self.counts[:, taught.user[taught.at[z]], taught.action[z]] += taught.count[z]
+
+
+def _compound(asked: Round, share: Float64, precision: float) -> Float64:
+    """Log-likelihood of a Dirichlet compound multinomial, without its count of orders.
+
+    Args:
+        asked: k windows with z different actions in all.
+        share: [models, z] of each action in the mix.
+        precision: of the mix.
+
+    Returns:
+        [models, k].
+    """
+    alpha = precision * share
+    gain = gammaln(alpha + asked.count) - gammaln(alpha)
+    sums = [np.bincount(asked.at, values, len(asked.windows)) for values in gain]
+    found: Float64 = np.stack(sums).astype(np.float64)
+    found += gammaln(precision) - gammaln(precision + asked.length)
+    return found
