@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -27,7 +28,12 @@ MakeWindows = Callable[..., Windows]
 
 
 def _make_windows(
-    n: int, seed: int = 0, users: int = 3, per_day: int = 10, first_day: int = 0
+    n: int,
+    seed: int = 0,
+    users: int = 3,
+    per_day: int = 10,
+    first_day: int = 0,
+    event_times: bool = False,
 ) -> Windows:
     rng = np.random.default_rng(seed)
     x = np.column_stack(
@@ -52,8 +58,15 @@ def _make_windows(
         },
         schema_overrides={"start": pl.Datetime("us", "UTC"), "end": pl.Datetime("us", "UTC")},
     )
+    spec = replace(SPEC, event_times=event_times)
+    times = rng.uniform(0, 9, (n, 4, 2)) * (tokens > 0)[:, :, None]
     return Windows(
-        keys, x.astype(np.float32), SPEC, tokens.astype(np.int32), lengths.astype(np.int32)
+        keys,
+        x.astype(np.float32),
+        spec,
+        tokens.astype(np.int32),
+        lengths.astype(np.int32),
+        times[:, : 4 if event_times else 0].astype(np.float32),
     )
 
 

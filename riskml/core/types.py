@@ -68,12 +68,13 @@ class Feature:
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """What the columns of `Windows.x` and the ids in `Windows.tokens` mean.
+    """What the columns of `Windows.x`, the ids in `Windows.tokens` and `Windows.times` mean.
 
     Args:
         features: one entry per column of `x`, in order.
         actions: token id -> action name; ids 0 and 1 are padding and the unknown action.
         action_vectors: float32 [len(actions), k] frozen embedding of each token, k may be 0.
+        event_times: whether windows hold the times of their tokens.
     """
 
     features: tuple[Feature, ...]
@@ -81,6 +82,7 @@ class FeatureSpec:
     action_vectors: FloatArray = field(
         default_factory=lambda: np.zeros((2, 0), np.float32), compare=False
     )
+    event_times: bool = False
 
     def __len__(self) -> int:
         return len(self.features)
@@ -92,13 +94,17 @@ class FeatureSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; the vectors are stored apart."""
-        return {"features": [asdict(f) for f in self.features], "actions": list(self.actions)}
+        return {
+            "features": [asdict(f) for f in self.features],
+            "actions": list(self.actions),
+            "event_times": self.event_times,
+        }
 
     @classmethod
     def from_dict(cls, state: dict[str, Any], action_vectors: FloatArray) -> FeatureSpec:
         """Read what `to_dict` gave."""
         features = tuple(Feature(**feature) for feature in state["features"])
-        return cls(features, tuple(state["actions"]), action_vectors)
+        return cls(features, tuple(state["actions"]), action_vectors, state["event_times"])
 
     def columns(self, *kinds: FeatureKind) -> npt.NDArray[np.int64]:
         """Indices of the columns of the given kinds, in order."""
@@ -117,6 +123,9 @@ class Windows:
         spec: meaning of columns and tokens.
         tokens: int32 [n, L] action ids in order, padded with 0.
         lengths: int32 [n] number of valid tokens in each row.
+        times: float32 [n, L, 2] of each token, padded with 0: log(1 + seconds since the event
+            before in the window), 0 for the window's first event; and the hour of the user's own
+            clock, 0 to 24. [n, 0, 2] where the spec has no `event_times`.
 
     Raises:
         DataError: the parts disagree in length, or a feature value is not finite.
@@ -127,6 +136,7 @@ class Windows:
     spec: FeatureSpec
     tokens: IntArray
     lengths: IntArray
+    times: FloatArray = field(default_factory=lambda: np.zeros((0, 0, 2), np.float32))
 
     def __post_init__(self) -> None:
         if PEER not in self.keys.columns:
@@ -139,6 +149,11 @@ class Windows:
             raise DataError(
                 f"windows: x is {self.x.shape}, the spec names {len(self.spec)} columns"
             )
+        timed = (*self.tokens.shape, 2) if self.spec.event_times else (len(self), 0, 2)
+        if not self.times.size and 0 in timed:
+            object.__setattr__(self, "times", np.zeros(timed, np.float32))
+        if self.times.shape != timed:
+            raise DataError(f"windows: times are {self.times.shape}, the spec asks for {timed}")
         if not np.isfinite(self.x).all():
             row, column = np.argwhere(~np.isfinite(self.x))[0]
             raise DataError(
@@ -153,7 +168,12 @@ class Windows:
         """The windows at `rows` (a mask or indices), in that order."""
         index = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
         return Windows(
-            self.keys[index], self.x[index], self.spec, self.tokens[index], self.lengths[index]
+            self.keys[index],
+            self.x[index],
+            self.spec,
+            self.tokens[index],
+            self.lengths[index],
+            self.times[index],
         )
 
 

@@ -18,7 +18,7 @@ from riskml.features.extractor import FeatureExtractor
 from riskml.features.novelty import FIRST
 from riskml.features.profile import Profile
 from riskml.features.scale import in_order
-from riskml.features.window_files import TOKENS, to_frame
+from riskml.features.window_files import TOKENS, lists, to_frame
 
 FIRST_TIMES_SCHEMA = "group int, column int, slot bigint, first bigint"
 """What `first_times_of_batches` gives, as Spark writes it."""
@@ -107,13 +107,16 @@ def spark_schema(extractor: Path | str) -> str:
     spec = FeatureExtractor.load(Path(extractor)).spec
     keys = [f"{name} {kind}" for name, (_, kind) in _KEYS.items()]
     features = ["`" + name.replace("`", "``") + "` float" for name in spec.names]
-    return ", ".join([*keys, *features, f"{TOKENS} array<int>"])
+    arrays = [f"{name} array<{'int' if name == TOKENS else 'float'}>" for name in lists(spec)]
+    return ", ".join([*keys, *features, *arrays])
 
 
 def _arrow_schema(spec: FeatureSpec) -> pa.Schema:
     keys = [(name, kind) for name, (kind, _) in _KEYS.items()]
     features = [(name, pa.float32()) for name in spec.names]
-    return pa.schema([*keys, *features, (TOKENS, pa.list_(pa.int32()))])
+    kinds = {name: pa.int32() if name == TOKENS else pa.float32() for name in lists(spec)}
+    arrays = [(name, pa.list_(kind)) for name, kind in kinds.items()]
+    return pa.schema([*keys, *features, *arrays])
 
 
 def _events(batches: Iterable[pa.RecordBatch], fitted: FeatureExtractor) -> pl.DataFrame | None:

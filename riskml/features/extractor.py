@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 from safetensors.numpy import load_file, save_file
 
 from riskml.core.errors import ConfigError, DataError, did_you_mean, reading, require
 from riskml.core.schema import EVENT_SCHEMA, TIME_ZONE
-from riskml.core.types import PEER, Feature, FeatureSpec, FloatArray, IntArray, Windows
+from riskml.core.types import PEER, Feature, FeatureSpec, FloatArray, Windows
 from riskml.features.action_embedding import ActionEmbeddingFeatures
-from riskml.features.actions import TOKEN, ActionVocabulary
+from riskml.features.actions import ActionVocabulary
 from riskml.features.cutting import close, cut, join, take, without_late
-from riskml.features.family import Columns, FeatureFamily, WindowEvents, side_by_side
+from riskml.features.family import Columns, FeatureFamily
 from riskml.features.graph import GraphFeatures
 from riskml.features.hashing import by_user, hashed
 from riskml.features.history import HistoryFeatures
@@ -29,6 +28,7 @@ from riskml.features.novelty import NoveltyFeatures
 from riskml.features.peer import PeerFeatures
 from riskml.features.peer_groups import PeerGroups
 from riskml.features.profile import USER, Profile, upsert
+from riskml.features.sequences import sequences
 from riskml.features.time_of_day import TimeOfDayFeatures
 from riskml.features.volume import VolumeFeatures
 from riskml.features.windows import WINDOW_ID, WINDOWINGS, Windowing, first_of_user
@@ -69,6 +69,7 @@ class FeatureExtractor:
         time_zone: the clock of users whose own zone is not in the data; None is UTC.
         lateness_minutes: how long a window stays open for events that arrive late.
         use: names of the families that are used; None for all that are there.
+        event_times: also give the times of a window's events (`Windows.times`).
 
     Raises:
         ConfigError: no family is left on, or one lacks another that it needs.
@@ -84,6 +85,7 @@ class FeatureExtractor:
         time_zone: str | None = None,
         lateness_minutes: float = 0.0,
         use: Sequence[str] | None = None,
+        event_times: bool = False,
     ) -> None:
         for setting, named in (("features.families", families), ("features.use", use or ())):
             unknown = [name for name in named if name not in FAMILIES]
@@ -103,6 +105,7 @@ class FeatureExtractor:
         fits = lateness_minutes >= 0
         require("features.lateness_minutes", lateness_minutes, fits, "must be 0 or more")
         self.max_tokens = max_tokens
+        self.event_times = event_times
         self.time_zone = time_zone or "UTC"
         self.lateness = timedelta(minutes=lateness_minutes)
         self.peers = peers or PeerGroups()
@@ -182,8 +185,8 @@ class FeatureExtractor:
         )
         order = keys.select(pl.arg_sort_by("start", WINDOW_ID)).to_series().to_numpy()
         order = order.astype(np.int64)
-        tokens, lengths = self._tokens(windows, order)
-        return Windows(keys[order], x[order], spec, tokens, lengths), profile
+        tokens, lengths, times = sequences(windows, order, self.max_tokens, self.event_times)
+        return Windows(keys[order], x[order], spec, tokens, lengths, times), profile
 
     def assign(self, events: pl.DataFrame) -> pl.DataFrame:
         """The events of a whole log in order of window and time, with `window_id`."""
@@ -202,7 +205,7 @@ class FeatureExtractor:
             features += family.features(self.vocabulary, features)
             if isinstance(family, ActionEmbeddingFeatures):
                 vectors = family.vectors
-        return FeatureSpec(tuple(features), self.vocabulary.actions, vectors)
+        return FeatureSpec(tuple(features), self.vocabulary.actions, vectors, self.event_times)
 
     def reads(self) -> list[str]:
         """Columns of the log that are needed; the user's `time_zone` is used where it is there."""
@@ -272,30 +275,6 @@ class FeatureExtractor:
             arrived, profile = family.arrive(arrived, profile)
         return join(arrived, profile, self.lateness)
 
-    def _tokens(
-        self, windows: WindowEvents, order: npt.NDArray[np.int64]
-    ) -> tuple[IntArray, IntArray]:
-        """Token ids as one padded matrix, windows in the given order; the last ones stay."""
-        lengths = np.minimum(windows.counts, self.max_tokens)
-        width = int(lengths.max(initial=1))
-        tokens = np.zeros((len(windows), width), np.int32)
-        rank = np.empty_like(order)
-        rank[order] = np.arange(len(order))
-
-        def fill(rows: slice) -> None:
-            part = windows[rows]
-            # where the window's first event would stand, before the row's begin if it is cut off
-            begin = rank[rows] * width - (part.counts - lengths[rows])
-            place = np.arange(len(part.events)) + np.repeat(begin - part.first, part.counts)
-            ids = part.column(TOKEN)
-            if (part.counts > self.max_tokens).any():
-                kept = place >= np.repeat(rank[rows] * width, part.counts)
-                place, ids = place[kept], ids[kept]
-            tokens.ravel()[place] = ids
-
-        side_by_side(fill, windows.parts())
-        return tokens, lengths[order].astype(np.int32)
-
     # ---- files -------------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
@@ -306,6 +285,7 @@ class FeatureExtractor:
             "families": {family.name: family.settings() for family in self.families},
             "peers": self.peers.state(),
             "max_tokens": self.max_tokens,
+            "event_times": self.event_times,
             "time_zone": self.time_zone,
             "lateness_minutes": self.lateness.total_seconds() / 60,
             "min_action_count": self.vocabulary.min_count,
@@ -352,6 +332,7 @@ class FeatureExtractor:
                 state["min_action_count"],
                 state["time_zone"],
                 state["lateness_minutes"],
+                event_times=state["event_times"],
             )
             extractor.vocabulary.actions = tuple(state["actions"])
             extractor.vocabulary.counts = tuple(state["action_counts"])

@@ -1,4 +1,4 @@
-"""Windows as Parquet: one row a window, one column a feature, the tokens as a list."""
+"""Windows as Parquet: one row a window, one column a feature, tokens and times as lists."""
 
 from __future__ import annotations
 
@@ -9,20 +9,29 @@ import numpy as np
 import polars as pl
 
 from riskml.core.errors import DataError, reading
-from riskml.core.types import FeatureSpec, IntArray, Windows
+from riskml.core.types import FeatureSpec, FloatArray, IntArray, Windows
 
 KEYS = ("window_id", "user_id", "start", "end", "n_events", "peer")
 TOKENS = "tokens"
+TIMES = ("gaps", "hours")
+"""Lists that are there with `event_times`: the two columns of `Windows.times`."""
+
+
+def lists(spec: FeatureSpec) -> tuple[str, ...]:
+    """The columns that hold one value an event."""
+    return (TOKENS, *TIMES) if spec.event_times else (TOKENS,)
 
 
 def to_frame(windows: Windows) -> pl.DataFrame:
-    """Keys, features and tokens side by side."""
+    """Keys, features, tokens and times side by side."""
     features = pl.DataFrame(windows.x, schema=windows.spec.names, orient="row")
     kept = np.arange(windows.tokens.shape[1]) < windows.lengths[:, None]
     row = np.repeat(np.arange(len(windows)), windows.lengths)
-    tokens = pl.DataFrame({"row": row, TOKENS: windows.tokens[kept]})
-    lists = tokens.group_by("row", maintain_order=True).agg(TOKENS).select(TOKENS)
-    return pl.concat([windows.keys.select(KEYS), features, lists], how="horizontal")
+    events = pl.DataFrame({"row": row, TOKENS: windows.tokens[kept]})
+    if windows.spec.event_times:
+        events = events.hstack(pl.DataFrame(windows.times[kept], schema=TIMES, orient="row"))
+    by_window = events.group_by("row", maintain_order=True).all().drop("row")
+    return pl.concat([windows.keys.select(KEYS), features, by_window], how="horizontal")
 
 
 def from_frame(frame: pl.DataFrame, spec: FeatureSpec) -> Windows:
@@ -38,9 +47,13 @@ def from_frame(frame: pl.DataFrame, spec: FeatureSpec) -> Windows:
     _check(frame, spec)
     lengths = frame[TOKENS].list.len().to_numpy().astype(np.int32)
     tokens: IntArray = np.zeros((len(frame), int(lengths.max(initial=1))), np.int32)
-    tokens[np.arange(tokens.shape[1]) < lengths[:, None]] = frame[TOKENS].explode().to_numpy()
+    kept = np.arange(tokens.shape[1]) < lengths[:, None]
+    tokens[kept] = frame[TOKENS].explode().to_numpy()
+    times: FloatArray = np.zeros((*tokens.shape, 2) if spec.event_times else (0, 0, 2), np.float32)
+    if spec.event_times:
+        times[kept] = frame.select(pl.col(*TIMES).explode()).to_numpy()
     x = frame.select(spec.names).to_numpy().astype(np.float32)
-    return Windows(frame.select(KEYS), x, spec, tokens, lengths)
+    return Windows(frame.select(KEYS), x, spec, tokens, lengths, times)
 
 
 def write_windows(windows: Windows, file: Path) -> None:
@@ -68,7 +81,7 @@ def read_files(files: Sequence[Path], spec: FeatureSpec) -> Windows:
 
 
 def _check(frame: pl.DataFrame, spec: FeatureSpec) -> None:
-    wanted = [*KEYS, *spec.names, TOKENS]
+    wanted = [*KEYS, *spec.names, *lists(spec)]
     if frame.columns != wanted:
         odd = sorted(set(frame.columns) ^ set(wanted))[:5]
         raise DataError(f"these windows were made by another extractor; not in both: {odd}")

@@ -102,6 +102,7 @@ def same_windows(a: Windows, b: Windows) -> bool:
         and a.x.tobytes() == b.x.tobytes()
         and a.tokens.tobytes() == b.tokens.tobytes()
         and a.lengths.tobytes() == b.lengths.tobytes()
+        and a.times.tobytes() == b.times.tobytes()
         and a.spec == b.spec
         and a.spec.action_vectors.tobytes() == b.spec.action_vectors.tobytes()
     )
@@ -145,7 +146,7 @@ def in_order_of_names(windows: Windows) -> Windows:
 
 
 def assert_equal_windows(made: Sequence[Windows], expected: Windows) -> None:
-    """The same windows: counts and tokens to the last bit, other numbers to 1e-6."""
+    """The same windows: counts, tokens and times to the last bit, other numbers to 1e-6."""
     keys = pl.concat([windows.keys for windows in made])
     order = keys.select(pl.arg_sort_by("window_id")).to_series().to_list()
     expected = in_order_of_names(expected)
@@ -157,8 +158,15 @@ def assert_equal_windows(made: Sequence[Windows], expected: Windows) -> None:
         np.testing.assert_allclose(found[:, i], expected.x[:, i], rtol=0, atol=bound, err_msg=name)
     tokens = [row for windows in made for row in token_lists(windows)]
     assert [tokens[i] for i in order] == token_lists(expected)
+    times = [row for windows in made for row in time_lists(windows)]
+    assert [times[i] for i in order] == time_lists(expected)
 
 
 def token_lists(windows: Windows) -> list[list[int]]:
     """The tokens of each window without padding."""
     return [row[:n].tolist() for row, n in zip(windows.tokens, windows.lengths, strict=True)]
+
+
+def time_lists(windows: Windows) -> list[list[list[float]]]:
+    """Log gap and hour of each event without padding."""
+    return [row[:n].tolist() for row, n in zip(windows.times, windows.lengths, strict=True)]

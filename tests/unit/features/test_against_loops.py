@@ -42,7 +42,9 @@ def case(window: str, roles: bool = False) -> tuple[FeatureExtractor, pl.DataFra
         "history": HistoryFeatures(days=9, short_days=3, max_windows=7, actions=True),
     }
     peers = PeerGroups("role") if roles else PeerGroups()
-    made = extractor(WINDOWS[window], families=families, peers=peers)
+    made = extractor(
+        WINDOWS[window], families=families, peers=peers, event_times=True, max_tokens=2
+    )
     made.fit(worldly_log(seed=11, n=500))
     events = worldly_log(seed=12, n=400)
     return made, events, made.windows(events)
@@ -168,6 +170,24 @@ def test_rarity_of_hours(window: str) -> None:
                 past[hour] += 1
     found = values(windows, "rarest_hour", "hour_rarity")
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("window", list(WINDOWS))
+def test_times_of_events(window: str) -> None:
+    made, _, windows = case(window)
+    expected: dict[str, list[list[float]]] = {}
+    last: dict[str, datetime] = {}
+    for event in events_in_order(window):
+        name, clock = event["window_id"], event["local_time"]
+        gap = event["timestamp"] - last.get(name, event["timestamp"])
+        last[name] = event["timestamp"]
+        hour = clock.hour + clock.minute / 60 + clock.second / 3600
+        expected.setdefault(name, []).append([math.log1p(gap.total_seconds()), hour])
+    assert max(map(len, expected.values())) > made.max_tokens
+    for row, name in enumerate(windows.keys["window_id"]):
+        kept = expected[name][-made.max_tokens :]
+        np.testing.assert_allclose(windows.times[row, : len(kept)], kept, rtol=1e-6, atol=1e-6)
+        assert (windows.times[row, len(kept) :] == 0).all()
 
 
 @pytest.mark.parametrize("roles", [False, True], ids=["learnt", "roles"])

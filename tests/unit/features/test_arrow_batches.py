@@ -33,13 +33,14 @@ KINDS = {
     "int": pa.int32(),
     "float": pa.float32(),
     "array<int>": pa.list_(pa.int32()),
+    "array<float>": pa.list_(pa.float32()),
 }
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[FeatureExtractor, Path]:
     folder = tmp_path_factory.mktemp("features")
-    extractor = fitted(UserDayWindows(), EVENTS, lateness_minutes=60)
+    extractor = fitted(UserDayWindows(), EVENTS, lateness_minutes=60, event_times=True)
     extractor.save(folder)
     return extractor, folder
 

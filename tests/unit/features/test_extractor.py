@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -89,6 +90,29 @@ def test_tokens_keep_the_end_of_long_windows() -> None:
     assert windows.tokens.dtype == windows.lengths.dtype == np.int32
 
 
+def test_times_keep_the_end_of_long_windows() -> None:
+    """The gap before the first event that is kept is the one to the event that is cut off."""
+    times = ["2024-03-04T22:00", "2024-03-04T22:01", "2024-03-04T22:01", "2024-03-04T23:31"]
+    events = table(["ann"] * 4 + ["bob"], [*times, "2024-03-04T23:45"])
+    made = extractor(
+        SessionWindows(120), max_tokens=3, time_zone="Europe/Berlin", event_times=True
+    ).fit(events)
+    windows = made.windows(events)
+    gaps = [[math.log1p(60), 0, math.log1p(5400)], [0, 0, 0]]
+    hours = [[23 + 1 / 60, 23 + 1 / 60, 31 / 60], [0.75, 0, 0]]
+    np.testing.assert_allclose(windows.times[:, :, 0], gaps, rtol=1e-6)
+    np.testing.assert_allclose(windows.times[:, :, 1], hours, rtol=1e-6)
+    assert windows.times.dtype == np.float32
+    assert windows.spec.event_times
+
+
+def test_no_times_unless_asked_for() -> None:
+    events = random_log(days=2)
+    windows = extractor(UserDayWindows()).fit(events).windows(events)
+    assert windows.times.shape == (len(windows), 0, 2)
+    assert not windows.spec.event_times
+
+
 def test_token_matrix_is_no_wider_than_needed() -> None:
     events = table(["ann"] * 2 + ["bob"], [ZERO] * 3, ["a", "a", "a"])
     windows = extractor(UserDayWindows(), max_tokens=50).fit(events).windows(events)
@@ -152,7 +176,7 @@ def test_no_events() -> None:
 def test_saved_and_loaded(window: Windowing, tmp_path: Path) -> None:
     events = random_log(days=4).with_columns(action="größe " + pl.col("action"))
     made = extractor(
-        window, max_tokens=5, min_action_count=3, time_zone="Europe/Berlin", families=all_families()
+        window, max_tokens=5, min_action_count=3, time_zone="Europe/Berlin", event_times=True
     ).fit(events[:80])
     made.save(tmp_path / "new")
     loaded = FeatureExtractor.load(tmp_path / "new")

@@ -36,7 +36,9 @@ def fitted(window: str) -> FeatureExtractor:
     # few slots, so that names fall on each other; roles in the log, so that some have no group
     families = all_families() | {"novelty": NoveltyFeatures(slots=2**6)}
     peers = PeerGroups("role") if window == "session" else PeerGroups()
-    made = extractor(WINDOWS[window], families=families, peers=peers, max_tokens=8)
+    made = extractor(
+        WINDOWS[window], families=families, peers=peers, max_tokens=8, event_times=True
+    )
     return made.fit(worldly_log(seed=1, n=400))
 
 

@@ -16,13 +16,14 @@ from riskml.features.windows import SessionWindows
 @pytest.mark.parametrize("part", [1, 7, 100])
 def test_the_size_of_a_part_changes_nothing(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
     events = log()
-    extractor = fitted(SessionWindows(gap_minutes=60.0), events)
+    extractor = fitted(SessionWindows(gap_minutes=60.0), events, event_times=True, max_tokens=5)
     whole, profile = extractor.transform(events, Profile(), open_windows=True)
     monkeypatch.setattr(family, "PART", part)
     found, after = extractor.transform(events, Profile(), open_windows=True)
     assert_frame_equal(found.keys, whole.keys)
     np.testing.assert_array_equal(found.x, whole.x)
     np.testing.assert_array_equal(found.tokens, whole.tokens)
+    np.testing.assert_array_equal(found.times, whole.times)
     assert after.tables.keys() == profile.tables.keys()
     for name, table in profile.tables.items():
         assert_frame_equal(

@@ -158,6 +158,7 @@ def test_labels_never_reach_windows() -> None:
         assert {field.name for field in fields(part)} == {
             "keys",
             "x",
+            "times",
             "spec",
             "tokens",
             "lengths",

@@ -17,9 +17,10 @@ from riskml.features.window_files import read_files, to_frame, write_windows
 MakeWindows = Callable[..., Windows]
 
 
+@pytest.mark.parametrize("event_times", [False, True])
 @pytest.mark.parametrize("n", [0, 1, 40])
-def test_round_trip(tmp_path: Path, make_windows: MakeWindows, n: int) -> None:
-    windows = tight(make_windows(n))
+def test_round_trip(tmp_path: Path, make_windows: MakeWindows, n: int, event_times: bool) -> None:
+    windows = tight(make_windows(n, event_times=event_times))
     write_windows(windows, tmp_path / "w.parquet")
     assert same_windows(read_files([tmp_path / "w.parquet"], windows.spec), windows)
     assert [path.name for path in tmp_path.iterdir()] == ["w.parquet"]
@@ -43,6 +44,21 @@ def test_one_column_a_feature(make_windows: MakeWindows) -> None:
     assert frame["level"].to_list() == windows.x[:, 3].tolist()
 
 
+def test_lists_of_times(make_windows: MakeWindows) -> None:
+    windows = make_windows(5, event_times=True)
+    frame = to_frame(windows)
+    assert frame.columns[-3:] == ["tokens", "gaps", "hours"]
+    for i, name in enumerate(("gaps", "hours")):
+        assert frame[name][3].to_list() == windows.times[3, : windows.lengths[3], i].tolist()
+
+
+def test_times_are_asked_for_and_not_there(tmp_path: Path, make_windows: MakeWindows) -> None:
+    windows = make_windows(5)
+    write_windows(windows, tmp_path / "w.parquet")
+    with pytest.raises(DataError, match=r"another extractor; not in both: \['gaps', 'hours'\]"):
+        read_files([tmp_path / "w.parquet"], replace(windows.spec, event_times=True))
+
+
 def test_windows_of_another_extractor(tmp_path: Path, make_windows: MakeWindows) -> None:
     windows = make_windows(5)
     write_windows(windows, tmp_path / "w.parquet")
@@ -63,5 +79,6 @@ def test_files_that_cannot_be_read(tmp_path: Path, make_windows: MakeWindows) ->
 
 
 def tight(windows: Windows) -> Windows:
-    """The token matrix no wider than needed, as the extractor makes it."""
-    return replace(windows, tokens=windows.tokens[:, : int(windows.lengths.max(initial=1))])
+    """The matrices of events no wider than needed, as the extractor makes them."""
+    width = int(windows.lengths.max(initial=1))
+    return replace(windows, tokens=windows.tokens[:, :width], times=windows.times[:, :width])
