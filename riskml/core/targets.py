@@ -67,6 +67,7 @@ RISKML: frozenset[str] = frozenset(
         "riskml.models.autoencoder.AutoencoderDetector",
         "riskml.models.deep.TrainingSettings",
         "riskml.models.lstm_ae.LSTMAutoencoderDetector",
+        "riskml.models.neighbours.NeighboursDetector",
         "riskml.models.sequence.SequenceDetector",
         "riskml.models.vae.VAEDetector",
         "riskml.runs.tracking.MLflowTracker",

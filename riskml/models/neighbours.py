@@ -1,0 +1,162 @@
+"""Distance to the nearest train windows, each measured from the middle of its own user.
+
+Days that look odd often have a known cause (a late deadline, a new laptop, a bulk export), and the
+train period holds some of each. So a window is compared with the few train windows most like it,
+whoever had them, by how far they too were from what was usual for their user.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from safetensors.numpy import load_file, save_file
+
+from riskml.core.errors import reading, require
+from riskml.core.types import FeatureSpec, FloatArray, Windows
+from riskml.features.scaling import FeatureScaler
+from riskml.models.base import Detector, read_state, write_state
+
+ARRAYS = "neighbours.safetensors"
+LIMIT = 30.0
+"""Deviations beyond which further is no stranger."""
+
+
+class NeighboursDetector(Detector):
+    """Scores a window by its distance to the k-th nearest train window.
+
+    Features are scaled (counts by their logarithm), the user's own mean is taken off, and each is
+    scaled again. The score is the geometric mean of two distances: of all deviations, and of those
+    upwards alone, since too little is seldom a risk.
+
+    Args:
+        neighbours: k.
+        prior_windows: how many windows everybody's mean weighs among the user's own.
+        max_windows: train windows kept at most, drawn by chance.
+        seed: of the draw.
+
+    Raises:
+        ConfigError: a number is out of range.
+    """
+
+    def __init__(
+        self,
+        neighbours: int = 5,
+        prior_windows: float = 5.0,
+        max_windows: int = 50_000,
+        seed: int = 0,
+    ) -> None:
+        require("neighbours", neighbours, neighbours >= 1, "must be at least 1")
+        require("prior_windows", prior_windows, prior_windows >= 0, "must be 0 or more")
+        require("max_windows", max_windows, max_windows >= 1, "must be at least 1")
+        self.neighbours, self.prior_windows = neighbours, prior_windows
+        self.max_windows, self.seed = max_windows, seed
+
+    def settings(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {
+            "neighbours": self.neighbours,
+            "prior_windows": self.prior_windows,
+            "max_windows": self.max_windows,
+            "seed": self.seed,
+        }
+
+    def fit(self, windows: Windows, validation: Windows | None = None) -> Self:
+        """Learn scale, the mean of every user, and keep the train windows."""
+        self.spec_, self.scaler_ = windows.spec, FeatureScaler.fit(windows)
+        scaled = pl.DataFrame(self.scaler_.transform(windows.x)).with_columns(
+            windows.keys["user_id"]
+        )
+        sums = scaled.group_by("user_id").agg(pl.len(), pl.exclude("user_id").sum())
+        sums = sums.rename({"len": "_n"}).sort("user_id")
+        n = sums["_n"].to_numpy()[:, None] + self.prior_windows
+        self.users_ = {name: i + 1 for i, name in enumerate(sums["user_id"].to_list())}
+        own = sums.drop("user_id", "_n").to_numpy() / n
+        # row 0: a user not known is measured from the middle of all
+        self.means_ = np.vstack([np.zeros((1, own.shape[1])), own]).astype(np.float32)
+        self.spread_ = np.ones(own.shape[1], np.float32)
+        deviations = self._deviations(windows)
+        self.spread_ = np.maximum(deviations.std(0), 1e-6).astype(np.float32)
+        rng = np.random.default_rng(self.seed)
+        kept = np.sort(rng.permutation(len(windows))[: self.max_windows])
+        self.train_ = self._deviations(windows.take(kept))
+        self._index()
+        return self
+
+    def _deviations(self, windows: Windows) -> FloatArray:
+        """From the middle of the user, float32 [n, d]."""
+        users = windows.keys["user_id"].replace_strict(
+            self.users_, default=0, return_dtype=pl.Int64
+        )
+        scaled = self.scaler_.transform(windows.x) - self.means_[users.to_numpy()]
+        deviations: FloatArray = np.clip(scaled / self.spread_, -LIMIT, LIMIT)
+        return deviations
+
+    def _index(self) -> None:
+        from sklearn.neighbors import NearestNeighbors
+
+        k = min(self.neighbours, len(self.train_))
+        self.searches_ = [NearestNeighbors(n_neighbors=k).fit(view) for view in _views(self.train_)]
+
+    def score(self, windows: Windows) -> FloatArray:
+        """Float32 [n] distances, in deviations."""
+        self.check_spec(windows)
+        if not len(windows):
+            return np.zeros(0, np.float32)
+        views = _views(self._deviations(windows))
+        pairs = zip(self.searches_, views, strict=True)
+        both = np.stack([search.kneighbors(view)[0][:, -1] for search, view in pairs])
+        distance: FloatArray = np.sqrt(both.prod(0)).astype(np.float32)
+        return distance
+
+    def contributions(self, windows: Windows) -> FloatArray:
+        """Of each feature in the score: its share of the squared distances, float32 [n, d]."""
+        if not len(windows):
+            return np.zeros((0, len(self.spec_)), np.float32)
+        views, kept = _views(self._deviations(windows)), _views(self.train_)
+        share = np.zeros(windows.x.shape)
+        for search, view, others in zip(self.searches_, views, kept, strict=True):
+            squares = (view - others[search.kneighbors(view)[1][:, -1]]) ** 2
+            share += squares / np.maximum(squares.sum(1, keepdims=True), 1e-12) / len(views)
+        shares: FloatArray = (share * self.score(windows)[:, None]).astype(np.float32)
+        return shares
+
+    def topics(self) -> list[str]:
+        """Feature topics, one a contribution."""
+        return [feature.topic for feature in self.spec_.features]
+
+    def save(self, folder: Path) -> None:
+        """Write `detector.json` and the arrays as safetensors."""
+        write_state(folder, self, users=list(self.users_))
+        arrays = {
+            "train": self.train_,
+            "means": self.means_,
+            "spread": self.spread_,
+            "mean": self.scaler_.mean,
+            "scale": self.scaler_.scale,
+        }
+        save_file({k: np.ascontiguousarray(a) for k, a in arrays.items()}, folder / ARRAYS)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        state = read_state(folder, cls)
+        with reading(folder / ARRAYS):
+            detector = cls(**state["settings"])
+            arrays = load_file(folder / ARRAYS)
+            detector.spec_ = FeatureSpec.from_dict(state["spec"], np.zeros((0, 0), np.float32))
+            detector.users_ = {name: i + 1 for i, name in enumerate(state["users"])}
+            detector.scaler_ = FeatureScaler(arrays["mean"], arrays["scale"], detector.spec_)
+            detector.train_, detector.means_ = arrays["train"], arrays["means"]
+            detector.spread_ = arrays["spread"]
+            detector._index()
+        return detector
+
+
+def _views(deviations: FloatArray) -> list[npt.NDArray[np.float64]]:
+    """All deviations, and those upwards."""
+    exact = deviations.astype(np.float64)
+    return [exact, np.maximum(exact, 0)]
