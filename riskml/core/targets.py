@@ -67,6 +67,7 @@ RISKML: frozenset[str] = frozenset(
         "riskml.models.autoencoder.AutoencoderDetector",
         "riskml.models.deep.TrainingSettings",
         "riskml.models.lstm_ae.LSTMAutoencoderDetector",
+        "riskml.models.transformer.TransformerDetector",
         "riskml.models.vae.VAEDetector",
         "riskml.runs.tracking.MLflowTracker",
         "riskml.runs.tracking.NoTracker",
