@@ -69,6 +69,7 @@ RISKML: frozenset[str] = frozenset(
         "riskml.models.lstm_ae.LSTMAutoencoderDetector",
         "riskml.models.neighbours.NeighboursDetector",
         "riskml.models.sequence.SequenceDetector",
+        "riskml.models.transformer.TransformerDetector",
         "riskml.models.vae.VAEDetector",
         "riskml.runs.tracking.MLflowTracker",
         "riskml.runs.tracking.NoTracker",

@@ -23,7 +23,7 @@ from riskml.models.base import Detector
 from riskml.scoring.calibration import Calibration
 from riskml.scoring.explain import Explainer
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST, USERS, CALIBRATION, THRESHOLD = (
     "manifest.json",
     "users.json",
@@ -132,6 +132,7 @@ def export_bundle(
         "inputs": [
             "x float32 [n, d]",
             "tokens int64 [n, L]",
+            f"times float32 [n, {'L' if extractor.event_times else 0}, 2]",
             "lengths int64 [n]",
             "user int64 [n]",
         ],

@@ -39,7 +39,9 @@ class AutoencoderNetwork(DetectorNetwork):
         self.decoder = multilayer([latent_dim + self.view.size, *reversed(hidden)])
         self.likelihood = FeatureLikelihood(inputs.spec, hidden[0], inputs.mean_counts)
 
-    def parts(self, x: Tensor, tokens: Tensor, lengths: Tensor, user: Tensor) -> Tensor:
+    def parts(
+        self, x: Tensor, tokens: Tensor, times: Tensor, lengths: Tensor, user: Tensor
+    ) -> Tensor:
         """[n, d] negative log-likelihood of each feature given its reconstruction."""
         scaled = self.scale(x)
         latent = self.latent(self.encoder(self.corrupt(scaled)))

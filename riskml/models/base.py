@@ -76,7 +76,7 @@ class Detector(ABC):
         """
 
     def graph(self) -> torch.jit.ScriptModule:
-        """Scripted graph (x, tokens, lengths, user) -> score.
+        """Scripted graph (x, tokens, times, lengths, user) -> score.
 
         Raises:
             BundleError: the detector has none (see `has_graph`).
@@ -91,7 +91,7 @@ class Detector(ABC):
         """Refuse windows with other columns than the detector was fitted on.
 
         Raises:
-            DataError: the detector is not fitted, or the columns differ.
+            DataError: the detector is not fitted, the columns differ, or times are missing.
         """
         fitted = getattr(self, "spec_", None)
         if fitted is None:
@@ -101,6 +101,11 @@ class Detector(ABC):
             raise DataError(
                 f"{type(self).__name__} was fitted on other features; not in both: "
                 f"{sorted(odd)[:5]}"
+            )
+        if fitted.event_times and not windows.spec.event_times:
+            raise DataError(
+                f"{type(self).__name__} was fitted on the times of events: make the windows with "
+                "features.event_times=true"
             )
 
 

@@ -12,8 +12,8 @@ from torch.nn.functional import pad
 
 from riskml.core.types import IntArray, Windows
 
-Batch = tuple[Tensor, Tensor, Tensor, Tensor]
-"""x [n, d], tokens [n, L], lengths [n], user [n]."""
+Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+"""x [n, d], tokens [n, L], times [n, L or 0, 2], lengths [n], user [n]."""
 
 
 def user_index(windows: Windows, users: Mapping[str, int]) -> IntArray:
@@ -27,6 +27,7 @@ def to_tensors(windows: Windows, users: Mapping[str, int]) -> Batch:
     return (
         torch.from_numpy(np.ascontiguousarray(windows.x)),
         torch.from_numpy(windows.tokens.astype(np.int64)),
+        torch.from_numpy(np.ascontiguousarray(windows.times)),
         torch.from_numpy(windows.lengths.astype(np.int64)),
         torch.from_numpy(user_index(windows, users).astype(np.int64)),
     )
@@ -34,13 +35,13 @@ def to_tensors(windows: Windows, users: Mapping[str, int]) -> Batch:
 
 def take(tensors: Batch, rows: Tensor) -> Batch:
     """Some rows, with no more padding than the longest of them needs."""
-    x, tokens, lengths, user = tensors
+    x, tokens, times, lengths, user = tensors
     longest = max(1, int(lengths[rows].max()))
-    return x[rows], tokens[rows, :longest], lengths[rows], user[rows]
+    return x[rows], tokens[rows, :longest], times[rows, :longest], lengths[rows], user[rows]
 
 
 def in_batches(
-    function: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
+    function: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor],
     tensors: Batch,
     batch_size: int,
     device: torch.device | None = None,
@@ -56,7 +57,7 @@ def in_batches(
     Returns:
         [n] or [n, parts] on the CPU, in the order of the rows; narrower parts are padded with 0.
     """
-    order = torch.argsort(tensors[2], stable=True)
+    order = torch.argsort(tensors[3], stable=True)
     outputs = [
         function(*(part.to(device) for part in take(tensors, rows))).cpu()
         for rows in torch.split(order, batch_size)

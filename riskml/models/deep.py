@@ -250,7 +250,7 @@ class DeepDetector(pl.LightningModule, Detector):
         return self.users_
 
     def graph(self) -> torch.jit.ScriptModule:
-        """The scripted network (x, tokens, lengths, user) -> score; never traced."""
+        """The scripted network (x, tokens, times, lengths, user) -> score; never traced."""
         self.network.eval()
         return torch.jit.script(self.network.cpu())
 

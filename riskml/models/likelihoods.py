@@ -5,7 +5,7 @@ No postponed annotations in this file: TorchScript reads those of the buffers.
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from riskml.core.types import FeatureKind, FeatureSpec
 
@@ -33,6 +33,20 @@ def negative_binomial_nll(count: Tensor, log_mean: Tensor, log_shape: Tensor) ->
         + shape * (log_total - log_shape)
         + count * (log_total - log_mean)
     )
+
+
+def action_nll(logits: Tensor, tokens: Tensor) -> Tensor:
+    """Negative log probability of each action, in nats; 0 on padding.
+
+    Args:
+        logits: [n, L, actions].
+        tokens: int64 [n, L].
+
+    Returns:
+        [n, L].
+    """
+    flat = cross_entropy(logits.flatten(0, 1), tokens.flatten(), reduction="none", ignore_index=0)
+    return flat.view_as(tokens)
 
 
 class FeatureLikelihood(nn.Module):

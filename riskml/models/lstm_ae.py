@@ -1,17 +1,27 @@
-"""LSTM autoencoder over action sequences (Srivastava et al. 2015), masked and scriptable."""
+"""LSTM autoencoder over actions and their times (Srivastava et al. 2015), masked, scriptable."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from riskml.core.types import PAD
 from riskml.models.deep import DeepDetector, NetworkInputs, TrainingSettings
-from riskml.models.networks import DetectorNetwork, UserView, check_architecture
+from riskml.models.likelihoods import action_nll, gaussian_nll
+from riskml.models.networks import (
+    TIME_WIDTH,
+    DetectorNetwork,
+    UserView,
+    action_embedding,
+    check_architecture,
+    time_inputs,
+)
 
 
 class SequenceAutoencoderNetwork(DetectorNetwork):
-    """Encodes the actions into one vector; predicts each from it, the one before and the user."""
+    """Encodes the events into one vector; predicts each from it, the one before and the user.
+
+    With event times an event is its action and, given the action, the gap before it.
+    """
 
     def __init__(
         self,
@@ -23,27 +33,31 @@ class SequenceAutoencoderNetwork(DetectorNetwork):
         action_dropout: float,
     ) -> None:
         super().__init__(UserView(inputs.n_users, user_dim), population_weight)
-        vectors = torch.from_numpy(inputs.spec.action_vectors)
-        actions, width = vectors.shape
-        if width == 0:
-            vectors, width = torch.randn(actions, hidden_size) * 0.1, hidden_size
-        self.embedding = nn.Embedding(actions, width, padding_idx=PAD)
-        with torch.no_grad():
-            self.embedding.weight.copy_(vectors)
+        self.embedding = action_embedding(inputs.spec, hidden_size)
+        actions, width = self.embedding.weight.shape
+        width += TIME_WIDTH if inputs.spec.event_times else 0
         self.encoder = nn.LSTM(width, hidden_size, batch_first=True)
         self.latent = nn.Linear(hidden_size, latent_dim)
         context = latent_dim + self.view.size
         self.decoder = nn.LSTM(width + context, hidden_size, batch_first=True)
         self.action = nn.Linear(hidden_size + context, actions)
+        self.gap: nn.Linear | None = None
+        if inputs.spec.event_times:
+            self.gap = nn.Linear(hidden_size + context + self.embedding.embedding_dim, 2)
         self.action_dropout = action_dropout
 
-    def parts(self, x: Tensor, tokens: Tensor, lengths: Tensor, user: Tensor) -> Tensor:
-        """[n, L]: negative log-likelihood of each action over the window's length; 0 on padding.
+    def parts(
+        self, x: Tensor, tokens: Tensor, times: Tensor, lengths: Tensor, user: Tensor
+    ) -> Tensor:
+        """[n, L]: negative log-likelihood of each event over the window's length; 0 on padding.
 
-        Divided by the length, a window's score is its mean surprise an action, so that long
+        Divided by the length, a window's score is its mean surprise an event, so that long
         windows are not suspicious for their length alone.
         """
-        embedded = self.embedding(tokens)
+        action = self.embedding(tokens)
+        embedded = action
+        if self.gap is not None:
+            embedded = torch.cat([action, time_inputs(times)], 2)
         states, _ = self.encoder(embedded)
         last = (lengths - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, states.size(2))
         latent = torch.tanh(self.latent(states.gather(1, last).squeeze(1)))
@@ -55,15 +69,19 @@ class SequenceAutoencoderNetwork(DetectorNetwork):
             keep = torch.rand_like(before[:, :, :1]) >= self.action_dropout
             before = before * keep
         hidden, _ = self.decoder(torch.cat([before, context], 2))
-        logits = self.action(torch.cat([hidden, context], 2))
-        surprise = nn.functional.cross_entropy(
-            logits.transpose(1, 2), tokens, reduction="none", ignore_index=0
-        )
+        hidden = torch.cat([hidden, context], 2)
+        surprise = action_nll(self.action(hidden), tokens)
+        if self.gap is not None:
+            mean, log_scale = self.gap(torch.cat([hidden, action], 2)).unbind(2)
+            gap = gaussian_nll(times[:, :, 0], mean, log_scale.clamp(-3.0, 3.0))
+            known = tokens != 0
+            known[:, 0] = False  # before the first event there is no gap
+            surprise = surprise + gap * known
         return surprise / lengths.clamp(min=1).unsqueeze(1)
 
 
 class LSTMAutoencoderDetector(DeepDetector):
-    """Scores a window by the mean surprise of its actions, less what surprises of anyone.
+    """Scores a window by the mean surprise of its events, less what surprises of anyone.
 
     Args:
         hidden_size: width of encoder and decoder.

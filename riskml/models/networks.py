@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 
 from riskml.core.errors import require
-from riskml.core.types import FeatureKind, FeatureSpec
+from riskml.core.types import PAD, FeatureKind, FeatureSpec
 from riskml.features.scaling import LIMIT, FeatureScaler
 
 INPUT_LIMIT = 8.0
@@ -32,6 +33,8 @@ def check_architecture(settings: Mapping[str, Any]) -> None:
             require(name, value, fits, "must list one width or more, each at least 1")
         elif name == "user_dim":
             require(name, value, value >= 0, "must be 0 (no view of the user) or more")
+        elif name == "top_k":
+            require(name, value, value >= 0, "must be 0 (the mean of all) or more")
         elif name.endswith("dropout"):
             require(name, value, 0 <= value < 1, "must be a share from 0 to below 1")
         elif name == "population_weight":
@@ -53,6 +56,58 @@ def multilayer(sizes: Sequence[int]) -> nn.Sequential:
 def encoder(sizes: Sequence[int]) -> nn.Sequential:
     """`multilayer` behind a limit on its scaled inputs."""
     return nn.Sequential(nn.Hardtanh(-INPUT_LIMIT, INPUT_LIMIT), *multilayer(sizes))
+
+
+def action_embedding(spec: FeatureSpec, width: int) -> nn.Embedding:
+    """Learns on from the spec's action vectors; vectors of `width` by chance if it has none."""
+    vectors = torch.from_numpy(spec.action_vectors)
+    if vectors.shape[1] == 0:
+        vectors = torch.randn(len(vectors), width) * 0.1
+    embedding = nn.Embedding(len(vectors), vectors.shape[1], padding_idx=PAD)
+    with torch.no_grad():
+        embedding.weight.copy_(vectors)
+    return embedding
+
+
+TIME_WIDTH = 3
+"""Numbers of `time_inputs` an event."""
+
+
+def time_inputs(times: Tensor) -> Tensor:
+    """[n, L, 2] log gaps and hours → [n, L, 3]: gap as a share of log(one day), the hour's circle.
+
+    Without times: [n, 0, 3].
+    """
+    log_day, hour = 11.367, 0.2617993877991494
+    angle = times[:, :, 1] * hour
+    return torch.stack([times[:, :, 0] / log_day, torch.sin(angle), torch.cos(angle)], 2)
+
+
+class CausalBlock(nn.Module):
+    """Attention to events up to one's own, then a feed-forward layer; norms come first."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(width)
+        self.mix = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.forward_norm = nn.LayerNorm(width)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, events: Tensor) -> Tensor:
+        """[n, L, width] → [n, L, width]; padding at the end is never looked at."""
+        n, length, width = events.shape
+        mixed = self.mix(self.attention_norm(events)).view(n, length, 3, self.heads, -1)
+        query, key, value = mixed.permute(2, 0, 3, 1, 4).unbind(0)
+        seen = scaled_dot_product_attention(query, key, value, is_causal=True)
+        seen = self.out(seen.transpose(1, 2).reshape(n, length, width))
+        events = events + self.dropout(seen)
+        result: Tensor = events + self.dropout(self.feed_forward(self.forward_norm(events)))
+        return result
 
 
 class Scale(nn.Module):
@@ -114,33 +169,51 @@ class DetectorNetwork(nn.Module):
         self.view = view
         self.population_weight = population_weight if view.size > 0 else 0.0
 
-    def parts(self, x: Tensor, tokens: Tensor, lengths: Tensor, user: Tensor) -> Tensor:
+    def parts(
+        self, x: Tensor, tokens: Tensor, times: Tensor, lengths: Tensor, user: Tensor
+    ) -> Tensor:
         """Negative log-likelihood of each part of a window, [n, parts]."""
         raise NotImplementedError("a detector's network defines parts()")
 
     @torch.jit.export
-    def contributions(self, x: Tensor, tokens: Tensor, lengths: Tensor, user: Tensor) -> Tensor:
+    def contributions(
+        self, x: Tensor, tokens: Tensor, times: Tensor, lengths: Tensor, user: Tensor
+    ) -> Tensor:
         """Share of each part in the score, [n, parts]."""
-        parts = self.parts(x, tokens, lengths, user)
+        parts = self.parts(x, tokens, times, lengths, user)
         if self.population_weight > 0.0:
-            anyone = self.parts(x, tokens, lengths, torch.zeros_like(user))
+            anyone = self.parts(x, tokens, times, lengths, torch.zeros_like(user))
             parts = parts - self.population_weight * anyone
+        return self.pool(parts, lengths)
+
+    def pool(self, parts: Tensor, lengths: Tensor) -> Tensor:
+        """What the parts add to the score, [n, parts] → [n, parts]; all of each unless overridden.
+
+        Args:
+            parts: negative log-likelihoods, what is unusual for anyone already taken off.
+            lengths: [n].
+        """
         return parts
 
-    def forward(self, x: Tensor, tokens: Tensor, lengths: Tensor, user: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, tokens: Tensor, times: Tensor, lengths: Tensor, user: Tensor
+    ) -> Tensor:
         """Scores.
 
         Args:
             x: float32 [n, d] raw features.
             tokens: int64 [n, L] action ids.
+            times: float32 [n, L, 2] log gaps and hours, or [n, 0, 2] (see `Windows`).
             lengths: int64 [n].
             user: int64 [n] user indices, 0 for a user not known.
 
         Returns:
             float32 [n].
         """
-        return self.contributions(x, tokens, lengths, user).sum(1)
+        return self.contributions(x, tokens, times, lengths, user).sum(1)
 
-    def loss(self, x: Tensor, tokens: Tensor, lengths: Tensor, user: Tensor) -> Tensor:
+    def loss(
+        self, x: Tensor, tokens: Tensor, times: Tensor, lengths: Tensor, user: Tensor
+    ) -> Tensor:
         """What training minimises for each window, [n]."""
-        return self.parts(x, tokens, lengths, user).sum(1)
+        return self.parts(x, tokens, times, lengths, user).sum(1)

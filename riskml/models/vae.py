@@ -40,7 +40,9 @@ class VAENetwork(DetectorNetwork):
         self.decoder = multilayer([latent_dim + self.view.size, *reversed(hidden)])
         self.likelihood = FeatureLikelihood(inputs.spec, hidden[0], inputs.mean_counts)
 
-    def parts(self, x: Tensor, tokens: Tensor, lengths: Tensor, user: Tensor) -> Tensor:
+    def parts(
+        self, x: Tensor, tokens: Tensor, times: Tensor, lengths: Tensor, user: Tensor
+    ) -> Tensor:
         """[n, d + 1]: negative log-likelihood of each feature, then divergence from the prior."""
         scaled = self.scale(x)
         mean, log_scale = self.posterior(self.encoder(scaled)).chunk(2, 1)

@@ -70,7 +70,7 @@ def make_extractor() -> FeatureExtractor:
         "time_of_day": TimeOfDayFeatures(),
         "action_embedding": ActionEmbeddingFeatures(dimensions=4, epochs=2),
     }
-    return FeatureExtractor(UserDayWindows(), families)
+    return FeatureExtractor(UserDayWindows(), families, event_times=True)
 
 
 def plant(seed: int = 0) -> Planted:

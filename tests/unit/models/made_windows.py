@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from riskml.core.types import Feature, FeatureKind, FeatureSpec, Windows
 from riskml.models.autoencoder import AutoencoderDetector
 from riskml.models.deep import DeepDetector, TrainingSettings
 from riskml.models.lstm_ae import LSTMAutoencoderDetector
+from riskml.models.transformer import TransformerDetector
 from riskml.models.vae import VAEDetector
 
 ACTIONS = ("<pad>", "<unknown>", "read", "write", "login", "logout", "delete", "grant")
@@ -69,7 +71,18 @@ def make_windows(users: int = 3, each: int = 20, seed: int = 0, longest: int = 9
 def as_user(windows: Windows, name: str) -> Windows:
     """The same windows, all of one user."""
     keys = windows.keys.with_columns(pl.lit(name).alias("user_id"))
-    return Windows(keys, windows.x, windows.spec, windows.tokens, windows.lengths)
+    return replace(windows, keys=keys)
+
+
+def with_times(windows: Windows, seed: int = 0) -> Windows:
+    """The same windows with times of their events, the gap longer after an odd action."""
+    rng = np.random.default_rng(seed)
+    valid = np.arange(windows.tokens.shape[1]) < windows.lengths[:, None]
+    gaps = rng.normal(3 + windows.tokens % 2, 0.5, windows.tokens.shape) * valid
+    gaps[:, 0] = 0
+    hours = rng.uniform(8, 18, gaps.shape) * valid
+    times = np.stack([gaps, hours], 2).astype(np.float32)
+    return replace(windows, spec=replace(windows.spec, event_times=True), times=times)
 
 
 def quick(**settings: Any) -> TrainingSettings:
@@ -89,5 +102,11 @@ DEEP: dict[str, Make] = {
     "lstm_ae": lambda **arguments: LSTMAutoencoderDetector(
         **{"hidden_size": 8, "latent_dim": 3, "user_dim": 4, "training": quick(), **arguments}
     ),
+    "transformer": lambda **arguments: TransformerDetector(
+        **{"width": 8, "heads": 2, "top_k": 3, "user_dim": 4, "training": quick(), **arguments}
+    ),
 }
 """Small deep detectors by name."""
+
+SEQUENCES = ("lstm_ae", "transformer")
+"""Those whose parts are the events of a window."""

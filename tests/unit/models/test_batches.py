@@ -14,11 +14,12 @@ def rows(n: int) -> Batch:
     """Rows that carry their own number as user."""
     lengths = torch.arange(n) % 5 + 1
     tokens = (torch.arange(5)[None, :] < lengths[:, None]).long() * 2
-    return torch.zeros(n, 2), tokens, lengths, torch.arange(n)
+    times = tokens[:, :, None] * torch.ones(2)
+    return torch.zeros(n, 2), tokens, times, lengths, torch.arange(n)
 
 
 def order(loader: BatchLoader) -> list[int]:
-    return [int(row) for batch in loader for row in batch[3]]
+    return [int(row) for batch in loader for row in batch[4]]
 
 
 def test_without_a_seed_the_order_stays() -> None:
@@ -64,26 +65,28 @@ def test_processes_share_all_rows_evenly(n: int, world: int, seed: int | None) -
 
 
 def test_take_keeps_no_more_padding_than_needed() -> None:
-    _, tokens, lengths, user = take(rows(10), torch.tensor([0, 1, 6]))
+    _, tokens, times, lengths, user = take(rows(10), torch.tensor([0, 1, 6]))
     assert tokens.shape == (3, 2)
+    assert times.shape == (3, 2, 2)
     assert user.tolist() == [0, 1, 6]
     assert (tokens[torch.arange(3), lengths - 1] == 2).all()
 
 
 @pytest.mark.parametrize("size", [1, 3, 100])
 def test_in_batches_gives_rows_in_their_order(size: int) -> None:
-    result = in_batches(lambda x, tokens, lengths, user: user.float(), rows(10), size)
+    result = in_batches(lambda x, tokens, times, lengths, user: user.float(), rows(10), size)
     assert result.tolist() == list(range(10))
-    parts = in_batches(lambda x, tokens, lengths, user: tokens, rows(10), size)
+    parts = in_batches(lambda x, tokens, times, lengths, user: tokens, rows(10), size)
     assert torch.equal(parts, rows(10)[1])
 
 
 def test_tensors_of_windows() -> None:
     windows = make_windows()
-    x, tokens, lengths, user = to_tensors(windows, {"user_0": 1, "user_2": 2})
-    assert (x.dtype, tokens.dtype, lengths.dtype, user.dtype) == (
+    x, tokens, times, lengths, user = to_tensors(windows, {"user_0": 1, "user_2": 2})
+    assert (x.dtype, tokens.dtype, times.dtype, lengths.dtype, user.dtype) == (
         torch.float32,
         torch.int64,
+        torch.float32,
         torch.int64,
         torch.int64,
     )

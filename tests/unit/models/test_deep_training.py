@@ -209,6 +209,9 @@ def test_settings_are_valid_by_default() -> None:
         ("lstm_ae", "hidden_size", 0),
         ("lstm_ae", "latent_dim", 0),
         ("lstm_ae", "action_dropout", 2.0),
+        ("transformer", "top_k", -1),
+        ("transformer", "heads", 0),
+        ("transformer", "width", 7),
     ],
 )
 def test_impossible_architectures_are_refused(name: str, setting: str, value: object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from made_windows import DEEP, as_user, make_windows, quick
+from made_windows import DEEP, as_user, make_windows, quick, with_times
 
 from riskml.core.types import Windows
 from riskml.features.scaling import FeatureScaler
@@ -60,8 +60,10 @@ def test_known_user_is_seen(fitted: DeepDetector, windows: Windows) -> None:
 @pytest.mark.parametrize("name", DEEP)
 def test_population_weight(name: str, windows: Windows) -> None:
     """0: how unusual for the user; 1: less how unusual it is for anyone."""
-    plain = DEEP[name](population_weight=0.0).fit(windows)
-    ratio = DEEP[name](population_weight=1.0).fit(windows)
+    # of a few events each weight would choose others
+    every = {"top_k": 0} if name == "transformer" else {}
+    plain = DEEP[name](population_weight=0.0, **every).fit(windows)
+    ratio = DEEP[name](population_weight=1.0, **every).fit(windows)
     stranger = as_user(windows, "nobody")
     np.testing.assert_allclose(
         ratio.score(windows), plain.score(windows) - plain.score(stranger), rtol=1e-4, atol=1e-4
@@ -105,12 +107,12 @@ def test_scale_is_the_scaler(windows: Windows) -> None:
 
 
 def test_padding_does_not_change_a_score(fitted: DeepDetector, windows: Windows) -> None:
-    x, tokens, lengths, user = to_tensors(windows, fitted.users_)
+    x, tokens, times, lengths, user = to_tensors(windows, fitted.users_)
     wider = torch.nn.functional.pad(tokens, (0, 13))
     with torch.inference_mode():
         torch.testing.assert_close(
-            fitted.network(x, wider, lengths, user),
-            fitted.network(x, tokens, lengths, user),
+            fitted.network(x, wider, times, lengths, user),
+            fitted.network(x, tokens, times, lengths, user),
             rtol=1e-5,
             atol=1e-6,
         )
@@ -121,6 +123,14 @@ def test_padding_has_no_share(fitted_all: dict[str, DeepDetector], windows: Wind
     places = np.arange(parts.shape[1])[None, :]
     assert (parts[places >= windows.lengths[:, None]] == 0).all()
     assert (parts[places < windows.lengths[:, None]] != 0).mean() > 0.9
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "vae"])
+def test_models_of_features_have_no_eyes_for_times(
+    name: str, fitted_all: dict[str, DeepDetector], windows: Windows
+) -> None:
+    timed = fitted_all[name].score(with_times(windows))
+    np.testing.assert_array_equal(timed, fitted_all[name].score(windows))
 
 
 def test_lstm_scores_are_means_an_action(windows: Windows) -> None:
