@@ -73,6 +73,9 @@ RISKML: frozenset[str] = frozenset(
         "riskml.models.vae.VAEDetector",
         "riskml.runs.tracking.MLflowTracker",
         "riskml.runs.tracking.NoTracker",
+        "riskml.scoring.conformal.ConformalAlerts",
+        "riskml.scoring.settings.ScoringSettings",
+        "riskml.scoring.spot.PeaksOverThreshold",
         "riskml.scoring.thresholds.AlertShare",
         "riskml.scoring.thresholds.DailyBudget",
     }

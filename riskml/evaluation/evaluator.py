@@ -8,11 +8,14 @@ from dataclasses import dataclass
 import polars as pl
 
 from riskml.core.errors import DataError
-from riskml.core.types import FloatArray
+from riskml.core.types import PEER, FloatArray
 from riskml.evaluation.metrics import Metrics, alert_metrics, ranking_metrics
 from riskml.features.preparation import PreparedWindows, labels_of
 from riskml.models.base import Detector
+from riskml.scoring.alerting import Alerting
 from riskml.scoring.calibration import Calibration
+from riskml.scoring.newcomers import is_learning, window_counts
+from riskml.scoring.settings import ScoringSettings
 from riskml.scoring.thresholds import Threshold, days
 
 
@@ -22,18 +25,23 @@ class Evaluation:
 
     Args:
         name: of the detector, as in `model=`.
-        scores: test windows in order of start, with score, p_value, risk, alert, and label where
-            the truth is known.
+        scores: test windows in order of start, with score, p_value, risk, alert, learning (the
+            user is new), and label where the truth is known.
         calibration: score → risk.
-        threshold: the score from which on a window is an alert.
+        alerting: what decides about the windows after these.
         metrics: stable names, see docs/outputs.md.
     """
 
     name: str
     scores: pl.DataFrame
     calibration: Calibration
-    threshold: float
+    alerting: Alerting
     metrics: Metrics
+
+    @property
+    def threshold(self) -> float:
+        """The score from which on a window is an alert, after the last of these windows."""
+        return self.alerting.threshold
 
 
 def evaluate_detector(
@@ -42,6 +50,7 @@ def evaluate_detector(
     windows: PreparedWindows,
     rule: Threshold,
     fit_seconds: float | None = None,
+    settings: ScoringSettings | None = None,
 ) -> Evaluation:
     """Score calibration and test windows of a fitted detector and measure.
 
@@ -49,44 +58,61 @@ def evaluate_detector(
         name: for tables and files.
         detector: fitted.
         windows: by period.
-        rule: how many alerts there may be; the threshold is set on the calibration period.
+        rule: how many alerts there may be; it starts from the calibration period, sees no labels.
         fit_seconds: how long fitting took, where it is known.
+        settings: how scores are read; as they come unless given.
 
     Raises:
         DataError: a score is not finite.
     """
+    settings = settings or ScoringSettings()
+    before, keys = windows.calibration.keys, windows.test.keys
     calibration_scores = detector.score(windows.calibration)
     start = time.perf_counter()
     scores = detector.score_after(windows.calibration, windows.test)
     score_seconds = time.perf_counter() - start
-    _check_finite(name, windows.test.keys, scores)
-    calibration = Calibration.fit(calibration_scores)
-    threshold = rule.fit(calibration_scores, windows.calibration.keys)
-    table = windows.test.keys.with_columns(
+    _check_finite(name, keys, scores)
+    calibration = settings.calibrate(calibration_scores, before[PEER])
+    alerting = rule.start(calibration.evidence(calibration_scores, before[PEER]), before)
+    evidence = calibration.evidence(scores, keys[PEER])
+    alerts, alerting = alerting.decide(evidence, keys)
+    known = window_counts(windows.train.keys)
+    table = keys.with_columns(
         pl.Series("score", scores),
-        pl.Series("p_value", calibration.p_value(scores)),
-        pl.Series("risk", calibration.risk(scores)),
-        pl.Series("alert", scores.astype("float64") >= threshold),
-        pl.Series("within_budget", rule.top(scores, windows.test.keys)),
+        pl.Series("p_value", calibration.p_value(scores, keys[PEER])),
+        pl.Series("risk", calibration.risk(scores, keys[PEER])),
+        pl.Series("alert", alerts),
+        pl.Series("learning", is_learning(keys["user_id"], known, settings.learning_windows)),
+        pl.Series("within_budget", rule.top(evidence, keys)),
     )
     if windows.test_truth is not None:
         table = table.with_columns(windows.test_truth["label"], windows.test_truth["incidents"])
-    metrics = measure(table, windows.normal_weight) | {
+    metrics = measure(table, windows.normal_weight, rule.promised(keys)) | {
         "fit_seconds": fit_seconds,
         "score_seconds": score_seconds,
-        "threshold": threshold,
+        "threshold": alerting.threshold,
     }
-    return Evaluation(name, table, calibration, threshold, metrics)
+    return Evaluation(name, table, calibration, alerting, metrics)
 
 
-def measure(table: pl.DataFrame, normal_weight: float = 1.0) -> Metrics:
-    """All metrics of a table of scores (see `Evaluation`)."""
+def measure(
+    table: pl.DataFrame, normal_weight: float = 1.0, promised: float | None = None
+) -> Metrics:
+    """All metrics of a table of scores.
+
+    Args:
+        table: see `Evaluation`.
+        normal_weight: how many normal windows each normal one stands for.
+        promised: how many alerts the rule was to give, where it promises a number.
+    """
     alerts, budget = table["alert"].to_numpy(), table["within_budget"].to_numpy()
     metrics: Metrics = {
         "test_windows": len(table),
         "alerts_at_threshold": int(alerts.sum()),
         "alerts_at_budget": int(budget.sum()),
         "alerts_per_day_at_threshold": float(alerts.sum() / days(table)),
+        "alerts_promised": promised,
+        "alerts_delivered_ratio": float(alerts.sum() / promised) if promised else None,
     }
     if "label" not in table.columns:
         return metrics

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from riskml import __version__
-from riskml.core.types import Explanations
+from riskml.core.types import PEER, Explanations
 from riskml.evaluation.evaluator import Evaluation
 from riskml.evaluation.metrics import Metrics
 from riskml.features.preparation import PreparedWindows
@@ -69,10 +69,12 @@ def alerts_table(evaluation: Evaluation, reasons: Explanations) -> pl.DataFrame:
 
 def alert_rows(evaluation: Evaluation) -> pl.DataFrame:
     """Alerts, riskiest first, at most `MAX_EXPLAINED`; `row` points into the test windows."""
+    scores = evaluation.scores
+    evidence = evaluation.calibration.evidence(scores["score"].to_numpy(), scores[PEER])
     return (
-        evaluation.scores.with_row_index("row")
+        scores.with_row_index("row")
         .filter(pl.col("alert"))
-        .sort("score", "window_id", descending=[True, False])
+        .sort(pl.Series(evidence).filter(scores["alert"]), "window_id", descending=[True, False])
         .head(MAX_EXPLAINED)
     )
 

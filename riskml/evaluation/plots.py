@@ -16,6 +16,7 @@ from sklearn.metrics import precision_recall_curve
 from riskml.evaluation.evaluator import Evaluation
 from riskml.evaluation.metrics import recall_by_alerts
 from riskml.features.preparation import labels_of
+from riskml.scoring.calibration import SCORE
 from riskml.scoring.thresholds import days
 
 matplotlib.use("agg")
@@ -85,7 +86,9 @@ def score_distribution(evaluation: Evaluation) -> Figure:
     figure, axes = _figure(f"Scores of {evaluation.name} on the test period")
     scores = evaluation.scores["score"].to_numpy()
     low, high = np.quantile(scores, [0.001, 0.999])
-    bins = np.linspace(low, max(high, evaluation.threshold, low + 1e-6) * 1.0, 60)
+    by_score = evaluation.calibration.alert_by == SCORE  # else the threshold is no score
+    highest = max(high, evaluation.threshold) if by_score else high
+    bins = np.linspace(low, max(highest, low + 1e-6), 60)
     clipped = np.clip(scores, bins[0], bins[-1])
     if "label" in evaluation.scores.columns:
         labels = labels_of(evaluation.scores)
@@ -94,7 +97,8 @@ def score_distribution(evaluation: Evaluation) -> Figure:
         groups = [("all windows", NORMAL, clipped)]
     for name, color, values in groups:
         axes.hist(values, bins.tolist(), color=color, alpha=0.65, label=f"{name} ({len(values):,})")
-    axes.axvline(evaluation.threshold, color="black", linewidth=1, label="alert threshold")
+    if by_score:
+        axes.axvline(evaluation.threshold, color="black", linewidth=1, label="alert threshold")
     axes.set_yscale("log")
     axes.set(xlabel="score (outermost bars hold what lies beyond)", ylabel="windows")
     axes.legend(fontsize=8)

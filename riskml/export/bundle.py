@@ -15,11 +15,13 @@ import torch
 
 from riskml import __version__
 from riskml.core.errors import BundleError, DataError, reading
-from riskml.core.types import FloatArray, Windows
+from riskml.core.types import PEER, FloatArray, Windows
 from riskml.export.torchscript import GRAPH_FILE, load_graph, run_graph, save_graph
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.profile import Profile
 from riskml.models.base import Detector
+from riskml.scoring.alert_state import alerting_state, read_alerting
+from riskml.scoring.alerting import Alerting, FixedThreshold, Mask
 from riskml.scoring.calibration import Calibration
 from riskml.scoring.explain import Explainer
 
@@ -56,20 +58,33 @@ class Bundle:
     graph: torch.jit.ScriptModule
     users: dict[str, int]
     calibration: Calibration
-    threshold: float
+    alerting: Alerting
     explainer: Explainer
     profile: Profile
+
+    @property
+    def threshold(self) -> float:
+        """The score from which on a window is an alert at present."""
+        return self.alerting.threshold
 
     def score_windows(self, windows: Windows) -> FloatArray:
         """Float32 [n] scores of windows made by this bundle's extractor."""
         return run_graph(self.graph, windows, self.users)
 
-    def score(self, events: pl.DataFrame, profile: Profile | None = None) -> pl.DataFrame:
-        """Windows of the events with score, p_value, risk and alert; open windows as they stand.
+    def score(
+        self,
+        events: pl.DataFrame,
+        profile: Profile | None = None,
+        alerting: Alerting | None = None,
+    ) -> pl.DataFrame:
+        """Windows of the events with score, p_value, risk, alert and learning.
+
+        Open windows are given as they stand.
 
         Args:
             events: later than those that the profile knows.
             profile: what is known of users; the one that training has left unless given.
+            alerting: what decides about alerts, likewise; `alerts` gives the next one.
 
         Raises:
             DataError: there are no events, or a time zone is not known.
@@ -79,12 +94,30 @@ class Bundle:
         known = self.profile if profile is None else profile
         windows, _ = self.extractor.transform(events, known, open_windows=True)
         scores = self.score_windows(windows)
-        return windows.keys.with_columns(
+        keys = windows.keys
+        return keys.with_columns(
             pl.Series("score", scores),
-            pl.Series("p_value", self.calibration.p_value(scores)),
-            pl.Series("risk", self.calibration.risk(scores)),
-            pl.Series("alert", scores.astype("float64") >= self.threshold),
+            pl.Series("p_value", self.calibration.p_value(scores, keys[PEER])),
+            pl.Series("risk", self.calibration.risk(scores, keys[PEER])),
+            pl.Series("alert", self.alerts(scores, keys, alerting)[0]),
+            pl.Series("learning", self.explainer.is_learning(keys["user_id"])),
         )
+
+    def alerts(
+        self, scores: FloatArray, keys: pl.DataFrame, alerting: Alerting | None = None
+    ) -> tuple[Mask, Alerting]:
+        """Which windows are alerts.
+
+        Args:
+            scores: of closed windows [n]; what is carried on learns from each window once.
+            keys: of the windows.
+            alerting: what an earlier call gave; the one that training has left unless given.
+
+        Returns:
+            Mask [n], and what decides about the windows that come next.
+        """
+        deciding = self.alerting if alerting is None else alerting
+        return deciding.decide(self.calibration.evidence(scores, keys[PEER]), keys)
 
 
 def export_bundle(
@@ -96,6 +129,7 @@ def export_bundle(
     explainer: Explainer,
     profile: Profile,
     about: dict[str, Any],
+    alerting: Alerting | None = None,
 ) -> Path:
     """Write a bundle in one step: the folder is either whole or not there.
 
@@ -108,6 +142,7 @@ def export_bundle(
         explainer: usual ranges for reasons.
         profile: what is known of users when the bundle begins its work.
         about: plain values for the manifest (detector name, data, periods).
+        alerting: a rule that goes on learning; None keeps the threshold fixed.
 
     Raises:
         BundleError: the detector has no graph.
@@ -120,7 +155,7 @@ def export_bundle(
     explainer.save(draft)
     profile.save(draft)
     calibration.save(draft / CALIBRATION)
-    _write(draft / THRESHOLD, {"score": threshold})
+    _write(draft / THRESHOLD, alerting_state(alerting or FixedThreshold(threshold)))
     _write(draft / USERS, detector.users())
     files = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
     manifest = {
@@ -160,14 +195,14 @@ def load_bundle(folder: Path | str) -> Bundle:
             load_graph(folder / GRAPH_FILE),
             json.loads((folder / USERS).read_text()),
             Calibration.load(folder / CALIBRATION),
-            float(json.loads((folder / THRESHOLD).read_text())["score"]),
+            read_alerting(json.loads((folder / THRESHOLD).read_text())),
             Explainer.load(folder, extractor.spec),
             Profile.load(folder),
         )
 
 
 def change_threshold(folder: Path, threshold: float) -> None:
-    """Set another threshold in a bundle, without exporting again."""
+    """Set another threshold in a bundle, without exporting again; from then on it is fixed."""
     manifest = _checked_manifest(folder)
     _write(folder / THRESHOLD, {"score": threshold})
     manifest["files"][THRESHOLD] = _sha256(folder / THRESHOLD)

@@ -18,6 +18,7 @@ from riskml.data.splits import Split
 from riskml.features.extractor import FeatureExtractor
 from riskml.models.base import Detector
 from riskml.runs.tracking import Tracker
+from riskml.scoring.settings import ScoringSettings
 from riskml.scoring.thresholds import Threshold
 
 NAME = "name"
@@ -76,6 +77,12 @@ def build_threshold(node: DictConfig) -> Threshold:
     """The rule for alerts."""
     threshold: Threshold = build(node)
     return threshold
+
+
+def build_scoring(node: DictConfig | None) -> ScoringSettings:
+    """How scores are read; as they come in runs from before there were settings for it."""
+    settings: ScoringSettings = build(node) or ScoringSettings()
+    return settings
 
 
 def build_tracker(cfg: DictConfig) -> Tracker:

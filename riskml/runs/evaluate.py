@@ -15,7 +15,7 @@ from riskml.evaluation.evaluator import Evaluation, evaluate_detector
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows
 from riskml.models.base import Detector, load_detector
-from riskml.runs.assembly import build_detector, build_threshold, model_config
+from riskml.runs.assembly import build_detector, build_scoring, build_threshold, model_config
 from riskml.runs.context import (
     DETECTOR,
     FEATURES,
@@ -29,7 +29,7 @@ from riskml.runs.fitting import fit
 from riskml.runs.steps import explain_alerts, make_windows, read_data, report
 from riskml.scoring.explain import Explainer
 
-FROM_RUN = ("data", "features", "threshold", "seed")
+FROM_RUN = ("data", "features", "threshold", "scoring", "seed")
 """Settings that come from the run unless they are given."""
 
 
@@ -46,7 +46,8 @@ def evaluate(cfg: DictConfig) -> Path:
         extractor, windows = make_windows(run, dataset, extractor)
         detector, focus = _focus(run, trained, windows)
         others = _baselines(run, windows)
-        explainer = Explainer.fit(windows.train, extractor.vocabulary.counts)
+        new = build_scoring(cfg.get("scoring")).learning_windows
+        explainer = Explainer.fit(windows.train, extractor.vocabulary.counts, new)
         reasons = explain_alerts(focus, detector, explainer, windows)
         report(run, [focus, *others], reasons, windows)
         run.say(
@@ -73,8 +74,8 @@ def complete(cfg: DictConfig) -> tuple[DictConfig, Path | None]:
     past = load_config(folder)
     whole = OmegaConf.create({str(key): cfg._get_node(key) for key in cfg})
     for key in FROM_RUN:
-        if whole[key] is None:
-            whole[key] = past[key]
+        if whole.get(key) is None:
+            whole[key] = past.get(key)  # older runs have no scoring
     if not fresh:
         whole.model = past.model
         whole.features = past.features
@@ -102,8 +103,14 @@ def _focus(run: Run, trained: Path | None, windows: PreparedWindows) -> tuple[De
     else:
         detector = load_detector(trained / DETECTOR)
         seconds = _fit_seconds(trained)
-    rule = build_threshold(run.cfg.threshold)
-    return detector, evaluate_detector(run.cfg.model.name, detector, windows, rule, seconds)
+    return detector, _evaluated(run, run.cfg.model.name, detector, windows, seconds)
+
+
+def _evaluated(
+    run: Run, name: str, detector: Detector, windows: PreparedWindows, seconds: float | None
+) -> Evaluation:
+    rule, scoring = build_threshold(run.cfg.threshold), build_scoring(run.cfg.get("scoring"))
+    return evaluate_detector(name, detector, windows, rule, seconds, scoring)
 
 
 def _fit_seconds(trained: Path) -> float | None:
@@ -119,7 +126,6 @@ def _fit_seconds(trained: Path) -> float | None:
 
 def _baselines(run: Run, windows: PreparedWindows) -> list[Evaluation]:
     """Fit and evaluate each baseline on the same windows."""
-    rule = build_threshold(run.cfg.threshold)
     names = [name for name in run.cfg.baselines if name != run.cfg.model.name]
     evaluations = []
     with Progress(console=run.console, transient=True) as progress:
@@ -130,6 +136,6 @@ def _baselines(run: Run, windows: PreparedWindows) -> list[Evaluation]:
             start = time.perf_counter()
             detector.fit(windows.train, windows.calibration)
             seconds = time.perf_counter() - start
-            evaluations.append(evaluate_detector(name, detector, windows, rule, seconds))
+            evaluations.append(_evaluated(run, name, detector, windows, seconds))
             progress.advance(task)
     return evaluations

@@ -124,5 +124,6 @@ def warn_if_over_budget(run: Run, evaluation: Evaluation) -> None:
     if raised > 2 * planned + 10:
         run.say(
             f"{raised:,} alerts where the budget plans {planned:,}: the test period is unlike the "
-            "calibration period; lengthen it (data.split.calibration) or take the highest only"
+            "calibration period; follow the scores (threshold=daily_budget threshold.adapt=true) "
+            "or lengthen it (data.split.calibration)"
         )

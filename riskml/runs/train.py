@@ -15,7 +15,12 @@ from riskml.export.bundle import export_bundle, load_bundle
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows
 from riskml.models.base import Detector
-from riskml.runs.assembly import build_detector, build_threshold, chosen_parameters
+from riskml.runs.assembly import (
+    build_detector,
+    build_scoring,
+    build_threshold,
+    chosen_parameters,
+)
 from riskml.runs.context import BUNDLE, DETECTOR, FEATURES, Run, remember_latest, start_run
 from riskml.runs.fitting import check_resumable, fit
 from riskml.runs.steps import explain_alerts, make_windows, read_data, report
@@ -37,14 +42,17 @@ def train(cfg: DictConfig) -> Path:
         run.tracker.parameters(chosen_parameters(cfg))
         # settings that are wrong should say so before the work, not after it
         rule, detector = build_threshold(cfg.threshold), build_detector(cfg.model)
+        scoring = build_scoring(cfg.get("scoring"))
         check_resumable(run, detector)
         dataset = read_data(run)
         extractor, windows = make_windows(run, dataset)
         extractor.save(run.folder / FEATURES)
         seconds = fit(run, detector, windows)
         detector.save(run.folder / DETECTOR)
-        evaluation = evaluate_detector(cfg.model.name, detector, windows, rule, seconds)
-        explainer = Explainer.fit(windows.train, extractor.vocabulary.counts)
+        evaluation = evaluate_detector(cfg.model.name, detector, windows, rule, seconds, scoring)
+        explainer = Explainer.fit(
+            windows.train, extractor.vocabulary.counts, scoring.learning_windows
+        )
         reasons = explain_alerts(evaluation, detector, explainer, windows)
         report(run, [evaluation], reasons, windows)
         export(run, detector, extractor, evaluation, explainer, windows)
@@ -85,6 +93,7 @@ def export(
         explainer,
         windows.profile,
         about,
+        evaluation.alerting,
     )
     scores = load_bundle(folder).score_windows(windows.test)
     difference = float(np.abs(scores - evaluation.scores["score"].to_numpy()).max())

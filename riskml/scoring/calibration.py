@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from riskml.core.errors import DataError, reading
 
 TAIL_SHARE = 0.02
 """The largest scores of the calibration period; beyond them the tail is an exponential."""
+
+FEWEST = 20
+"""Scores that a curve needs."""
 
 RISK_PER_DECADE = 25.0
 """Each time ten times rarer adds this much risk: 1 in 100 is 50, 1 in 10,000 is 100."""
@@ -19,30 +25,44 @@ RISK_PER_DECADE = 25.0
 Float64 = npt.NDArray[np.float64]
 
 
+SCORE, P_VALUE = "score", "p_value"
+"""What alerts can be decided by."""
+
+
 class Calibration:
-    """The distribution of scores in the calibration period.
+    """The distribution of scores in the calibration period, of everyone and by peer group.
 
     Attributes:
         knots: ascending scores.
         exceedance: share of calibration windows at or above each knot.
         tail_scale: mean excess over the last knot; there the tail is exponential, so that risk
             keeps rising where no window has been seen (peaks over threshold, Pickands 1975).
+        peers: curves of the peer groups that have one of their own.
+        alert_by: `score` or `p_value`, see `evidence`.
     """
 
-    def __init__(self, knots: Float64, exceedance: Float64, tail_scale: float) -> None:
+    def __init__(
+        self,
+        knots: Float64,
+        exceedance: Float64,
+        tail_scale: float,
+        peers: Mapping[str, Calibration] | None = None,
+        alert_by: str = SCORE,
+    ) -> None:
         self.knots, self.exceedance, self.tail_scale = knots, exceedance, tail_scale
+        self.peers, self.alert_by = dict(peers or {}), alert_by
 
     @classmethod
     def fit(cls, scores: npt.ArrayLike, max_knots: int = 1000) -> Calibration:
-        """Learn from the scores of the calibration period [n].
+        """Learn everyone's curve from the scores of the calibration period [n].
 
         Raises:
             DataError: fewer than 20 scores, or scores that are not finite.
         """
         values = np.sort(np.asarray(scores, np.float64))
-        if len(values) < 20:
+        if len(values) < FEWEST:
             raise DataError(
-                f"the calibration period has {len(values)} windows, 20 are needed: "
+                f"the calibration period has {len(values)} windows, {FEWEST} are needed: "
                 "lengthen it with data.split.calibration"
             )
         if not np.isfinite(values).all():
@@ -60,41 +80,88 @@ class Calibration:
             float(excess.mean()) if len(excess) else spread,
         )
 
-    def p_value(self, scores: npt.ArrayLike) -> Float64:
-        """Chance that a normal window scores as high [n]; falls strictly in the tail."""
+    def with_peers(
+        self, scores: npt.ArrayLike, peers: pl.Series, min_windows: int, alert_by: str = SCORE
+    ) -> Calibration:
+        """The same with a curve for each peer group of enough calibration windows.
+
+        Args:
+            scores: of the calibration period [n].
+            peers: the peer group of each [n].
+            min_windows: smaller groups go by everyone's curve; at least 20.
+            alert_by: see `evidence`.
+        """
+        values, names = np.asarray(scores, np.float64), peers.to_numpy()
+        counts = peers.value_counts().sort(peers.name).iter_rows()
+        enough = [name for name, n in counts if n >= max(min_windows, FEWEST)]
+        curves = {name: Calibration.fit(values[names == name]) for name in enough}
+        return Calibration(self.knots, self.exceedance, self.tail_scale, curves, alert_by)
+
+    def p_value(self, scores: npt.ArrayLike, peers: pl.Series | None = None) -> Float64:
+        """Chance that a normal window scores as high [n]; falls strictly in the tail.
+
+        Args:
+            scores: [n].
+            peers: the peer group of each: then among windows of that group, where it has a curve
+                of its own.
+        """
         s = np.asarray(scores, np.float64)
         inside = np.interp(s, self.knots, self.exceedance)
         beyond = np.maximum(s - self.knots[-1], 0) / max(self.tail_scale, 1e-12)
         p: Float64 = np.where(
             beyond > 0, self.exceedance[-1] * np.exp(-np.minimum(beyond, 600)), inside
         )
+        if peers is not None and self.peers:
+            names = peers.to_numpy()
+            for name, curve in self.peers.items():
+                rows = names == name
+                p[rows] = curve.p_value(s[rows])
         return p
 
-    def risk(self, scores: npt.ArrayLike) -> Float64:
-        """Risk of 0 to 100 [n], monotone in the score."""
-        risk: Float64 = np.clip(-RISK_PER_DECADE * np.log10(self.p_value(scores)), 0, 100)
+    def risk(self, scores: npt.ArrayLike, peers: pl.Series | None = None) -> Float64:
+        """Risk of 0 to 100 [n], monotone in the score of everyone, or of one peer group."""
+        risk: Float64 = np.clip(-RISK_PER_DECADE * np.log10(self.p_value(scores, peers)), 0, 100)
         return risk
+
+    def evidence(self, scores: npt.ArrayLike, peers: pl.Series) -> Float64:
+        """What thresholds act on [n]: the score, or −log10 of the p-value among the peers."""
+        if self.alert_by == SCORE:
+            return np.asarray(scores, np.float64)
+        evidence: Float64 = -np.log10(self.p_value(scores, peers))
+        return evidence
 
     def save(self, path: Path) -> None:
         """Write JSON."""
-        state = {
+        peers = {name: curve._state() for name, curve in self.peers.items()}
+        state = {**self._state(), "peers": peers, "alert_by": self.alert_by}
+        path.write_text(json.dumps(state, ensure_ascii=False))
+
+    def _state(self) -> dict[str, Any]:
+        return {
             "knots": self.knots.tolist(),
             "exceedance": self.exceedance.tolist(),
             "tail_scale": self.tail_scale,
         }
-        path.write_text(json.dumps(state))
 
     @classmethod
     def load(cls, path: Path) -> Calibration:
-        """Read what `save` wrote.
+        """Read what `save` wrote; files from before there were curves of peer groups too.
 
         Raises:
             BundleError: missing or unreadable.
         """
         with reading(path):
             state = json.loads(path.read_text())
-            return cls(
-                np.asarray(state["knots"], np.float64),
-                np.asarray(state["exceedance"], np.float64),
-                float(state["tail_scale"]),
-            )
+            peers = {name: cls(*_curve(part)) for name, part in state.get("peers", {}).items()}
+            alert_by = state.get("alert_by", SCORE)
+            if alert_by not in (SCORE, P_VALUE):
+                raise ValueError(f"alert_by is '{alert_by}'")
+            return cls(*_curve(state), peers, alert_by)
+
+
+def _curve(state: dict[str, Any]) -> tuple[Float64, Float64, float]:
+    return (
+        np.asarray(state["knots"], np.float64),
+        np.asarray(state["exceedance"], np.float64),
+        float(state["tail_scale"]),
+    )

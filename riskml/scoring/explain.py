@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,30 +11,28 @@ from safetensors.numpy import load_file, save_file
 
 from riskml.core.errors import reading
 from riskml.core.types import (
-    LOG_RATIO,
-    RANK,
-    RARITY,
-    SHARE,
     UNKNOWN_ACTION,
     Explanations,
-    Feature,
     FeatureKind,
     FeatureSpec,
     FloatArray,
     Reason,
     Windows,
 )
+from riskml.scoring.newcomers import is_learning, window_counts
+from riskml.scoring.sentences import cyclic_sentence, shorten, turn_of, value_sentence
 
 LOW, HIGH = 0.1, 0.9
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MIN_WINDOWS = 5
 """Users with fewer train windows are compared with everyone."""
+
+NEW_USER = "new_user"
+"""Topic of the note that a user is new."""
 
 MIN_ACTIONS = 3
 """Padding, unknown and a single action: no mix that could be unusual."""
 
 HOUR = 1 / 24
-LONGEST_NAME = 60
 
 
 class Explainer:
@@ -45,6 +42,8 @@ class Explainer:
         users: user id -> row of the ranges; row 0 is everyone.
         low, high: float32 [users + 1, d] the 10 % and 90 % quantiles of train windows.
         action_counts: how often each token id was seen in training.
+        n_windows: train windows of each user.
+        learning_windows: users with fewer are new, and their reasons say so first.
     """
 
     def __init__(
@@ -54,13 +53,24 @@ class Explainer:
         low: FloatArray,
         high: FloatArray,
         action_counts: tuple[int, ...],
+        n_windows: dict[str, int] | None = None,
+        learning_windows: int = 0,
     ) -> None:
         self.spec, self.users, self.low, self.high = spec, users, low, high
         self.action_counts = action_counts
+        self.n_windows, self.learning_windows = n_windows or {}, learning_windows
 
     @classmethod
-    def fit(cls, windows: Windows, action_counts: tuple[int, ...]) -> Explainer:
-        """Learn usual ranges from train windows."""
+    def fit(
+        cls, windows: Windows, action_counts: tuple[int, ...], learning_windows: int = 0
+    ) -> Explainer:
+        """Learn usual ranges from train windows.
+
+        Args:
+            windows: of the train period.
+            action_counts: how often each token id was seen in it.
+            learning_windows: users with fewer windows are new; 0: nobody is.
+        """
         names = windows.spec.names
         columns = [pl.Series(str(i), windows.x[:, i]) for i in range(len(names))]
         frame = pl.DataFrame([windows.keys["user_id"], *columns])
@@ -86,7 +96,13 @@ class Explainer:
             np.vstack([everyone[:1], low]),
             np.vstack([everyone[1:], high]),
             action_counts,
+            window_counts(windows.keys),
+            learning_windows,
         )
+
+    def is_learning(self, users: pl.Series) -> npt.NDArray[np.bool_]:
+        """Whether too few train windows of each user were seen to know what is usual [n]."""
+        return is_learning(users, self.n_windows, self.learning_windows)
 
     def explain(
         self, windows: Windows, shares: FloatArray, topics: list[str] | None, top: int = 5
@@ -98,15 +114,30 @@ class Explainer:
             shares: [n, parts] of the score, from `Detector.contributions`; without parts the
                 distance from the usual range stands in.
             topics: of each part, from `Detector.topics`; None: parts are the window's actions.
-            top: reasons a window at most.
+            top: reasons a window at most, beside the note that the user is new.
         """
-        if topics is None:
-            return [self._action_reasons(windows, i, shares[i], top) for i in range(len(windows))]
-        if shares.shape[1] == 0:
+        if topics is not None and shares.shape[1] == 0:
             shares, topics = self._distance(windows), [f.topic for f in self.spec.features]
+        new = self.is_learning(windows.keys["user_id"])
         return [
-            self._feature_reasons(windows, i, shares[i], topics, top) for i in range(len(windows))
+            [*self._news(windows, i, new[i]), *self._reasons(windows, i, shares[i], topics, top)]
+            for i in range(len(windows))
         ]
+
+    def _reasons(
+        self, windows: Windows, i: int, shares: FloatArray, topics: list[str] | None, top: int
+    ) -> list[Reason]:
+        if topics is None:
+            return self._action_reasons(windows, i, shares, top)
+        return self._feature_reasons(windows, i, shares, topics, top)
+
+    def _news(self, windows: Windows, i: int, new: bool) -> list[Reason]:
+        """That the user is new, for which nothing of the score is due."""
+        if not new:
+            return []
+        n = self.n_windows.get(windows.keys["user_id"][i], 0)
+        known = "no window known from training" if n == 0 else f"only {n} known from training"
+        return [Reason(NEW_USER, 0.0, f"new user, {known}: what is usual is still being learnt")]
 
     def _row(self, windows: Windows, i: int) -> int:
         return self.users.get(windows.keys["user_id"][i], 0)
@@ -147,7 +178,7 @@ class Explainer:
             return len(self.spec.actions) > MIN_ACTIONS
         value, low, high = (a[columns] for a in (windows.x[i], self.low[row], self.high[row]))
         if feature.kind == FeatureKind.CYCLIC:
-            apart = abs(_turn(value) - _turn((low + high) / 2))
+            apart = abs(turn_of(value) - turn_of((low + high) / 2))
             return feature.unit == "h" and min(apart, 1 - apart) > HOUR
         return not low[0] <= value[0] <= high[0]
 
@@ -160,8 +191,8 @@ class Explainer:
             return f"the mix of actions is unusual (rarest here: {self._rarest(windows, i)})"
         value, low, high = (a[columns] for a in (windows.x[i], self.low[row], self.high[row]))
         if feature.kind == FeatureKind.CYCLIC:
-            return _cyclic_sentence(feature, value, (low + high) / 2)
-        return _value_sentence(feature, float(value[0]), float(low[0]), float(high[0]))
+            return cyclic_sentence(feature, value, (low + high) / 2)
+        return value_sentence(feature, float(value[0]), float(low[0]), float(high[0]))
 
     def _rarest(self, windows: Windows, i: int, n: int = 3) -> str:
         tokens = np.unique(windows.tokens[i, : windows.lengths[i]])
@@ -193,12 +224,23 @@ class Explainer:
 
     def save(self, folder: Path) -> None:
         """Write `usual.safetensors` and `usual.parquet` (user ids in the order of its rows)."""
-        arrays = {"low": self.low, "high": self.high, "counts": np.array(self.action_counts)}
+        arrays = {
+            "low": self.low,
+            "high": self.high,
+            "counts": np.array(self.action_counts),
+            "learning_windows": np.array([self.learning_windows]),
+        }
         arrays = {name: np.ascontiguousarray(a) for name, a in arrays.items()}
         save_file(arrays, folder / "usual.safetensors")
-        pl.DataFrame({"user_id": list(self.users)}, schema={"user_id": pl.String}).write_parquet(
-            folder / "usual.parquet"
-        )
+        names = list(dict.fromkeys([*self.users, *self.n_windows]))
+        pl.DataFrame(
+            {
+                "user_id": names,
+                "row": [self.users.get(name, 0) for name in names],
+                "n_windows": [self.n_windows.get(name, 0) for name in names],
+            },
+            schema={"user_id": pl.String, "row": pl.Int32, "n_windows": pl.Int32},
+        ).write_parquet(folder / "usual.parquet")
 
     @classmethod
     def load(cls, folder: Path, spec: FeatureSpec) -> Explainer:
@@ -209,81 +251,16 @@ class Explainer:
         """
         with reading(folder / "usual.safetensors"):
             arrays = load_file(folder / "usual.safetensors")
-            names = pl.read_parquet(folder / "usual.parquet")["user_id"].to_list()
-            users = {name: i + 1 for i, name in enumerate(names)}
-            return cls(spec, users, arrays["low"], arrays["high"], tuple(arrays["counts"].tolist()))
-
-
-def _value_sentence(feature: Feature, value: float, low: float, high: float) -> str:
-    if feature.kind == FeatureKind.BINARY:
-        return feature.meaning if value > 0.5 else f"no {feature.meaning}"
-    meaning = shorten(feature.meaning)
-    if feature.unit == RANK:
-        what, _, others = feature.meaning.rpartition(": rank among ")
-        than, share = ("more", value) if value >= 0.5 else ("less", 1 - value)
-        return f"{shorten(what)}: {than} than in {_percent(share)} % of {others}"
-    if feature.unit == SHARE:
-        return f"{meaning}: {_percent(value)} %, usually {_range(_percent, low, high)} %"
-    if feature.unit == LOG_RATIO:
-        what, _, mean = feature.meaning.rpartition(" against ")
-        usual = _range(_times, low, high)
-        return f"{shorten(what)}: {_times(value)} × {mean}, usually {usual} ×"
-    if feature.unit == RARITY:
-        return f"{meaning}: 1 in {_odds(value)}, usually 1 in {_range(_odds, low, high)}"
-    unit = f" {_UNITS.get(feature.unit, feature.unit)}" if feature.unit else ""
-    return f"{meaning}: {_number(value)}{unit}, usually {_range(_number, low, high)}"
-
-
-_UNITS = {"d": "days"}
-_TELLING_RATIO = float(np.log(100))
-
-
-def _range(write: Callable[[float], str], low: float, high: float) -> str:
-    first, last = write(low), write(high)
-    return first if first == last else f"{first}–{last}"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value == int(value) or abs(value) >= 10 else f"{value:.2g}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f}"
-
-
-def _times(log_ratio: float) -> str:
-    if log_ratio > _TELLING_RATIO:
-        return "over 100"  # of a mean near zero: the number would say nothing
-    return _number(float(f"{np.exp(log_ratio):.2g}"))
-
-
-def _odds(magnitude: float) -> str:
-    """One in how many."""
-    return _number(float(f"{10 ** max(magnitude, 0.0):.2g}"))
-
-
-def _cyclic_sentence(feature: Feature, value: FloatArray, usual: FloatArray) -> str:
-    here, there = _turn(value), _turn(usual)
-    if feature.unit == "d":
-        # the middle of a working week would say nothing
-        return f"{feature.meaning}: {_weekday(here)}"
-    return f"{feature.meaning} around {_clock(here)}, usually around {_clock(there)}"
-
-
-def _turn(direction: npt.NDArray[np.float32]) -> float:
-    """Part of a full turn, 0 to 1, of a (sine, cosine) pair."""
-    return float(np.arctan2(direction[0], direction[1]) / (2 * np.pi) % 1)
-
-
-def _clock(turn: float) -> str:
-    minutes = round(turn * 24 * 60) % (24 * 60)
-    return f"{minutes // 60:02d}:{minutes % 60:02d}"
-
-
-def _weekday(turn: float) -> str:
-    return WEEKDAYS[round(turn * 7) % 7]
-
-
-def shorten(name: str) -> str:
-    """A name for a sentence: not longer than a line bears."""
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+            known = pl.read_parquet(folder / "usual.parquet")
+            if "row" not in known.columns:  # from before users were told apart by their windows
+                row = pl.int_range(1, pl.len() + 1).alias("row")
+                known = known.with_columns(row, pl.lit(0).alias("n_windows"))
+            return cls(
+                spec,
+                dict(known.filter(pl.col("row") > 0).select("user_id", "row").iter_rows()),
+                arrays["low"],
+                arrays["high"],
+                tuple(arrays["counts"].tolist()),
+                dict(known.select("user_id", "n_windows").iter_rows()),
+                int(arrays.get("learning_windows", np.zeros(1, np.int64))[0]),
+            )

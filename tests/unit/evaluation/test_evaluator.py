@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
-from evaluation_cases import MakeWindows, evaluated, prepared
+from evaluation_cases import GivenScores, MakeWindows, evaluated, prepared
 
 from riskml.core.errors import DataError
-from riskml.evaluation.evaluator import measure
+from riskml.core.types import Windows
+from riskml.evaluation.evaluator import evaluate_detector, measure
 from riskml.evaluation.metrics import alert_metrics, ranking_metrics
+from riskml.evaluation.outputs import alert_rows
 from riskml.scoring.calibration import Calibration
-from riskml.scoring.thresholds import AlertShare
+from riskml.scoring.conformal import ConformalAlerts
+from riskml.scoring.settings import ScoringSettings
+from riskml.scoring.thresholds import AlertShare, days
 
 SCORES = np.random.default_rng(0).normal(25, 12, 60).astype(np.float32)
 INCIDENTS = {3: ["a"], 4: ["a", "b"], 20: ["c"], 59: ["d"]}
@@ -23,6 +28,8 @@ UNLABELLED_METRICS = [
     "alerts_at_threshold",
     "alerts_at_budget",
     "alerts_per_day_at_threshold",
+    "alerts_promised",
+    "alerts_delivered_ratio",
     "fit_seconds",
     "score_seconds",
     "threshold",
@@ -39,6 +46,7 @@ def test_table(make_windows: MakeWindows) -> None:
         "p_value",
         "risk",
         "alert",
+        "learning",
         "within_budget",
         "label",
         "incidents",
@@ -51,6 +59,67 @@ def test_table(make_windows: MakeWindows) -> None:
     assert table["p_value"].to_list() == expected.p_value(SCORES).tolist()
     assert table["label"].sum() == 4
     assert evaluation.name == "given"
+    assert not table["learning"].any(), "13 train windows a user"
+
+
+def test_delivered_against_promised(make_windows: MakeWindows) -> None:
+    evaluation = evaluated(prepared(make_windows), SCORES)
+    metrics, period = evaluation.metrics, days(evaluation.scores)
+    assert metrics["alerts_promised"] == pytest.approx(period)
+    assert metrics["alerts_delivered_ratio"] == evaluation.scores["alert"].sum() / period
+    none = evaluated(prepared(make_windows), SCORES, rule=ConformalAlerts()).metrics
+    assert none["alerts_promised"] is none["alerts_delivered_ratio"] is None
+
+
+def test_windows_of_users_that_the_train_period_hardly_knew_are_marked(
+    make_windows: MakeWindows,
+) -> None:
+    windows = prepared(make_windows)
+    train = windows.train.take(np.flatnonzero(windows.train.keys["user_id"] != "user1")[:20])
+    table = evaluated(replace(windows, train=train), SCORES).scores
+    assert table.filter(pl.col("learning"))["user_id"].unique().to_list() == ["user1"]
+    assert (table["user_id"] == "user1").sum() == table["learning"].sum()
+
+
+@pytest.mark.parametrize("alert_by", ["score", "p_value"])
+def test_alerts_by_score_or_by_rank_among_the_peers(
+    alert_by: str, make_windows: MakeWindows
+) -> None:
+    windows = prepared(make_windows, n_test=400)
+    quiet = [name == "user0" for name in windows.test.keys["user_id"]]
+
+    def grouped(part: Windows) -> Windows:
+        group = (
+            pl.when(pl.col("user_id") == "user0").then(pl.lit("quiet")).otherwise(pl.lit("loud"))
+        )
+        return replace(part, keys=part.keys.with_columns(peer=group))
+
+    rng = np.random.default_rng(5)
+    calibration = make_windows(400, seed=2, first_day=4)
+    loud = 100 * (calibration.keys["user_id"] != "user0").to_numpy()
+    windows = replace(windows, calibration=grouped(calibration), test=grouped(windows.test))
+    detector = GivenScores(
+        {
+            **dict(zip(calibration.keys["window_id"], rng.normal(size=400) + loud, strict=True)),
+            **dict(
+                zip(
+                    windows.test.keys["window_id"],
+                    rng.normal(size=400) + 100 * ~np.array(quiet),
+                    strict=True,
+                )
+            ),
+        }
+    )
+    settings = ScoringSettings(peer_windows=20, alert_by=alert_by)
+    made = evaluate_detector("given", detector, windows, AlertShare(0.1), settings=settings)
+    among_quiet = made.scores.filter(pl.col("alert"), pl.col("peer") == "quiet")
+    share = len(among_quiet) / made.scores["alert"].sum()
+    assert share == 0 if alert_by == "score" else 0.2 < share < 0.5
+    # the risk reads each window among its peers, whatever decides
+    high = made.scores.group_by("peer").agg((pl.col("p_value") <= 0.1).mean())
+    assert high["p_value"].to_list() == pytest.approx([0.1, 0.1], abs=0.09)
+    order = alert_rows(made)["score" if alert_by == "score" else "p_value"].to_list()
+    assert order == sorted(order, reverse=alert_by == "score")
 
 
 def test_threshold_comes_from_the_calibration_period_alone(make_windows: MakeWindows) -> None:

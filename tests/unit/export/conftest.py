@@ -83,7 +83,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     detector.fit(windows)
     prepared = PreparedWindows(windows, windows, test, None)
     evaluation = evaluate_detector("vae", detector, prepared, AlertShare(0.1))
-    explainer = Explainer.fit(windows, extractor.vocabulary.counts)
+    explainer = Explainer.fit(windows, extractor.vocabulary.counts, 10)
     folder = tmp_path_factory.mktemp("export") / "bundle"
     made = Exported(folder, detector, extractor, explainer, events, test, evaluation)
     made.export(folder)

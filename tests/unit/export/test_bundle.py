@@ -17,10 +17,12 @@ from polars.testing import assert_frame_equal
 
 from riskml.baselines.simple import RandomDetector
 from riskml.core.errors import BundleError, DataError
-from riskml.export.bundle import FORMAT, MANIFEST, export_bundle, load_bundle
+from riskml.export.bundle import FORMAT, MANIFEST, change_threshold, export_bundle, load_bundle
 from riskml.export.torchscript import GRAPH_FILE
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.profile import Profile
+from riskml.scoring.alerting import FixedThreshold
+from riskml.scoring.thresholds import DailyBudget
 
 FILES = (
     "calibration.json",
@@ -167,6 +169,44 @@ def test_threshold_changes_without_a_new_export(bundle_folder: Path, exported: A
     rehash(bundle_folder, "threshold.json")
     assert load_bundle(bundle_folder).score(exported.events)["alert"].all()
     assert sha256(bundle_folder / GRAPH_FILE) == graph
+
+
+def test_a_rule_that_follows_the_scores_goes_on_where_it_was(exported: Any, tmp_path: Path) -> None:
+    keys = exported.test.keys
+    rule = DailyBudget(1, max_share=1, adapt=True, adapt_days=7)
+    scores = exported.evaluation.scores["score"].to_numpy()
+    half = len(keys) // 2
+    alerting = rule.start(scores[:half], keys[:half])
+    folder = export_bundle(
+        tmp_path / "bundle",
+        exported.detector,
+        exported.extractor,
+        exported.evaluation.calibration,
+        alerting.threshold,
+        exported.explainer,
+        Profile(),
+        {},
+        alerting,
+    )
+    bundle = load_bundle(folder)
+    assert bundle.alerting == alerting
+    expected, after = alerting.decide(scores[half:], keys[half:])
+    alerts, carried = bundle.alerts(scores[half:], keys[half:])
+    assert alerts.tolist() == expected.tolist()
+    assert carried == after
+    change_threshold(folder, 3.25)
+    assert load_bundle(folder).alerting == FixedThreshold(3.25)
+
+
+def test_windows_of_new_users_are_marked(exported: Any) -> None:
+    stranger = exported.events.with_columns(
+        pl.when(pl.col("user_id") == "user_0")
+        .then(pl.lit("new"))
+        .otherwise("user_id")
+        .alias("user_id")
+    )
+    table = load_bundle(exported.folder).score(stranger)
+    assert table.filter(pl.col("learning"))["user_id"].unique().to_list() == ["new"]
 
 
 # ---- what is refused

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from riskml.core.errors import BundleError, DataError
+from riskml.core.errors import BundleError, ConfigError, DataError
 from riskml.scoring.calibration import Calibration
+from riskml.scoring.settings import ScoringSettings
 
 
 def test_p_values_and_risk_by_hand() -> None:
@@ -112,7 +115,70 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
         "knots",
         "exceedance",
         "tail_scale",
+        "peers",
+        "alert_by",
     }
+
+
+def with_peers() -> tuple[Calibration, np.ndarray, pl.Series]:
+    rng = np.random.default_rng(4)
+    peers = pl.Series("peer", ["a"] * 300 + ["b"] * 200 + ["few"] * 199)
+    scores = rng.normal(size=699) + 10 * (peers == "a").to_numpy()
+    return ScoringSettings(alert_by="p_value").calibrate(scores, peers), scores, peers
+
+
+def test_each_peer_group_of_enough_windows_has_its_own_curve() -> None:
+    calibration, scores, peers = with_peers()
+    assert list(calibration.peers) == ["a", "b"]
+    asked = pl.Series(["a", "b", "few", "never seen"])
+    p = calibration.p_value([3, 3, 3, 3], asked)
+    of = {name: Calibration.fit(scores[(peers == name).to_numpy()]) for name in "ab"}
+    everyone = Calibration.fit(scores).p_value([3])[0]
+    expected = [of["a"].p_value([3])[0], of["b"].p_value([3])[0], everyone, everyone]
+    assert p.tolist() == expected
+    assert calibration.p_value([3])[0] == everyone, "without a group among everyone"
+    for name in ("a", "b", "few"):
+        line = np.linspace(-5, 20, 500)
+        risk = calibration.risk(line, pl.Series([name] * 500))
+        assert (np.diff(risk) >= -1e-9).all()
+
+
+def test_no_peer_curves_on_request() -> None:
+    _, scores, peers = with_peers()
+    calibration = ScoringSettings(peer_windows=None).calibrate(scores, peers)
+    assert calibration.peers == {}
+    assert calibration.evidence(scores, peers).tolist() == scores.tolist()
+
+
+def test_peer_curves_saved_and_loaded(tmp_path: Path) -> None:
+    calibration, scores, peers = with_peers()
+    calibration.save(tmp_path / "calibration.json")
+    loaded = Calibration.load(tmp_path / "calibration.json")
+    evidence = calibration.evidence(scores, peers)
+    assert loaded.evidence(scores, peers).tobytes() == evidence.tobytes()
+    np.testing.assert_allclose(evidence, -np.log10(calibration.p_value(scores, peers)))
+
+
+def test_a_file_from_before_peer_curves_is_read(tmp_path: Path) -> None:
+    calibration, scores, peers = with_peers()
+    calibration.save(tmp_path / "calibration.json")
+    state = json.loads((tmp_path / "calibration.json").read_text())
+    old = {name: state[name] for name in ("knots", "exceedance", "tail_scale")}
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    loaded = Calibration.load(tmp_path / "old.json")
+    assert loaded.p_value(scores, peers).tolist() == calibration.p_value(scores).tolist()
+    assert loaded.evidence(scores, peers).tolist() == scores.tolist()
+    (tmp_path / "odd.json").write_text(json.dumps({**old, "alert_by": "luck"}))
+    with pytest.raises(BundleError, match="luck"):
+        Calibration.load(tmp_path / "odd.json")
+
+
+@pytest.mark.parametrize(
+    "setting", [{"peer_windows": 19}, {"alert_by": "luck"}, {"learning_windows": -1}]
+)
+def test_impossible_settings(setting: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=rf"scoring\.{next(iter(setting))}="):
+        ScoringSettings(**setting)
 
 
 @pytest.mark.parametrize(

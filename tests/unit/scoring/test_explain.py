@@ -23,7 +23,8 @@ from riskml.core.types import (
     FloatArray,
     Windows,
 )
-from riskml.scoring.explain import WEEKDAYS, Explainer, shorten
+from riskml.scoring.explain import Explainer
+from riskml.scoring.sentences import WEEKDAYS, shorten
 
 COUNT, BINARY, CYCLIC = FeatureKind.COUNT, FeatureKind.BINARY, FeatureKind.CYCLIC
 SPEC = FeatureSpec(
@@ -323,3 +324,35 @@ def test_damaged_files(damage: Callable[[Path], None], tmp_path: Path) -> None:
     damage(tmp_path)
     with pytest.raises(BundleError, match=r"usual\.safetensors is missing, damaged"):
         Explainer.load(tmp_path, SPEC)
+
+
+def test_reasons_say_first_that_the_user_is_new(tmp_path: Path) -> None:
+    train = windows([row()] * 16, ["ann"] * 10 + ["bob"] * 6)
+    explainer = Explainer.fit(train, ACTION_COUNTS, learning_windows=10)
+    explainer.save(tmp_path)
+    asked = windows([row(night=9)] * 3, ["ann", "bob", "eve"])
+    shares = np.zeros((3, len(SPEC)), np.float32)
+    shares[:, 0] = 2
+    topics = [feature.topic for feature in SPEC.features]
+    for made in (explainer, Explainer.load(tmp_path, SPEC)):
+        assert made.is_learning(asked.keys["user_id"]).tolist() == [False, True, True]
+        known, few, none = made.explain(asked, shares, topics)
+        assert [reason.topic for reason in known] == ["night_events"]
+        assert [reason.topic for reason in few] == ["new_user", "night_events"]
+        assert few[0].text.startswith("new user, only 6 known from training")
+        assert none[0].text.startswith("new user, no window known from training")
+        assert few[0].share == 0
+        assert made.users == {"ann": 1, "bob": 2}
+
+
+def test_nobody_is_new_unless_asked_for() -> None:
+    explainer = Explainer.fit(windows([row()] * 3, "ann"), ACTION_COUNTS)
+    assert not explainer.is_learning(pl.Series(["ann", "eve"])).any()
+
+
+def test_usual_ranges_from_before_users_were_counted(tmp_path: Path) -> None:
+    explainer = Explainer.fit(windows([row()] * 10, ["ann"] * 5 + ["bob"] * 5), ACTION_COUNTS)
+    explainer.save(tmp_path)
+    table = pl.read_parquet(tmp_path / "usual.parquet")
+    table.select("user_id").write_parquet(tmp_path / "usual.parquet")
+    assert Explainer.load(tmp_path, SPEC).users == explainer.users
