@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -13,27 +13,19 @@ import torch
 
 from riskml.core.errors import BundleError, DataError, reading
 from riskml.core.targets import ALLOWED
-from riskml.core.types import FeatureSpec, FloatArray, Windows
+from riskml.core.types import FloatArray, Windows
+from riskml.models.face import OutlierEstimator
 
 STATE_FILE = "detector.json"
 
 
-class Detector(ABC):
+class Detector(OutlierEstimator):
     """Learns from windows and scores windows; higher is riskier, always.
 
     A score is finite, deterministic, and the same alone as among others.
     """
 
-    spec_: FeatureSpec
     has_graph: ClassVar[bool] = False
-
-    @abstractmethod
-    def fit(self, windows: Windows, validation: Windows | None = None) -> Self:
-        """Learn from train windows; `validation` (later windows) may stop training early."""
-
-    @abstractmethod
-    def score(self, windows: Windows) -> FloatArray:
-        """Float32 [n] scores."""
 
     def contributions(self, windows: Windows) -> FloatArray:
         """Exact shares of each score, float32 [n, parts]; each row sums to the window's score.
@@ -45,10 +37,6 @@ class Detector(ABC):
     def topics(self) -> list[str] | None:
         """What each part of `contributions` is about; None: the window's actions, in order."""
         return []
-
-    @abstractmethod
-    def settings(self) -> dict[str, Any]:
-        """Constructor arguments as plain values."""
 
     @abstractmethod
     def save(self, folder: Path) -> None:
@@ -100,6 +88,7 @@ def write_state(folder: Path, detector: Detector, **state: Any) -> None:
         "detector": _dotted(type(detector)),
         "settings": detector.settings(),
         "spec": spec,
+        **detector.fitted_state(),
         **state,
     }
     (folder / STATE_FILE).write_text(json.dumps(document, indent=1, ensure_ascii=False))
