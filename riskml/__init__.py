@@ -1,10 +1,55 @@
 """riskml: find risky user behaviour in audit and login logs."""
 
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from riskml.baselines.pyod import PyODDetector
+    from riskml.core.types import Windows
+    from riskml.models.autoencoder import AutoencoderDetector
+    from riskml.models.base import Detector, load_detector
+    from riskml.models.deep import TrainingSettings
+    from riskml.models.lstm_ae import LSTMAutoencoderDetector
+    from riskml.models.vae import VAEDetector
 
 try:
     __version__ = version("riskml")
 except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0.0.0"
 
-__all__ = ["__version__"]
+# Imported on first use: torch takes seconds, which neither --help nor a data job should pay.
+_HOMES = {
+    "AutoencoderDetector": "riskml.models.autoencoder",
+    "Detector": "riskml.models.base",
+    "LSTMAutoencoderDetector": "riskml.models.lstm_ae",
+    "PyODDetector": "riskml.baselines.pyod",
+    "TrainingSettings": "riskml.models.deep",
+    "VAEDetector": "riskml.models.vae",
+    "Windows": "riskml.core.types",
+    "load_detector": "riskml.models.base",
+}
+
+__all__ = [
+    "AutoencoderDetector",
+    "Detector",
+    "LSTMAutoencoderDetector",
+    "PyODDetector",
+    "TrainingSettings",
+    "VAEDetector",
+    "Windows",
+    "__version__",
+    "load_detector",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'riskml' has no attribute '{name}'")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -18,6 +18,7 @@ from riskml.core.errors import ConfigError, did_you_mean, reading
 from riskml.core.types import FeatureSpec, FloatArray, Windows
 from riskml.features.scaling import FeatureScaler
 from riskml.models.base import Detector, read_state, write_state
+from riskml.models.tables import Kinds
 
 MODULES = {
     "IForest": "iforest",
@@ -42,14 +43,22 @@ class PyODDetector(Detector):
         algorithm: name of the PyOD class.
         seed: for those that draw random numbers.
         parameters: further arguments of the PyOD class; its defaults otherwise.
+        contamination: share of odd rows that is expected; sets `threshold_`.
+        kinds: kinds of a table's columns by name, where they are not to be inferred.
 
     Raises:
         ConfigError: no such algorithm.
     """
 
     def __init__(
-        self, algorithm: str, seed: int = 0, parameters: dict[str, Any] | None = None
+        self,
+        algorithm: str,
+        seed: int = 0,
+        parameters: dict[str, Any] | None = None,
+        contamination: float = 0.1,
+        kinds: Kinds | None = None,
     ) -> None:
+        self.expect(contamination, kinds)
         if algorithm not in MODULES:
             raise ConfigError(
                 f"no PyOD algorithm '{algorithm}': {did_you_mean(algorithm, MODULES)}"
@@ -57,10 +66,9 @@ class PyODDetector(Detector):
         self.algorithm, self.seed = algorithm, seed
         self.parameters = dict(parameters or {})
 
-    def fit(self, windows: Windows, validation: Windows | None = None) -> Self:
+    def learn(self, windows: Windows, validation: Windows | None = None) -> None:
         """Fit on train windows; validation is not used."""
         self._fit(windows.spec, FeatureScaler.fit(windows), windows.x)
-        return self
 
     def _fit(self, spec: FeatureSpec, scaler: FeatureScaler, x: FloatArray) -> None:
         self.spec_, self.scaler_ = spec, scaler
@@ -92,7 +100,13 @@ class PyODDetector(Detector):
 
     def settings(self) -> dict[str, Any]:
         """Constructor arguments."""
-        return {"algorithm": self.algorithm, "seed": self.seed, "parameters": self.parameters}
+        return {
+            "algorithm": self.algorithm,
+            "seed": self.seed,
+            "parameters": self.parameters,
+            "contamination": self.contamination,
+            "kinds": self.kinds,
+        }
 
     def save(self, folder: Path) -> None:
         """Write settings and train windows.
@@ -119,6 +133,7 @@ class PyODDetector(Detector):
             arrays = load_file(folder / TRAIN_FILE)
             spec = FeatureSpec.from_dict(state["spec"], np.zeros((0, 0), np.float32))
             detector._restore(spec, arrays)
+            detector.restore_fitted(state)
         return detector
 
     def _restore(self, spec: FeatureSpec, arrays: dict[str, FloatArray]) -> None:

@@ -14,16 +14,22 @@ from riskml.models.base import Detector, read_state, write_state
 
 
 class _NothingLearnt(Detector):
-    """Keeps the feature spec, nothing else."""
+    """Keeps the feature spec, nothing else.
 
-    def fit(self, windows: Windows, validation: Windows | None = None) -> Self:
+    Args:
+        contamination: share of odd rows that is expected; sets `threshold_`.
+    """
+
+    def __init__(self, contamination: float = 0.1) -> None:
+        self.expect(contamination, None)
+
+    def learn(self, windows: Windows, validation: Windows | None = None) -> None:
         """Remember the columns."""
         self.spec_ = windows.spec
-        return self
 
     def settings(self) -> dict[str, Any]:
-        """Constructor arguments: none."""
-        return {}
+        """Constructor arguments."""
+        return {"contamination": self.contamination}
 
     def save(self, folder: Path) -> None:
         """Write `detector.json`."""
@@ -35,6 +41,7 @@ class _NothingLearnt(Detector):
         state = read_state(folder, cls)
         with reading(folder):
             detector = cls(**state["settings"])
+            detector.restore_fitted(state)
             detector.spec_ = FeatureSpec.from_dict(state["spec"], np.zeros((0, 0), np.float32))
         return detector
 
@@ -44,14 +51,16 @@ class RandomDetector(_NothingLearnt):
 
     Args:
         seed: another seed, another order.
+        contamination: share of odd rows that is expected; sets `threshold_`.
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, contamination: float = 0.1) -> None:
+        super().__init__(contamination)
         self.seed = seed
 
     def settings(self) -> dict[str, Any]:
         """Constructor arguments."""
-        return {"seed": self.seed}
+        return {"seed": self.seed, "contamination": self.contamination}
 
     def score(self, windows: Windows) -> FloatArray:
         """Float32 [n] in [0, 1)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -13,30 +13,22 @@ import torch
 
 from riskml.core.errors import BundleError, DataError, reading
 from riskml.core.targets import ALLOWED
-from riskml.core.types import FeatureSpec, FloatArray, Windows
+from riskml.core.types import FloatArray, Windows
+from riskml.models.face import OutlierEstimator
 
 STATE_FILE = "detector.json"
 
 
-class Detector(ABC):
+class Detector(OutlierEstimator):
     """Learns from windows and scores windows; higher is riskier, always.
 
     A score is finite and deterministic. It is the same alone as among others, unless the detector
     `remembers`: then it depends on the user's windows before, never on other users' or later ones.
     """
 
-    spec_: FeatureSpec
     has_graph: ClassVar[bool] = False
     remembers: ClassVar[bool] = False
     """Whether a score depends on the windows of the same user before it."""
-
-    @abstractmethod
-    def fit(self, windows: Windows, validation: Windows | None = None) -> Self:
-        """Learn from train windows; `validation` (later windows) may stop training early."""
-
-    @abstractmethod
-    def score(self, windows: Windows) -> FloatArray:
-        """Float32 [n] scores."""
 
     def score_after(self, past: Windows, windows: Windows) -> FloatArray:
         """Scores of windows that come after others, float32 [n].
@@ -57,10 +49,6 @@ class Detector(ABC):
     def topics(self) -> list[str] | None:
         """What each part of `contributions` is about; None: the window's actions, in order."""
         return []
-
-    @abstractmethod
-    def settings(self) -> dict[str, Any]:
-        """Constructor arguments as plain values."""
 
     @abstractmethod
     def save(self, folder: Path) -> None:
@@ -117,6 +105,7 @@ def write_state(folder: Path, detector: Detector, **state: Any) -> None:
         "detector": _dotted(type(detector)),
         "settings": detector.settings(),
         "spec": spec,
+        **detector.fitted_state(),
         **state,
     }
     (folder / STATE_FILE).write_text(json.dumps(document, indent=1, ensure_ascii=False))

@@ -21,6 +21,7 @@ from riskml.features.scaling import FeatureScaler
 from riskml.models.base import Detector, read_state, write_state
 from riskml.models.batches import Batch, WindowsDataModule, in_batches, to_tensors
 from riskml.models.networks import DetectorNetwork
+from riskml.models.tables import Kinds
 
 WEIGHTS_FILE = "weights.safetensors"
 VALIDATION_LOSS = "val/loss"
@@ -42,6 +43,9 @@ class TrainingSettings:
         max_epochs: passes over the train windows at most.
         patience: epochs without a better validation loss before training stops.
         seed: of weights, order and dropout.
+        trim: share of a batch, the most surprising windows, that is not learnt from: what is odd
+            among the train rows stays odd (Rousseeuw 1984, least trimmed squares).
+        max_steps: optimiser steps at most, where the detector makes its own trainer.
     """
 
     learning_rate: float = 3e-3
@@ -51,12 +55,15 @@ class TrainingSettings:
     max_epochs: int = 60
     patience: int = 5
     seed: int = 0
+    trim: float = 0.1
+    max_steps: int = 2000
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "score_batch_size", "max_epochs", "patience"):
+        for name in ("batch_size", "score_batch_size", "max_epochs", "patience", "max_steps"):
             value = getattr(self, name)
             require(f"training.{name}", value, value >= 1, "must be at least 1")
         require("training.learning_rate", self.learning_rate, self.learning_rate > 0, "must be > 0")
+        require("training.trim", self.trim, 0 <= self.trim < 1, "must be a share, below 1")
         require("training.weight_decay", self.weight_decay, self.weight_decay >= 0, "must be >= 0")
 
 
@@ -75,13 +82,21 @@ class DeepDetector(pl.LightningModule, Detector):
 
     Args:
         training: optimiser, batches, epochs, seed.
+        contamination: share of odd rows that is expected; sets `threshold_`.
+        kinds: kinds of a table's columns by name, where they are not to be inferred.
     """
 
     has_graph = True
     architecture: dict[str, Any]
 
-    def __init__(self, training: TrainingSettings | None = None) -> None:
+    def __init__(
+        self,
+        training: TrainingSettings | None = None,
+        contamination: float = 0.1,
+        kinds: Kinds | None = None,
+    ) -> None:
         super().__init__()
+        self.expect(contamination, kinds)
         self.training_settings = training or TrainingSettings()
         self.users_: dict[str, int] = {}
 
@@ -91,13 +106,13 @@ class DeepDetector(pl.LightningModule, Detector):
 
     # ---- fitting
 
-    def fit(
+    def learn(
         self,
         windows: Windows,
         validation: Windows | None = None,
         trainer: pl.Trainer | None = None,
         ckpt_path: str | None = None,
-    ) -> Self:
+    ) -> None:
         """Train; the weights of the epoch with the lowest validation loss are kept.
 
         Args:
@@ -117,7 +132,6 @@ class DeepDetector(pl.LightningModule, Detector):
             trainer.fit(self, datamodule=batches, ckpt_path=ckpt_path, weights_only=True)
             self._keep_best(trainer)
         self.eval().cpu()
-        return self
 
     def _build(self, windows: Windows) -> None:
         self.spec_ = windows.spec
@@ -149,6 +163,7 @@ class DeepDetector(pl.LightningModule, Detector):
         settings = self.training_settings
         return pl.Trainer(
             max_epochs=settings.max_epochs,
+            max_steps=settings.max_steps,
             accelerator="cpu",
             devices=1,
             logger=False,
@@ -198,7 +213,11 @@ class DeepDetector(pl.LightningModule, Detector):
         self.log(VALIDATION_LOSS, loss, prog_bar=True, sync_dist=True, batch_size=len(batch[0]))
 
     def _mean_loss(self, batch: Batch, kind: str, batch_idx: int) -> Tensor:
-        loss = self.network.loss(*batch).mean()
+        losses = self.network.loss(*batch)
+        if kind == "training" and self.training_settings.trim > 0:
+            kept = max(1, round(len(losses) * (1 - self.training_settings.trim)))
+            losses = losses.topk(kept, largest=False, sorted=False).values
+        loss = losses.mean()
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"the {kind} loss became {loss.item()} in epoch {self.current_epoch}, "
@@ -258,7 +277,16 @@ class DeepDetector(pl.LightningModule, Detector):
 
     def settings(self) -> dict[str, Any]:
         """Constructor arguments."""
-        return {**self.architecture, "training": asdict(self.training_settings)}
+        return {**self.arguments(), "training": asdict(self.training_settings)}
+
+    def arguments(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {
+            **self.architecture,
+            "training": self.training_settings,
+            "contamination": self.contamination,
+            "kinds": self.kinds,
+        }
 
     def save(self, folder: Path) -> None:
         """Write `detector.json` and `weights.safetensors`."""
@@ -287,5 +315,6 @@ class DeepDetector(pl.LightningModule, Detector):
                 NetworkInputs(spec, scaler, torch.ones(len(spec)), len(detector.users_))
             )
             detector.network.load_state_dict(weights)
+            detector.restore_fitted(state)
         detector.eval()
         return detector

@@ -19,6 +19,7 @@ from riskml.core.errors import reading, require
 from riskml.core.types import FeatureSpec, FloatArray, Windows
 from riskml.features.scaling import FeatureScaler
 from riskml.models.base import Detector, read_state, write_state
+from riskml.models.tables import Kinds
 
 ARRAYS = "neighbours.safetensors"
 LIMIT = 30.0
@@ -37,6 +38,8 @@ class NeighboursDetector(Detector):
         prior_windows: how many windows everybody's mean weighs among the user's own.
         max_windows: train windows kept at most, drawn by chance.
         seed: of the draw.
+        contamination: share of odd rows that is expected; sets `threshold_`.
+        kinds: kinds of a table's columns by name, where they are not to be inferred.
 
     Raises:
         ConfigError: a number is out of range.
@@ -48,7 +51,10 @@ class NeighboursDetector(Detector):
         prior_windows: float = 5.0,
         max_windows: int = 50_000,
         seed: int = 0,
+        contamination: float = 0.1,
+        kinds: Kinds | None = None,
     ) -> None:
+        self.expect(contamination, kinds)
         require("neighbours", neighbours, neighbours >= 1, "must be at least 1")
         require("prior_windows", prior_windows, prior_windows >= 0, "must be 0 or more")
         require("max_windows", max_windows, max_windows >= 1, "must be at least 1")
@@ -62,9 +68,11 @@ class NeighboursDetector(Detector):
             "prior_windows": self.prior_windows,
             "max_windows": self.max_windows,
             "seed": self.seed,
+            "contamination": self.contamination,
+            "kinds": self.kinds,
         }
 
-    def fit(self, windows: Windows, validation: Windows | None = None) -> Self:
+    def learn(self, windows: Windows, validation: Windows | None = None) -> None:
         """Learn scale, the mean of every user, and keep the train windows."""
         self.spec_, self.scaler_ = windows.spec, FeatureScaler.fit(windows)
         scaled = pl.DataFrame(self.scaler_.transform(windows.x)).with_columns(
@@ -84,7 +92,6 @@ class NeighboursDetector(Detector):
         kept = np.sort(rng.permutation(len(windows))[: self.max_windows])
         self.train_ = self._deviations(windows.take(kept))
         self._index()
-        return self
 
     def _deviations(self, windows: Windows) -> FloatArray:
         """From the middle of the user, float32 [n, d]."""
@@ -146,6 +153,7 @@ class NeighboursDetector(Detector):
         state = read_state(folder, cls)
         with reading(folder / ARRAYS):
             detector = cls(**state["settings"])
+            detector.restore_fitted(state)
             arrays = load_file(folder / ARRAYS)
             detector.spec_ = FeatureSpec.from_dict(state["spec"], np.zeros((0, 0), np.float32))
             detector.users_ = {name: i + 1 for i, name in enumerate(state["users"])}

@@ -62,6 +62,7 @@ class SequenceDetector(Detector):
         memories: what each memory of a user's habits keeps of the past with every further window.
         quarantine: share of normal windows, the highest, that do not teach the habits; with 1
             nothing is learnt after training.
+        contamination: share of odd rows that is expected; sets `threshold_`.
 
     Raises:
         ConfigError: a memory or the share does not lie in (0, 1].
@@ -70,8 +71,12 @@ class SequenceDetector(Detector):
     remembers = True
 
     def __init__(
-        self, memories: Sequence[float] = (1.0, 0.95, 0.8), quarantine: float = 0.05
+        self,
+        memories: Sequence[float] = (1.0, 0.95, 0.8),
+        quarantine: float = 0.05,
+        contamination: float = 0.1,
     ) -> None:
+        self.expect(contamination, None)
         fits = len(memories) > 0 and all(0 < memory <= 1 for memory in memories)
         require("memories", list(memories), fits, "must list shares above 0 and up to 1")
         require("quarantine", quarantine, 0 < quarantine <= 1, "must lie above 0 and up to 1")
@@ -79,9 +84,13 @@ class SequenceDetector(Detector):
 
     def settings(self) -> dict[str, Any]:
         """Constructor arguments."""
-        return {"memories": list(self.memories), "quarantine": self.quarantine}
+        return {
+            "memories": list(self.memories),
+            "quarantine": self.quarantine,
+            "contamination": self.contamination,
+        }
 
-    def fit(self, windows: Windows, validation: Windows | None = None) -> Self:
+    def learn(self, windows: Windows, validation: Windows | None = None) -> None:
         """Learn everybody's mix, each user's habits, and how much they weigh."""
         self.spec_ = windows.spec
         names = windows.keys["user_id"].unique().sort().to_list()
@@ -99,7 +108,6 @@ class SequenceDetector(Detector):
         judged = scores[(place > EARLY).to_numpy()]
         quarantined = self.quarantine if len(judged) else 1.0
         self.limit_ = float(np.quantile(judged, 1 - quarantined)) if quarantined < 1 else -np.inf
-        return self
 
     def _fit_weights(self, windows: Windows) -> Weights:
         """Those under which windows are likeliest, each given the ones before it."""
@@ -173,6 +181,7 @@ class SequenceDetector(Detector):
         state = read_state(folder, cls)
         with reading(folder / STATE):
             detector = cls(**state["settings"])
+            detector.restore_fitted(state)
             detector.spec_ = FeatureSpec.from_dict(state["spec"], np.zeros((0, 0), np.float32))
             detector.users_ = {name: i for i, name in enumerate(state["users"])}
             detector.weights_ = Weights(**state["weights"])

@@ -17,6 +17,7 @@ from riskml.models.networks import (
     encoder,
     multilayer,
 )
+from riskml.models.tables import Kinds
 
 
 class VAENetwork(DetectorNetwork):
@@ -29,6 +30,7 @@ class VAENetwork(DetectorNetwork):
         latent_dim: int,
         user_dim: int,
         population_weight: float,
+        degrees_of_freedom: float,
         beta: float,
     ) -> None:
         super().__init__(UserView(inputs.n_users, user_dim), population_weight)
@@ -38,7 +40,9 @@ class VAENetwork(DetectorNetwork):
         self.posterior = nn.Linear(hidden[-1], 2 * latent_dim)
         self.prior = nn.Linear(self.view.size, 2 * latent_dim)
         self.decoder = multilayer([latent_dim + self.view.size, *reversed(hidden)])
-        self.likelihood = FeatureLikelihood(inputs.spec, hidden[0], inputs.mean_counts)
+        self.likelihood = FeatureLikelihood(
+            inputs.spec, hidden[0], inputs.mean_counts, degrees_of_freedom
+        )
 
     def parts(
         self, x: Tensor, tokens: Tensor, times: Tensor, lengths: Tensor, user: Tensor
@@ -74,7 +78,11 @@ class VAEDetector(DeepDetector):
         beta: weight of the divergence from the prior.
         user_dim: length of the per-user vector, 0 for none.
         population_weight: how much of what is unusual for anyone is taken off, 0 to 1.
+        degrees_of_freedom: of the Student-t of continuous features, whose heavy tails keep odd
+            train rows from bending what is usual; 0 for a Gaussian.
         training: optimiser, batches, epochs, seed.
+        contamination: share of odd rows that is expected; sets `threshold_`.
+        kinds: kinds of a table's columns by name, where they are not to be inferred.
     """
 
     def __init__(
@@ -84,15 +92,19 @@ class VAEDetector(DeepDetector):
         beta: float = 2.0,
         user_dim: int = 32,
         population_weight: float = 0.5,
+        degrees_of_freedom: float = 3.0,
         training: TrainingSettings | None = None,
+        contamination: float = 0.1,
+        kinds: Kinds | None = None,
     ) -> None:
-        super().__init__(training)
+        super().__init__(training, contamination, kinds)
         self.architecture = {
             "hidden": list(hidden),
             "latent_dim": latent_dim,
             "beta": beta,
             "user_dim": user_dim,
             "population_weight": population_weight,
+            "degrees_of_freedom": degrees_of_freedom,
         }
         check_architecture(self.architecture)
 
