@@ -1,7 +1,7 @@
 """ROC-AUC on seven ADBench sets, unsupervised: every row is fitted and scored, no label is seen.
 
 RISKML_DATA=... python experiments/adbench/table.py run [method ...]   # outputs/adbench/*.json
-RISKML_DATA=... python experiments/adbench/table.py show > experiments/adbench/results.md
+RISKML_DATA=... python experiments/adbench/table.py show               # the table of results.md
 
 `run` keeps each measurement in a file of its own and makes only those that are missing. All
 methods have the defaults of their constructors on all sets. PyOD's get standardised columns, as

@@ -39,6 +39,9 @@ def as_windows(table: Any, spec: FeatureSpec | None = None, kinds: Kinds | None 
     if isinstance(table, Windows):
         return table
     columns = _columns(table, spec)
+    if spec is not None and list(columns) != spec.names:
+        odd = sorted(columns.keys() ^ set(spec.names))[:5]
+        raise DataError(f"table: the detector was fitted on other features; not in both: {odd}")
     values = _matrix(columns)
     if spec is None:
         spec = _spec(columns, values, kinds or {})
@@ -65,7 +68,7 @@ def _columns(table: Any, spec: FeatureSpec | None) -> Columns:
     else:
         return _array_columns(table, spec)
     if spec is None or columns.keys() != set(spec.names):
-        return columns  # what differs is told by check_spec
+        return columns
     return {name: columns[name] for name in spec.names}
 
 
@@ -149,8 +152,6 @@ def infer_kind(column: npt.NDArray[np.float32]) -> FeatureKind:
 
 def _check_binary(values: npt.NDArray[np.float32], spec: FeatureSpec) -> None:
     """A likelihood of 0 and 1 says nothing of other values."""
-    if values.shape[1] != len(spec):
-        return
     for index in spec.columns(FeatureKind.BINARY):
         if not np.isin(values[:, index], (0.0, 1.0)).all():
             raise DataError(

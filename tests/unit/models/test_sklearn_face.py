@@ -113,7 +113,7 @@ def test_clone_and_parameters() -> None:
     assert detector.get_params()["training__seed"] == 0
     with pytest.raises(ConfigError, match="no argument 'latent_dims': did you mean 'latent_dim'"):
         twin.set_params(latent_dims=3)
-    with pytest.raises(ConfigError, match="contamination=0.7"):
+    with pytest.raises(ConfigError, match=r"contamination=0\.7"):
         twin.set_params(contamination=0.7)
     assert twin.get_params()["latent_dim"] == 3
 
