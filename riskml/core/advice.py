@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -35,12 +36,33 @@ def explain(error: BaseException) -> str:
     texts = [str(error)]
     if isinstance(error, OverrideParseException) and error.override not in texts[0]:
         texts.insert(0, f"Error parsing override '{error.override}':")
+    if isinstance(error, OverrideParseException) and (quoted := _in_quotes(error.override)):
+        return f"{error.override}: such a value must stand in quotes, write {quoted}"
     if isinstance(error.__cause__, OmegaConfBaseException):
         texts.append(str(error.__cause__))
     lines = [line.strip() for text in texts for line in text.splitlines()]
     text = " ".join(line for line in lines if line and not line.startswith(_NOISE))
     key = _FULL_KEY.search("\n".join(texts))
     return f"{key[1]}: {text}" if key else text
+
+
+def _in_quotes(override: str) -> str | None:
+    """How to type a text that Hydra's grammar cannot read bare; None where that is no remedy."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    name, _, value = override.partition("=")
+    if not value or value[0] in "[{\"'":  # a list or a quote that was begun is another mistake
+        return None
+    escaped = value.replace("'", "\\'")
+    quoted = f"{name}='{escaped}'"
+    try:
+        read = OverridesParser.create().parse_overrides([quoted])[0].value()
+    except HydraException:
+        return None
+    if read != value:
+        return None
+    return shlex.quote(quoted) if set(value) & set('"$`\\!') else f'"{quoted}"'
 
 
 def advise(

@@ -86,7 +86,7 @@ def _header(header: str, separator: str, name: str) -> list[str]:
     try:
         names = _column_names(header, separator)
     except csv.Error as error:
-        raise DataError(f"{name}: the first line is no CSV header: {error}") from error
+        raise DataError(f"{name}: the first line is no CSV header; is this a CSV file?") from error
     _check_separator(name, header, separator, len(names))
     return names
 

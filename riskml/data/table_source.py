@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,6 +22,7 @@ from riskml.core.redaction import shown
 from riskml.core.schema import EVENT_SCHEMA, TIMESTAMP
 from riskml.data.database import database_errors, open_engine
 from riskml.data.event_mapping import EventMapping
+from riskml.data.sources.files import not_found
 
 DEFAULT_TIME = "login_time"
 
@@ -67,6 +69,9 @@ class TableSource:
     ) -> None:
         self.name = table
         self.engine: Engine = open_engine(url, "source", writes=False)
+        file = self.engine.url.database if self.engine.dialect.name == "sqlite" else None
+        if file and not file.startswith((":", "file:")) and not Path(file).exists():
+            raise DataError(not_found(Path(file)))  # SQLite would make an empty one
         self.ingested_column = ingested_column
         self.time_column = time_column
         self._zone = time_zone

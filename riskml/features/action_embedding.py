@@ -45,6 +45,8 @@ class ActionEmbeddingFeatures(FeatureFamily):
         seed: int = 0,
     ) -> None:
         setting = "features.families.action_embedding"
+        for name, value in {"dimensions": dimensions, "context": context, "epochs": epochs}.items():
+            require(f"{setting}.{name}", value, value >= 1, "must be at least 1")
         odd = [name for name in poolings if name not in POOLINGS]
         require(f"{setting}.poolings", odd, not odd, f"are not known; choose from {list(POOLINGS)}")
         require(f"{setting}.smoothing", smoothing, smoothing > 0, "must be positive")

@@ -87,6 +87,8 @@ class FeatureExtractor:
         use: Sequence[str] | None = None,
         event_times: bool = False,
     ) -> None:
+        if isinstance(use, str):
+            raise ConfigError(f"features.use={use} must be a list: features.use=[{use}]")
         for setting, named in (("features.families", families), ("features.use", use or ())):
             unknown = [name for name in named if name not in FAMILIES]
             if unknown:
@@ -102,6 +104,12 @@ class FeatureExtractor:
             if name in on and VolumeFeatures.name not in on:
                 raise ConfigError(f"features.families.{name} compares counts: switch on volume too")
         require("features.max_tokens", max_tokens, max_tokens >= 1, "must be at least 1")
+        require(
+            "features.min_action_count",
+            min_action_count,
+            min_action_count >= 1,
+            "must be at least 1",
+        )
         fits = lateness_minutes >= 0
         require("features.lateness_minutes", lateness_minutes, fits, "must be 0 or more")
         self.max_tokens = max_tokens
@@ -120,6 +128,7 @@ class FeatureExtractor:
             DataError: there are no events, or a column that a family reads is missing.
         """
         self.vocabulary.fit(events["action"])
+        self.peers.check(events)
         coded = events.select(
             hashed("user_id").alias(USER), self.vocabulary.encode(), *self.peers.reads()
         )

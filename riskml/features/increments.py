@@ -85,9 +85,14 @@ class Increments:
         """Keep other runs out; the lock goes with its process.
 
         Raises:
-            DataError: another run is under way.
+            DataError: another run is under way, or the folder cannot be made.
         """
-        self.out.mkdir(parents=True, exist_ok=True)
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise DataError(f"{self.out} is a file; give a folder") from error
+        except OSError as error:
+            raise DataError(f"{self.out} cannot be made: {error.strerror}") from error
         with (self.out / LOCK).open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

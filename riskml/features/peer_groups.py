@@ -44,6 +44,18 @@ class PeerGroups:
         """The column of the log."""
         return () if self.column is None else (self.column,)
 
+    def check(self, events: pl.DataFrame) -> None:
+        """See that the log has the column.
+
+        Raises:
+            DataError: it has not.
+        """
+        if self.column is not None and self.column not in events.columns:
+            raise DataError(
+                f"the log has no column '{self.column}' (features.peers.column): "
+                f"{did_you_mean(self.column, events.columns)}"
+            )
+
     def __len__(self) -> int:
         """Number of groups, everyone included."""
         return 1 + (len(self.names) if self.column else int(self.group_of.max(initial=0)))
@@ -103,11 +115,7 @@ class PeerGroups:
 
     def _name(self, events: pl.DataFrame) -> pl.Expr:
         assert self.column is not None
-        if self.column not in events.columns:
-            raise DataError(
-                f"the log has no column '{self.column}' (features.peers.column): "
-                f"{did_you_mean(self.column, events.columns)}"
-            )
+        self.check(events)
         return pl.col(self.column).cast(pl.String)
 
     def state(self) -> dict[str, Any]:

@@ -106,6 +106,8 @@ def _limit(engine: DuckDBPyConnection, memory: str, spill: Path, buckets: int) -
     import duckdb
 
     try:
+        if memory.strip().startswith("-"):  # DuckDB takes it for no limit
+            raise ConfigError(f"memory={memory!r} is no size; write for example 2GB")
         engine.execute("SET memory_limit = ?", [memory])
     except duckdb.Error as error:
         raise ConfigError(f"memory={memory!r} is no size; write for example 2GB") from error

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from riskml.core.errors import require
 from riskml.core.types import Feature, FeatureKind, FloatArray
 from riskml.features.actions import TOKEN, ActionVocabulary
 from riskml.features.family import Array, Columns, FeatureFamily, WindowEvents, side_by_side
@@ -23,6 +24,8 @@ class VolumeFeatures(FeatureFamily):
     name = "volume"
 
     def __init__(self, max_actions: int = 40) -> None:
+        setting = "features.families.volume.max_actions"
+        require(setting, max_actions, max_actions >= 0, "must be 0 or more")
         self.max_actions = max_actions
 
     def settings(self) -> dict[str, Any]:

@@ -99,6 +99,15 @@ def test_a_password_is_never_shown(databases: dict[str, str], url: str, variable
     assert SECRET not in result.output and len(result.stderr.splitlines()) == 1
 
 
+def test_a_source_file_that_is_not_there_is_not_made(
+    databases: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "nowhere.sqlite"
+    result = riskml(*OURS, **{**databases, "RISKML_FROM_URL": f"sqlite:///{file}"})
+    assert result.exit_code == 2 and f"{file} does not exist" in result.stderr
+    assert not file.exists()
+
+
 def test_the_tables_are_printed() -> None:
     printed = riskml("ddl", "--first", "2023-12", "--last", "2024-02", "--table", "log").stdout
     assert "PARTITION BY RANGE (login_time)" in printed

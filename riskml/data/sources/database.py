@@ -176,7 +176,11 @@ def check_table_or_query(table: str | None, query: str | None) -> None:
     Raises:
         ConfigError: not exactly one is given.
     """
-    if (table is None) == (query is None):
+    if table is not None and query is not None:
+        raise ConfigError(
+            f"table={table} and query are both given; to read the query, add table=null"
+        )
+    if table is None and query is None:
         raise ConfigError("give either table=<name> or query='SELECT ...'")
 
 

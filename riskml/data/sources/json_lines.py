@@ -70,11 +70,19 @@ class JsonLinesSource(MappedSource):
 
     def _fields(self, path: Path) -> list[str]:
         texts: list[pl.Series] = []
+        rejected: list[pl.DataFrame] = []
         for records in json_files(path, SAMPLE, self.list_key):
             texts.append(records.lines["text"][:SAMPLE])
+            rejected.append(records.rejected[:1])
             if sum(map(len, texts)) >= SAMPLE:
                 break
-        found = find_fields(pl.concat(texts)) if texts else []
+        if not any(map(len, texts)):  # else the message would be about columns
+            first = pl.concat(rejected).row(0, named=True)
+            raise DataError(
+                f"{path.name} holds no JSON record: {first['file']} row {first['row']}, "
+                f"{first['rule']} ({first['reason']})"
+            )
+        found = find_fields(pl.concat(texts))
         named = [name for name in self.columns.values() if name is not None]
         if self.keep is None:
             wanted = found

@@ -70,7 +70,8 @@ class TimeRange:
             moment = datetime.fromisoformat(str(text))
         except ValueError as error:
             raise ConfigError(
-                f"{name}={text}: is no ISO 8601 date; write 2024-03-01 or 2024-03-01T12:00:00+01:00"
+                f"{name}={text}: is no ISO 8601 date; write 2024-03-01T12:00:00+01:00, or "
+                "2024-03-01 with time_zone= set"
             ) from error
         if moment.tzinfo is None:
             if self.time_zone is None:

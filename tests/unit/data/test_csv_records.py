@@ -90,7 +90,7 @@ def test_header_names_are_made_unique(tmp_path: Path) -> None:
         ("user_id\ttimestamp\na\tb\n", r"but 2 with another: give separator='\t'"),
         ("PAR1 and more", "is no CSV text but a Parquet file: use data=parquet"),
         ("PK\x03\x04 and more", "is no CSV text but a zip archive"),
-        ("user_id,a\rb,c\nx\n", "the first line is no CSV header"),
+        ("user_id,a\rb,c\nx\n", "the first line is no CSV header; is this a CSV file?"),
     ],
 )
 def test_files_that_are_no_log(tmp_path: Path, content: str, message: str) -> None:

@@ -78,7 +78,7 @@ def test_a_range_of_time(opened: Open) -> None:
 def test_what_cannot_be_read(opened: Open) -> None:
     with pytest.raises(ConfigError, match="either table=<name> or query"):
         opened()
-    with pytest.raises(ConfigError, match="either table=<name> or query"):
+    with pytest.raises(ConfigError, match=r"table=events and query are both given.*table=null"):
         opened(table="events", query="SELECT 1")
     with pytest.raises(DataError, match="no_such"):
         opened(table="no_such").load()

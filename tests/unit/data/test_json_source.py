@@ -108,6 +108,11 @@ def test_what_is_no_log(tmp_path: Path) -> None:
         JsonLinesSource(tmp_path / "emty.jsonl", COLUMNS).load()
     with pytest.raises(DataError, match="holds no JSON file"):
         JsonLinesSource(str(tmp_path / "*.ndjson"), COLUMNS).load()
+    for text, rule in [('[{"a": 1}, {"a"', "invalid_json"), ("42", "not_an_object")]:
+        (tmp_path / "cut.json").write_text(text)
+        message = rf"cut\.json holds no JSON record: cut\.json row 1, {rule}"
+        with pytest.raises(DataError, match=message):
+            JsonLinesSource(tmp_path / "cut.json", COLUMNS).load()
     path = write_lines(tmp_path / "log.jsonl", [record()])
     with pytest.raises(DataError, match=r"has no column 'who.nam'.*did you mean 'who.name'"):
         JsonLinesSource(path, {**COLUMNS, "user_id": "who.nam"}).load()

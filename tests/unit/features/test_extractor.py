@@ -31,6 +31,7 @@ from riskml.data.splits import CALIBRATION, PERIOD, TRAIN, TimeSplit
 from riskml.features.action_embedding import ActionEmbeddingFeatures
 from riskml.features.extractor import FAMILIES, NEED_COUNTS, FeatureExtractor
 from riskml.features.novelty import NoveltyFeatures
+from riskml.features.peer_groups import PeerGroups
 from riskml.features.profile import Profile
 from riskml.features.scaling import FeatureScaler
 from riskml.features.volume import VolumeFeatures
@@ -157,6 +158,24 @@ def test_impossible_settings() -> None:
         extractor(UserDayWindows(), use=["volume", "novel"])
     with pytest.raises(ConfigError, match="max_tokens=0 must be at least 1"):
         extractor(UserDayWindows(), max_tokens=0)
+    with pytest.raises(ConfigError, match="min_action_count=-1 must be at least 1"):
+        extractor(UserDayWindows(), min_action_count=-1)
+    with pytest.raises(ConfigError, match=r"features.use=volume must be .*use=\[volume\]"):
+        extractor(UserDayWindows(), use="volume")
+    with pytest.raises(ConfigError, match="max_actions=-1 must be 0 or more"):
+        VolumeFeatures(max_actions=-1)
+
+
+@pytest.mark.parametrize("name", ["dimensions", "context", "epochs"])
+def test_an_embedding_needs_some_of_each(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"action_embedding\.{name}=0 must be at least 1"):
+        ActionEmbeddingFeatures(**{name: 0})
+
+
+def test_peers_by_a_column_that_is_not_there() -> None:
+    made = extractor(UserDayWindows(), peers=PeerGroups("nope"))
+    with pytest.raises(DataError, match=r"no column 'nope' \(features\.peers\.column\)"):
+        made.fit(random_log(days=1))
 
 
 def test_only_the_named_families_are_used() -> None:
