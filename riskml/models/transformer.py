@@ -19,6 +19,7 @@ from riskml.models.networks import (
     check_architecture,
     time_inputs,
 )
+from riskml.models.tables import Kinds
 
 
 class TransformerNetwork(DetectorNetwork):
@@ -101,6 +102,8 @@ class TransformerDetector(DeepDetector):
         user_dim: length of the per-user vector, 0 for none.
         population_weight: how much of what is unusual for anyone is taken off, 0 to 1.
         training: optimiser, batches, epochs, seed.
+        contamination: share of odd rows that is expected; sets `threshold_`.
+        kinds: kinds of a table's columns by name, where they are not to be inferred.
     """
 
     def __init__(
@@ -113,8 +116,10 @@ class TransformerDetector(DeepDetector):
         user_dim: int = 32,
         population_weight: float = 0.5,
         training: TrainingSettings | None = None,
+        contamination: float = 0.1,
+        kinds: Kinds | None = None,
     ) -> None:
-        super().__init__(training)
+        super().__init__(training, contamination, kinds)
         self.architecture = {
             "width": width,
             "layers": layers,
