@@ -24,8 +24,12 @@ class BundleError(RiskmlError):
     """A saved model folder is incomplete, damaged or of another kind."""
 
 
+MANY, FEW = 40, 10
+"""More valid names than anybody reads in an error, and as many as are shown then."""
+
+
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
-    """End of an error message: the nearest valid name, then all of them.
+    """End of an error message: the nearest valid name, then all of them, or the nearest of many.
 
     >>> did_you_mean("sesion", ["session", "block"])
     "did you mean 'session'? Valid: block, session"
@@ -33,6 +37,9 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
     names = sorted(valid)
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
+    if len(names) > MANY:
+        nearest = difflib.get_close_matches(name, names, n=FEW, cutoff=0)
+        return f"{hint}Valid: {', '.join(nearest)}, … ({len(names)} in all)"
     return f"{hint}Valid: {', '.join(names)}"
 
 
