@@ -53,9 +53,14 @@ class WindowEvents:
         return np.repeat(np.arange(len(self)), self.counts)
 
     @cached_property
+    def ends(self) -> npt.NDArray[np.int64]:
+        """`first`, and the number of events at the end."""
+        return np.append(self.first, len(self.events))
+
+    @cached_property
     def counts(self) -> npt.NDArray[np.int64]:
         """Events of each window."""
-        return np.diff(np.append(self.first, len(self.events)))
+        return np.diff(self.ends)
 
     def sum(self, values: Array) -> Array:
         """Sum of a number an event, by window; flags count."""
@@ -83,14 +88,13 @@ class WindowEvents:
 
     def parts(self) -> list[slice]:
         """Slices of windows with about `PART` events each (see `side_by_side`)."""
-        return slices(np.append(self.first, len(self.events)))
+        return slices(self.ends)
 
     def __getitem__(self, rows: slice) -> WindowEvents:
         """A slice of windows, without a copy."""
-        first = self.first[rows]
-        ends = np.append(self.first, len(self.events))
-        begin, end = int(ends[rows.start]), int(ends[rows.stop])
-        return WindowEvents(self.keys[rows], self.events[begin:end], first - begin, self.vocabulary)
+        begin, end = int(self.ends[rows.start]), int(self.ends[rows.stop])
+        first = self.first[rows] - begin
+        return WindowEvents(self.keys[rows], self.events[begin:end], first, self.vocabulary)
 
     @cached_property
     def closed(self) -> npt.NDArray[np.bool_]:

@@ -104,11 +104,14 @@ class NoveltyFeatures(FeatureFamily):
         bits = np.uint64(self.slots.bit_length() - 1)
         meeting = _meet if self.absences else _first_meet
 
+        met_before = [
+            _of_column(profile.tables.get(SEEN), number) for number in range(len(self.columns))
+        ]
+
         def meet(asked: tuple[int, slice]) -> _Met:
             number, part = asked
             slot = _slots(events[self.columns[number]][part], self.slots)
-            known = _of_column(profile.tables.get(SEEN), number)
-            return meeting(_Users(user[part]), time[part], slot, bits, known)
+            return meeting(_Users(user[part]), time[part], slot, bits, met_before[number])
 
         asked = list(product(range(len(self.columns)), parts))
         met_by_part = side_by_side(meet, asked)

@@ -106,29 +106,29 @@ class NeighboursDetector(Detector):
         from sklearn.neighbors import NearestNeighbors
 
         k = min(self.neighbours, len(self.train_))
-        self.searches_ = [NearestNeighbors(n_neighbors=k).fit(view) for view in _views(self.train_)]
+        self.kept_ = _views(self.train_)
+        self.searches_ = [NearestNeighbors(n_neighbors=k).fit(view) for view in self.kept_]
 
     def score(self, windows: Windows) -> FloatArray:
         """Float32 [n] distances, in deviations."""
         self.check_spec(windows)
         if not len(windows):
             return np.zeros(0, np.float32)
-        views = _views(self._deviations(windows))
-        pairs = zip(self.searches_, views, strict=True)
-        both = np.stack([search.kneighbors(view)[0][:, -1] for search, view in pairs])
-        distance: FloatArray = np.sqrt(both.prod(0)).astype(np.float32)
-        return distance
+        pairs = zip(self.searches_, _views(self._deviations(windows)), strict=True)
+        return _mean([search.kneighbors(view)[0][:, -1] for search, view in pairs])
 
     def contributions(self, windows: Windows) -> FloatArray:
         """Of each feature in the score: its share of the squared distances, float32 [n, d]."""
         if not len(windows):
             return np.zeros((0, len(self.spec_)), np.float32)
-        views, kept = _views(self._deviations(windows)), _views(self.train_)
-        share = np.zeros(windows.x.shape)
-        for search, view, others in zip(self.searches_, views, kept, strict=True):
-            squares = (view - others[search.kneighbors(view)[1][:, -1]]) ** 2
+        views = _views(self._deviations(windows))
+        share, distances = np.zeros(windows.x.shape), []
+        for search, view, kept in zip(self.searches_, views, self.kept_, strict=True):
+            distance, place = search.kneighbors(view)
+            squares = (view - kept[place[:, -1]]) ** 2
             share += squares / np.maximum(squares.sum(1, keepdims=True), 1e-12) / len(views)
-        shares: FloatArray = (share * self.score(windows)[:, None]).astype(np.float32)
+            distances.append(distance[:, -1])
+        shares: FloatArray = (share * _mean(distances)[:, None]).astype(np.float32)
         return shares
 
     def topics(self) -> list[str]:
@@ -168,3 +168,9 @@ def _views(deviations: FloatArray) -> list[npt.NDArray[np.float64]]:
     """All deviations, and those upwards."""
     exact = deviations.astype(np.float64)
     return [exact, np.maximum(exact, 0)]
+
+
+def _mean(distances: list[npt.NDArray[np.float64]]) -> FloatArray:
+    """Geometric mean of the two, float32 [n]."""
+    mean: FloatArray = np.sqrt(np.prod(distances, axis=0)).astype(np.float32)
+    return mean

@@ -103,7 +103,7 @@ class SequenceDetector(Detector):
         some = windows.keys["user_id"].is_in(names[:FITTED_ON]).to_numpy()
         self.weights_ = self._fit_weights(windows.take(some))
         self.limit_ = np.inf
-        scores, self.habits_ = self._walk(windows, self.habits_, self.users_)
+        scores = self._walk(windows, self.habits_, self.users_)
         place = windows.keys.select(pl.col("end").rank("ordinal").over("user_id")).to_series()
         judged = scores[(place > EARLY).to_numpy()]
         quarantined = self.quarantine if len(judged) else 1.0
@@ -126,14 +126,14 @@ class SequenceDetector(Detector):
     def score(self, windows: Windows) -> FloatArray:
         """Float32 [n]; a window is judged by the train windows and its user's before it here."""
         self.check_spec(windows)
-        return self._walk(windows, *self._known(windows))[0].astype(np.float32)
+        return self._walk(windows, *self._known(windows)).astype(np.float32)
 
     def score_after(self, past: Windows, windows: Windows) -> FloatArray:
         """The same once the habits have learnt from later windows, which are judged too."""
         self.check_spec(windows)
         habits, users = self._known(past, windows)
-        habits = self._walk(past, habits, users)[1]
-        return self._walk(windows, habits, users)[0].astype(np.float32)
+        self._walk(past, habits, users)
+        return self._walk(windows, habits, users).astype(np.float32)
 
     def _known(self, *batches: Windows) -> tuple[Habits, dict[str, int]]:
         """A copy of the habits with room for users who are new, and the rows of all."""
@@ -143,11 +143,8 @@ class SequenceDetector(Detector):
                 users.setdefault(name, len(users))
         return self.habits_.grown(len(users)), users
 
-    def _walk(
-        self, windows: Windows, habits: Habits, users: dict[str, int]
-    ) -> tuple[Float64, Habits]:
-        """Score each window, then learn from it if it scored low; float64 [n] and the habits."""
-        habits = habits.grown(len(users))
+    def _walk(self, windows: Windows, habits: Habits, users: dict[str, int]) -> Float64:
+        """Score each window, float64 [n], then teach it to the habits if it scored low."""
         scores = np.zeros(len(windows))
         weights = self.weights_
         for part in rounds(windows, users):
@@ -158,7 +155,7 @@ class SequenceDetector(Detector):
                 found = habits.others_log_likelihood(part, weights.everybody) - own
             scores[part.windows] = found
             habits.learn(part, found <= self.limit_)
-        return scores, habits
+        return scores
 
     @property
     def alone(self) -> bool:

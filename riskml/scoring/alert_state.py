@@ -10,6 +10,7 @@ from riskml.scoring.rolling_budget import RollingBudget
 from riskml.scoring.spot import SpotTail
 
 KIND, SCORE = "kind", "score"
+ADAPTIVE = {kind.kind: kind for kind in (RollingBudget, SpotTail, FalseDiscoveryControl)}
 
 
 def alerting_state(alerting: Alerting) -> dict[str, Any]:
@@ -28,10 +29,7 @@ def read_alerting(state: dict[str, Any]) -> Alerting:
     kind = state.get(KIND, FixedThreshold.kind)
     if kind == FixedThreshold.kind:
         return FixedThreshold.from_state(state)
-    if kind == RollingBudget.kind:
-        return RollingBudget.from_state(state["state"])
-    if kind == SpotTail.kind:
-        return SpotTail.from_state(state["state"])
-    if kind == FalseDiscoveryControl.kind:
-        return FalseDiscoveryControl.from_state(state["state"])
-    raise ValueError(f"no alerting of kind '{kind}'")
+    if kind not in ADAPTIVE:
+        raise ValueError(f"no alerting of kind '{kind}'")
+    alerting: Alerting = ADAPTIVE[kind].from_state(state["state"])
+    return alerting

@@ -53,7 +53,7 @@ def fitted() -> SequenceDetector:
     return SequenceDetector().fit(made(200, 0, 0))
 
 
-def test_a_stranger_at_the_desk_scores_high(fitted: SequenceDetector) -> None:
+def test_a_stranger_at_the_desk_scores_high() -> None:
     normal, strange = made(60, 2, 30), made(60, 3, 40, strange=True)
     frozen = SequenceDetector(quarantine=1.0).fit(made(200, 0, 0))
     scores = np.concatenate([frozen.score(normal), frozen.score(strange)])
@@ -112,7 +112,7 @@ def test_new_habits_are_learnt_and_attacks_are_not() -> None:
 
 
 def test_a_user_never_seen_gets_a_finite_score(fitted: SequenceDetector) -> None:
-    scores = fitted.score(as_windows(["new", "new"], ["abab", "<"][:1] * 2, 30))
+    scores = fitted.score(as_windows(["new", "new"], ["abab", "abab"], 30))
     assert np.isfinite(scores).all()
 
 
