@@ -31,10 +31,14 @@ class NeighboursDetector(Detector):
 
     Features are scaled (counts by their logarithm), the user's own mean is taken off, and each is
     scaled again. The score is the geometric mean of two distances: of all deviations, and of those
-    upwards alone, since too little is seldom a risk.
+    upwards alone, since of people too little is seldom a risk.
 
     Args:
         neighbours: k.
+        upward: whether the distance upwards counts too; without it what is missing is as odd as
+            what is too much (the steps of a machine).
+        scaled: whether each feature is measured in its own deviations; without it a count weighs
+            by its logarithm, however steady it is in training.
         prior_windows: how many windows everybody's mean weighs among the user's own.
         max_windows: train windows kept at most, drawn by chance.
         seed: of the draw.
@@ -48,6 +52,8 @@ class NeighboursDetector(Detector):
     def __init__(
         self,
         neighbours: int = 5,
+        upward: bool = True,
+        scaled: bool = True,
         prior_windows: float = 5.0,
         max_windows: int = 50_000,
         seed: int = 0,
@@ -59,12 +65,15 @@ class NeighboursDetector(Detector):
         require("prior_windows", prior_windows, prior_windows >= 0, "must be 0 or more")
         require("max_windows", max_windows, max_windows >= 1, "must be at least 1")
         self.neighbours, self.prior_windows = neighbours, prior_windows
+        self.upward, self.scaled = upward, scaled
         self.max_windows, self.seed = max_windows, seed
 
     def settings(self) -> dict[str, Any]:
         """Constructor arguments."""
         return {
             "neighbours": self.neighbours,
+            "upward": self.upward,
+            "scaled": self.scaled,
             "prior_windows": self.prior_windows,
             "max_windows": self.max_windows,
             "seed": self.seed,
@@ -75,6 +84,10 @@ class NeighboursDetector(Detector):
     def learn(self, windows: Windows, validation: Windows | None = None) -> None:
         """Learn scale, the mean of every user, and keep the train windows."""
         self.spec_, self.scaler_ = windows.spec, FeatureScaler.fit(windows)
+        if not self.scaled:
+            self.scaler_ = FeatureScaler(
+                self.scaler_.mean, np.ones_like(self.scaler_.scale), windows.spec
+            )
         scaled = pl.DataFrame(self.scaler_.transform(windows.x)).with_columns(
             windows.keys["user_id"]
         )
@@ -86,8 +99,9 @@ class NeighboursDetector(Detector):
         # row 0: a user not known is measured from the middle of all
         self.means_ = np.vstack([np.zeros((1, own.shape[1])), own]).astype(np.float32)
         self.spread_ = np.ones(own.shape[1], np.float32)
-        deviations = self._deviations(windows)
-        self.spread_ = np.maximum(deviations.std(0), 1e-6).astype(np.float32)
+        if self.scaled:
+            deviations = self._deviations(windows)
+            self.spread_ = np.maximum(deviations.std(0), 1e-6).astype(np.float32)
         rng = np.random.default_rng(self.seed)
         kept = np.sort(rng.permutation(len(windows))[: self.max_windows])
         self.train_ = self._deviations(windows.take(kept))
@@ -106,22 +120,27 @@ class NeighboursDetector(Detector):
         from sklearn.neighbors import NearestNeighbors
 
         k = min(self.neighbours, len(self.train_))
-        self.kept_ = _views(self.train_)
+        self.kept_ = self._views(self.train_)
         self.searches_ = [NearestNeighbors(n_neighbors=k).fit(view) for view in self.kept_]
+
+    def _views(self, deviations: FloatArray) -> list[npt.NDArray[np.float64]]:
+        """All deviations, and those upwards where they count."""
+        exact = deviations.astype(np.float64)
+        return [exact, np.maximum(exact, 0)] if self.upward else [exact]
 
     def score(self, windows: Windows) -> FloatArray:
         """Float32 [n] distances, in deviations."""
         self.check_spec(windows)
         if not len(windows):
             return np.zeros(0, np.float32)
-        pairs = zip(self.searches_, _views(self._deviations(windows)), strict=True)
+        pairs = zip(self.searches_, self._views(self._deviations(windows)), strict=True)
         return _mean([search.kneighbors(view)[0][:, -1] for search, view in pairs])
 
     def contributions(self, windows: Windows) -> FloatArray:
         """Of each feature in the score: its share of the squared distances, float32 [n, d]."""
         if not len(windows):
             return np.zeros((0, len(self.spec_)), np.float32)
-        views = _views(self._deviations(windows))
+        views = self._views(self._deviations(windows))
         share, distances = np.zeros(windows.x.shape), []
         for search, view, kept in zip(self.searches_, views, self.kept_, strict=True):
             distance, place = search.kneighbors(view)
@@ -164,13 +183,7 @@ class NeighboursDetector(Detector):
         return detector
 
 
-def _views(deviations: FloatArray) -> list[npt.NDArray[np.float64]]:
-    """All deviations, and those upwards."""
-    exact = deviations.astype(np.float64)
-    return [exact, np.maximum(exact, 0)]
-
-
 def _mean(distances: list[npt.NDArray[np.float64]]) -> FloatArray:
-    """Geometric mean of the two, float32 [n]."""
-    mean: FloatArray = np.sqrt(np.prod(distances, axis=0)).astype(np.float32)
+    """Geometric mean, float32 [n]."""
+    mean: FloatArray = (np.prod(distances, axis=0) ** (1 / len(distances))).astype(np.float32)
     return mean

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from made_windows import as_user, make_windows
 
 from riskml.core.errors import ConfigError
+from riskml.core.types import FeatureKind
 from riskml.models.neighbours import NeighboursDetector
 
 
@@ -56,3 +58,30 @@ def test_only_so_many_train_windows_are_kept(tmp_path: Path) -> None:
 def test_settings_out_of_range_are_refused(setting: str) -> None:
     with pytest.raises(ConfigError, match=setting):
         NeighboursDetector(**{setting: -1})
+
+
+def test_what_is_missing_is_odd_only_where_both_ways_count() -> None:
+    train, test = make_windows(each=27, seed=0), make_windows(each=7, seed=1)
+    lowest = test.x.copy()
+    lowest[:, test.spec.columns(FeatureKind.COUNT)] = 0.0
+    less = replace(test, x=lowest)
+
+    def rise(**settings: bool) -> float:
+        detector = NeighboursDetector(prior_windows=0, **settings).fit(train)
+        return float((detector.score(less) / detector.score(test)).mean())
+
+    assert rise(upward=False) > rise(upward=True)
+
+
+def test_without_scaling_a_count_weighs_by_its_logarithm(tmp_path: Path) -> None:
+    train, test = make_windows(each=27, seed=0), make_windows(each=7, seed=1)
+    detector = NeighboursDetector(scaled=False, prior_windows=0, neighbours=1).fit(train)
+    counts = test.spec.columns(FeatureKind.COUNT)
+    more = test.x.copy()
+    more[:, counts[0]] = (1 + more[:, counts[0]]) * np.e - 1
+    further = detector._deviations(replace(test, x=more)) - detector._deviations(test)
+    np.testing.assert_allclose(further[:, counts[0]], 1.0, rtol=1e-4)
+    detector.save(tmp_path)
+    np.testing.assert_array_equal(
+        NeighboursDetector.load(tmp_path).score(test), detector.score(test)
+    )
