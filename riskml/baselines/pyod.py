@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.numpy import load_file, save_file
 
-from riskml.core.errors import ConfigError, did_you_mean, reading
+from riskml.core.errors import ConfigError, DataError, did_you_mean, reading
 from riskml.core.types import FeatureSpec, FloatArray, Windows
 from riskml.features.scaling import FeatureScaler
 from riskml.models.base import Detector, read_state, write_state
 from riskml.models.tables import Kinds
+
+Float64 = npt.NDArray[np.float64]
 
 MODULES = {
     "IForest": "iforest",
@@ -26,18 +29,32 @@ MODULES = {
     "LOF": "lof",
     "KNN": "knn",
     "ECOD": "ecod",
+    "COPOD": "copod",
+    "PCA": "pca",
     "AutoEncoder": "auto_encoder",
     "VAE": "vae",
 }
-SEEDED = ("IForest", "AutoEncoder", "VAE")
+SEEDED = ("IForest", "PCA", "AutoEncoder", "VAE")
+NOTES = {
+    "LOF": "in novelty mode: windows are compared with train windows alone",
+    "ECOD": "each window scored as if alone; in PyOD the others of a batch change its score",
+    "COPOD": "each window scored as if alone; in PyOD the others of a batch change its score",
+    "PCA": "without directions in which train windows do not vary; PyOD divides by their variance",
+    "AutoEncoder": "seeded; scores do not change from call to call",
+    "VAE": "scored at the posterior mean; PyOD draws anew at every call",
+}
+"""What a reader of a table has to know."""
+VANISHING = 1e-3
+"""Deviation below which windows, standardised, do not vary in a direction."""
+
 TRAIN_FILE = "train.safetensors"
 
 
 class PyODDetector(Detector):
     """A PyOD model fitted on scaled features, its scores made stable where PyOD's are not.
 
-    PyOD scores ECOD on the train rows together with the whole batch, and samples in the VAE;
-    here an ECOD row is scored as if alone, and the VAE at its posterior mean.
+    PyOD scores ECOD and COPOD on the train rows together with the whole batch, divides by
+    variances that may be 0 in PCA, and samples in the VAE; see `NOTES` for what is done here.
 
     Args:
         algorithm: name of the PyOD class.
@@ -79,10 +96,19 @@ class PyODDetector(Detector):
         if self.algorithm in ("AutoEncoder", "VAE"):
             arguments["verbose"] = 0
             arguments.setdefault("batch_size", min(32, len(x)))
+        if self.algorithm == "PCA":
+            arguments.setdefault("n_components", _directions(self.train_x_))
         with _global_randomness_restored():
             module = import_module(f"pyod.models.{MODULES[self.algorithm]}")
             self.model_ = getattr(module, self.algorithm)(**arguments)
-            self.model_.fit(self.train_x_)
+            try:
+                self.model_.fit(self.train_x_)
+            except ValueError as error:
+                reason = " ".join(str(error).split())
+                raise DataError(
+                    f"PyOD's {self.algorithm} cannot be fitted on {len(x):,} windows with "
+                    f"{len(spec)} features: {reason}"
+                ) from error
         if self.algorithm == "VAE":
             self.model_.model.reparameterize = _posterior_mean
 
@@ -92,11 +118,15 @@ class PyODDetector(Detector):
         if not len(windows):
             return np.zeros(0, np.float32)
         x = self.scaler_.transform(windows.x)
-        if self.algorithm == "ECOD":
-            return ecod_alone(self.train_x_, x)
+        if self.algorithm in ("ECOD", "COPOD"):
+            return tails_alone(self.train_x_, x, copula=self.algorithm == "COPOD")
         with _global_randomness_restored():
             scores: FloatArray = np.asarray(self.model_.decision_function(x), np.float32)
         return scores
+
+    def note(self) -> str:
+        """What was done to make PyOD's scores stable."""
+        return NOTES.get(self.algorithm, "")
 
     def settings(self) -> dict[str, Any]:
         """Constructor arguments."""
@@ -145,29 +175,47 @@ class PyODDetector(Detector):
         self.scaler_ = FeatureScaler(arrays["mean"], arrays["scale"], spec)
 
 
-def ecod_alone(train: FloatArray, x: FloatArray) -> FloatArray:
-    """ECOD (Li et al. 2022) of each row among the train rows alone.
+def tails_alone(train: FloatArray, x: FloatArray, copula: bool = False) -> FloatArray:
+    """ECOD (Li et al. 2022) or COPOD (Li et al. 2020) of each row among the train rows alone.
 
     Args:
         train: [m, d].
         x: [n, d] rows to score.
+        copula: COPOD, which takes the mean of both tails where ECOD takes the larger.
 
     Returns:
-        float32 [n]; the sum over features of the larger of tail and skew-side tail.
+        float32 [n]; the sum over features of the tail on the skewed side, or of both tails if
+        that is larger.
     """
-    from scipy.stats import skew
-
     ordered = np.sort(train, axis=0)
     rows = len(train) + 1
     total = np.zeros(len(x))
-    with np.errstate(all="ignore"):
-        side = np.nan_to_num(np.sign(skew(train, axis=0)))
     for j in range(train.shape[1]):
         left = -np.log((np.searchsorted(ordered[:, j], x[:, j], "right") + 1) / rows)
         right = -np.log((rows - np.searchsorted(ordered[:, j], x[:, j], "left")) / rows)
-        skewed = left if side[j] < 0 else right if side[j] > 0 else left + right
-        total += np.maximum(np.maximum(left, right), skewed)
+        side = _skewed_to(train[:, j].astype(np.float64), x[:, j].astype(np.float64))
+        skewed = np.where(side < 0, left, np.where(side > 0, right, left + right))
+        both = (left + right) / 2 if copula else np.maximum(left, right)
+        total += np.maximum(skewed, both)
     return total.astype(np.float32)
+
+
+def _skewed_to(train: Float64, x: Float64) -> Float64:
+    """Sign of the skewness of the train values and one more, for each of x."""
+    middle, n = train.mean(), len(train) + 1
+    deviation, d = train - middle, x - middle
+    shift = d / n
+    third = ((deviation**3).sum() + d**3) / n
+    third -= 3 * shift * ((deviation**2).sum() + d**2) / n - 2 * shift**3
+    side: Float64 = np.sign(third)
+    return side
+
+
+def _directions(x: FloatArray) -> int:
+    """In how many directions the rows vary: rank of their correlation."""
+    spread = x.std(0, dtype=np.float64)
+    standard = (x - x.mean(0, dtype=np.float64)) / np.where(spread > 0, spread, 1)
+    return max(int(np.linalg.matrix_rank(standard, tol=VANISHING * np.sqrt(len(x)))), 1)
 
 
 def _posterior_mean(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:

@@ -30,6 +30,7 @@ class Evaluation:
         calibration: score → risk.
         alerting: what decides about the windows after these.
         metrics: stable names, see docs/outputs.md.
+        note: what a reader has to know to compare the scores; may be empty.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Evaluation:
     calibration: Calibration
     alerting: Alerting
     metrics: Metrics
+    note: str = ""
 
     @property
     def threshold(self) -> float:
@@ -92,7 +94,7 @@ def evaluate_detector(
         "score_seconds": score_seconds,
         "threshold": alerting.threshold,
     }
-    return Evaluation(name, table, calibration, alerting, metrics)
+    return Evaluation(name, table, calibration, alerting, metrics, detector.note())
 
 
 def measure(

@@ -33,9 +33,19 @@ COLUMNS = {
 
 
 def metrics_document(
-    evaluations: Sequence[Evaluation], windows: PreparedWindows, about: Mapping[str, Any]
+    evaluations: Sequence[Evaluation],
+    windows: PreparedWindows,
+    about: Mapping[str, Any],
+    refused: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """The content of metrics.json: the detector in focus first, then every detector by name."""
+    """The content of metrics.json: the detector in focus first, then every detector by name.
+
+    Args:
+        evaluations: the detector in focus first.
+        windows: by period.
+        about: of the run.
+        refused: baselines that these windows do not suit, with the reason.
+    """
     return {
         "schema_version": SCHEMA_VERSION,
         "riskml_version": __version__,
@@ -50,6 +60,10 @@ def metrics_document(
         "unknown_action_rate": windows.unknown_action_rate,
         "metrics": evaluations[0].metrics,
         "detectors": {evaluation.name: evaluation.metrics for evaluation in evaluations},
+        "notes": {
+            evaluation.name: evaluation.note for evaluation in evaluations if evaluation.note
+        },
+        "refused": dict(refused or {}),
     }
 
 
@@ -91,11 +105,29 @@ def write_tables(folder: Path, evaluation: Evaluation, alerts: pl.DataFrame) -> 
     sheet.with_columns(texts).write_csv(folder / "alerts.csv")
 
 
-def print_table(console: Console, evaluations: Sequence[Evaluation], budget: str) -> None:
-    """The comparison for people, best average precision first."""
+def print_table(
+    console: Console,
+    evaluations: Sequence[Evaluation],
+    budget: str,
+    refused: Mapping[str, str] | None = None,
+) -> None:
+    """The comparison for people, best average precision first, with its footnotes.
+
+    Args:
+        console: where to.
+        evaluations: the detector in focus first.
+        budget: of alerts, in words.
+        refused: baselines that these windows do not suit, with the reason; they come last.
+    """
+    refused = refused or {}
     if evaluations[0].metrics.get("average_precision") is None:
         console.print("Nothing known to be risky in the test period: no measures, alerts below.")
         return
+    notes: dict[str, int] = {}
+
+    def marked(name: str, note: str) -> str:
+        return f"{name} [{notes.setdefault(note, len(notes) + 1)}]" if note else name
+
     positives, total = (
         evaluations[0].metrics[name] for name in ("positive_windows", "test_windows")
     )
@@ -110,11 +142,15 @@ def print_table(console: Console, evaluations: Sequence[Evaluation], budget: str
     for evaluation in sorted(evaluations, key=_by_average_precision):
         style = "bold" if evaluation is evaluations[0] else ""
         table.add_row(
-            evaluation.name,
+            escape(marked(evaluation.name, evaluation.note)),
             *(_cell(evaluation.metrics, name) for name in COLUMNS),
             style=style,
         )
+    for name, reason in refused.items():
+        table.add_row(escape(marked(name, reason)), *("–" for _ in COLUMNS))
     console.print(table)
+    for note, number in notes.items():
+        console.print(f"[{number}] {_printable(note)}", highlight=False, markup=False)
 
 
 def print_alerts(console: Console, alerts: pl.DataFrame, total: int, top: int = 5) -> None:

@@ -50,6 +50,10 @@ class Detector(OutlierEstimator):
         """What each part of `contributions` is about; None: the window's actions, in order."""
         return []
 
+    def note(self) -> str:
+        """What a reader has to know to compare its scores; a footnote of the table, or empty."""
+        return ""
+
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write the fitted detector without pickle."""

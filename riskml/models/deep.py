@@ -40,7 +40,7 @@ class TrainingSettings:
         weight_decay: strength of the decay.
         batch_size: windows a step.
         score_batch_size: windows a forward pass in scoring.
-        max_epochs: passes over the train windows at most.
+        max_epochs: passes over the train windows at most; with 0 the network stays untrained.
         patience: epochs without a better validation loss before training stops.
         seed: of weights, order and dropout.
         trim: share of a batch, the most surprising windows, that is not learnt from: what is odd
@@ -59,9 +59,10 @@ class TrainingSettings:
     max_steps: int = 2000
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "score_batch_size", "max_epochs", "patience", "max_steps"):
+        for name in ("batch_size", "score_batch_size", "patience", "max_steps"):
             value = getattr(self, name)
             require(f"training.{name}", value, value >= 1, "must be at least 1")
+        require("training.max_epochs", self.max_epochs, self.max_epochs >= 0, "must be 0 or more")
         require("training.learning_rate", self.learning_rate, self.learning_rate > 0, "must be > 0")
         require("training.trim", self.trim, 0 <= self.trim < 1, "must be a share, below 1")
         require("training.weight_decay", self.weight_decay, self.weight_decay >= 0, "must be >= 0")
@@ -125,13 +126,23 @@ class DeepDetector(pl.LightningModule, Detector):
             TrainingError: the loss is not a finite number.
         """
         self._build(windows)
+        if self.training_settings.max_epochs > 0:
+            self._train(windows, validation, trainer, ckpt_path)
+        self.eval().cpu()
+
+    def _train(
+        self,
+        windows: Windows,
+        validation: Windows | None,
+        trainer: pl.Trainer | None,
+        ckpt_path: str | None,
+    ) -> None:
         with tempfile.TemporaryDirectory() as folder:
             trainer = trainer or self._quiet_trainer(folder)
             batches = self._batches(windows, validation)
             self._check_fits(ckpt_path)
             trainer.fit(self, datamodule=batches, ckpt_path=ckpt_path, weights_only=True)
             self._keep_best(trainer)
-        self.eval().cpu()
 
     def _build(self, windows: Windows) -> None:
         self.spec_ = windows.spec

@@ -9,6 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from rich.progress import Progress
 
+from riskml.core.errors import DataError
 from riskml.core.targets import check_targets
 from riskml.data.batch_reference import BatchReference
 from riskml.evaluation.evaluator import Evaluation, evaluate_detector
@@ -45,11 +46,11 @@ def evaluate(cfg: DictConfig) -> Path:
         extractor = None if trained is None else FeatureExtractor.load(trained / FEATURES)
         extractor, windows = make_windows(run, dataset, extractor)
         detector, focus = _focus(run, trained, windows)
-        others = _baselines(run, windows)
+        others, refused = _baselines(run, windows)
         new = build_scoring(cfg.get("scoring")).learning_windows
         explainer = Explainer.fit(windows.train, extractor.vocabulary.counts, new)
         reasons = explain_alerts(focus, detector, explainer, windows)
-        report(run, [focus, *others], reasons, windows)
+        report(run, [focus, *others], reasons, windows, refused)
         run.say(
             f"results     {run.folder}\nplots       {run.folder / 'plots'}"
             f"\nMLflow page {run.tracker.page()}"
@@ -124,18 +125,26 @@ def _fit_seconds(trained: Path) -> float | None:
     return seconds
 
 
-def _baselines(run: Run, windows: PreparedWindows) -> list[Evaluation]:
-    """Fit and evaluate each baseline on the same windows."""
+def _baselines(run: Run, windows: PreparedWindows) -> tuple[list[Evaluation], dict[str, str]]:
+    """Fit and evaluate each baseline on the same windows.
+
+    Returns:
+        Their evaluations, and the reasons of those that these windows do not suit.
+    """
     names = [name for name in run.cfg.baselines if name != run.cfg.model.name]
-    evaluations = []
+    evaluations: list[Evaluation] = []
+    refused: dict[str, str] = {}
     with Progress(console=run.console, transient=True) as progress:
         task = progress.add_task("baselines", total=len(names))
         for name in names:
             progress.update(task, description=f"baseline {name}")
             detector = build_detector(model_config(run.cfg, name))
             start = time.perf_counter()
-            detector.fit(windows.train, windows.calibration)
-            seconds = time.perf_counter() - start
-            evaluations.append(_evaluated(run, name, detector, windows, seconds))
+            try:
+                detector.fit(windows.train, windows.calibration)
+                seconds = time.perf_counter() - start
+                evaluations.append(_evaluated(run, name, detector, windows, seconds))
+            except DataError as error:
+                refused[name] = str(error)  # the others are still worth a table
             progress.advance(task)
-    return evaluations
+    return evaluations, refused

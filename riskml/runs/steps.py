@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.markup import escape
 
@@ -88,6 +88,7 @@ def report(
     evaluations: Sequence[Evaluation],
     reasons: Explanations,
     windows: PreparedWindows,
+    refused: Mapping[str, str] | None = None,
 ) -> None:
     """Write metrics.json, scores, alerts and plots; show the table and the riskiest alerts.
 
@@ -96,6 +97,7 @@ def report(
         evaluations: the detector in focus first.
         reasons: of its alerts.
         windows: by period.
+        refused: baselines that these windows do not suit, with the reason.
     """
     focus = evaluations[0]
     about = {
@@ -103,7 +105,7 @@ def report(
         "seed": run.cfg.seed,
         "budget": build_threshold(run.cfg.threshold).describe(),
     }
-    write_metrics(run.folder, metrics_document(evaluations, windows, about))
+    write_metrics(run.folder, metrics_document(evaluations, windows, about, refused))
     alerts = alerts_table(focus, reasons)
     write_tables(run.folder, focus, alerts)
     with run.console.status("drawing plots"):
@@ -111,7 +113,7 @@ def report(
     run.tracker.metrics({f"test/{name}": value for name, value in focus.metrics.items()})
     for name in ("metrics.json", "alerts.csv", PLOTS):
         run.tracker.artifact(run.folder / name, PLOTS if name == PLOTS else None)
-    print_table(run.console, evaluations, about["budget"])
+    print_table(run.console, evaluations, about["budget"], refused)
     print_alerts(run.console, alerts, int(focus.scores["alert"].sum()))
     warn_if_over_budget(run, focus)
 

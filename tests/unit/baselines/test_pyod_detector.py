@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pyod.models.copod import COPOD
 from pyod.models.ecod import ECOD
 from safetensors.numpy import load_file
 
-from riskml.baselines.pyod import MODULES, PyODDetector, ecod_alone
+from riskml.baselines.pyod import MODULES, PyODDetector, tails_alone
 from riskml.core.errors import BundleError, ConfigError, DataError
 from riskml.core.types import FeatureKind, FeatureSpec, FloatArray, Windows
 from riskml.models.base import load_detector
@@ -153,7 +154,7 @@ def test_fewer_windows_than_a_batch(algorithm: str, train: Windows, fresh: Windo
 def test_unknown_algorithm() -> None:
     with pytest.raises(ConfigError, match=r"no PyOD algorithm 'IForrest': did you mean 'IForest'"):
         PyODDetector("IForrest")
-    with pytest.raises(ConfigError, match="Valid: AutoEncoder, ECOD, HBOS"):
+    with pytest.raises(ConfigError, match="Valid: AutoEncoder, COPOD, ECOD, HBOS"):
         PyODDetector("?")
 
 
@@ -206,18 +207,19 @@ def test_no_shares_and_no_graph(fitted: Fitted, fresh: Windows) -> None:
         detector.graph()
 
 
-def ecod_of_pyod(train: FloatArray, x: FloatArray) -> list[float]:
+def of_pyod(kind: type[COPOD | ECOD], train: FloatArray, x: FloatArray) -> list[float]:
     """PyOD's own, a fresh model for each row so that nothing is carried over."""
     scores = []
     for row in x:
-        model = ECOD()
+        model = kind()
         model.fit(train)
         scores.append(float(model.decision_function(row[None])[0]))
     return scores
 
 
+@pytest.mark.parametrize("kind", [COPOD, ECOD])
 @pytest.mark.parametrize("ties", [False, True])
-def test_ecod_equals_pyods_own_one_row_at_a_time(ties: bool) -> None:
+def test_tails_are_pyods_own_one_row_at_a_time(ties: bool, kind: type[COPOD | ECOD]) -> None:
     rng = np.random.default_rng(0)
     train = np.column_stack(
         [rng.lognormal(size=200), -rng.lognormal(size=200), rng.gamma(1, size=200)]
@@ -225,19 +227,51 @@ def test_ecod_equals_pyods_own_one_row_at_a_time(ties: bool) -> None:
     x = np.vstack([train[:10], rng.normal(0, 3, (15, 3))]).astype(np.float32)
     if ties:
         train, x = np.round(train), np.round(x)
-    np.testing.assert_allclose(ecod_alone(train, x), ecod_of_pyod(train, x), rtol=1e-3)
+    found = tails_alone(train, x, copula=kind is COPOD)
+    np.testing.assert_allclose(found, of_pyod(kind, train, x), rtol=1e-3)
 
 
-def test_ecod_detector_is_pyods_own(fitted: Fitted, fresh: Windows) -> None:
-    detector = fitted("ECOD")
+@pytest.mark.parametrize("kind", [COPOD, ECOD])
+def test_tail_detectors_are_pyods_own(
+    kind: type[COPOD | ECOD], fitted: Fitted, fresh: Windows
+) -> None:
+    detector = fitted(kind.__name__)
     skewed = [i for i, f in enumerate(fresh.spec.features) if f.kind != FeatureKind.BINARY]
     assert len(skewed) == 4
     x = detector.scaler_.transform(fresh.x)
-    np.testing.assert_allclose(detector.score(fresh), ecod_of_pyod(detector.train_x_, x), rtol=1e-3)
+    own = of_pyod(kind, detector.train_x_, x)
+    np.testing.assert_allclose(detector.score(fresh), own, rtol=1e-3)
+
+
+def test_pca_leaves_out_directions_without_variance(train: Windows, fresh: Windows) -> None:
+    def doubled(windows: Windows) -> Windows:
+        """Each column twice, and one that never changes."""
+        features = windows.spec.features
+        more = [replace(f, name=f"{f.name}_{i}", topic="") for i in "ab" for f in features]
+        x = np.hstack([windows.x, windows.x, np.ones((len(windows), 1), np.float32)])
+        constant = replace(features[0], name="constant", topic="")
+        return replace(windows, x=x, spec=FeatureSpec((*more, constant), windows.spec.actions))
+
+    detector = PyODDetector("PCA").fit(doubled(train))
+    assert detector.model_.n_components_ == 5
+    scores = detector.score(doubled(fresh))
+    assert scores[-5:].min() > scores[:-5].max()
+    assert scores.max() < 1e6
+
+
+def test_too_few_windows_are_refused_with_pyods_reason(train: Windows) -> None:
+    with pytest.raises(DataError, match=r"PyOD's KNN cannot be fitted on 3 windows with 5 feat.*"):
+        PyODDetector("KNN").fit(train.take(np.arange(3)))
+
+
+def test_what_was_made_stable_is_noted() -> None:
+    assert "as if alone" in PyODDetector("COPOD").note()
+    assert "posterior mean" in PyODDetector("VAE").note()
+    assert PyODDetector("IForest").note() == ""
 
 
 def test_ecod_of_a_constant_column() -> None:
     train = np.ones((50, 1), np.float32)
-    same, other = ecod_alone(train, np.array([[1], [2]], np.float32))
+    same, other = tails_alone(train, np.array([[1], [2]], np.float32))
     assert same == 0
     assert other == pytest.approx(np.log(51), rel=1e-5)

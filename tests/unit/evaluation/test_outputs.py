@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,29 @@ def test_numbers_that_are_not_defined_are_null_and_never_nan(
     assert json.loads(write_metrics(tmp_path, document).read_text())["metrics"]["roc_auc"] is None
     with pytest.raises(ValueError, match="JSON"):
         write_metrics(tmp_path, {"a": float("nan")})
+
+
+def test_footnotes_and_what_could_not_be_evaluated(make_windows: MakeWindows) -> None:
+    windows = prepared(make_windows, INCIDENTS)
+    several = [
+        replace(evaluated(windows, SCORES * factor, name=name), note=note)
+        for name, factor, note in [("a", 1, ""), ("b", -1, "made stable"), ("c", 2, "made stable")]
+    ]
+    refused = {"d": "these windows hold no actions"}
+    document = metrics_document(several, windows, {}, refused)
+    assert document["notes"] == {"b": "made stable", "c": "made stable"}
+    assert document["refused"] == refused
+    assert "d" not in document["detectors"]
+    shown, text = console()
+    print_table(shown, several, "5 alerts a day", refused)
+    lines = text.getvalue().splitlines()
+    rows = {line.split()[1]: line for line in lines if line.startswith("│")}
+    assert "[" not in rows["a"]
+    assert "b [1]" in rows["b"]
+    assert "c [1]" in rows["c"]
+    assert "d [2]" in rows["d"]
+    assert rows["d"].count("–") == 7
+    assert lines[-2:] == ["[1] made stable", "[2] these windows hold no actions"]
 
 
 def test_alerts_are_sorted_and_have_their_reasons(evaluation: Evaluation) -> None:

@@ -178,7 +178,7 @@ def test_actions_without_vectors(windows: Windows) -> None:
     [
         ("batch_size", 0),
         ("score_batch_size", -1),
-        ("max_epochs", 0),
+        ("max_epochs", -1),
         ("patience", 0),
         ("learning_rate", 0.0),
         ("learning_rate", -1e-3),
