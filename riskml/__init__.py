@@ -21,10 +21,14 @@ except PackageNotFoundError:  # a source tree that was never installed
 # Imported on first use: torch takes seconds, which neither --help nor a data job should pay.
 _HOMES = {
     "AutoencoderDetector": "riskml.models.autoencoder",
+    "CountsDetector": "riskml.models.counts",
     "Detector": "riskml.models.base",
     "LSTMAutoencoderDetector": "riskml.models.lstm_ae",
+    "NeighboursDetector": "riskml.models.neighbours",
     "PyODDetector": "riskml.baselines.pyod",
+    "SequenceDetector": "riskml.models.sequence",
     "TrainingSettings": "riskml.models.deep",
+    "TransformerDetector": "riskml.models.transformer",
     "VAEDetector": "riskml.models.vae",
     "Windows": "riskml.core.types",
     "load_detector": "riskml.models.base",
@@ -32,10 +36,14 @@ _HOMES = {
 
 __all__ = [
     "AutoencoderDetector",
+    "CountsDetector",
     "Detector",
     "LSTMAutoencoderDetector",
+    "NeighboursDetector",
     "PyODDetector",
+    "SequenceDetector",
     "TrainingSettings",
+    "TransformerDetector",
     "VAEDetector",
     "Windows",
     "__version__",
