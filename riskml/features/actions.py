@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from riskml.core.types import PAD, UNKNOWN_ACTION, FloatArray, IntArray
 
 RESERVED = ("<pad>", "<unknown>")
 TOKEN = "token"
+EVENTS_AT_ONCE = 1_000_000
 
 
 class ActionVocabulary:
@@ -113,9 +115,16 @@ def train_action_vectors(
         seed=seed,
         epochs=epochs,
     )
-    sentences = _Sentences(tokens, counts)
-    model.build_vocab(sentences)
-    model.train(sentences, total_examples=model.corpus_count, epochs=epochs)
+    with tempfile.TemporaryDirectory() as folder:
+        corpus = Path(folder) / "corpus.txt"
+        write_corpus(corpus, tokens, counts)
+        model.build_vocab(corpus_file=str(corpus))
+        model.train(
+            corpus_file=str(corpus),
+            total_words=model.corpus_total_words,
+            total_examples=model.corpus_count,
+            epochs=epochs,
+        )
     vectors = np.zeros((vocabulary_size, dimensions), np.float32)
     learnt = np.array([int(word) for word in model.wv.index_to_key], np.int64)
     vectors[learnt] = model.wv.vectors
@@ -126,16 +135,21 @@ def train_action_vectors(
     return vectors
 
 
-class _Sentences:
-    """The corpus that gensim walks through several times, one list of words a window."""
+def write_corpus(file: Path, tokens: IntArray, counts: npt.NDArray[np.int64]) -> None:
+    """A line a window, ids for words: what gensim trains from without a step in Python.
 
-    def __init__(self, tokens: IntArray, counts: npt.NDArray[np.int64]) -> None:
-        self.words = [str(i) for i in range(int(tokens.max(initial=0)) + 1)]
-        self.tokens = tokens
-        self.ends = np.cumsum(counts).tolist()
-
-    def __iter__(self) -> Iterator[Sequence[str]]:
-        words, begin = self.words, 0
-        for end in self.ends:
-            yield [words[token] for token in self.tokens[begin:end].tolist()]
-            begin = end
+    Args:
+        file: where to.
+        tokens: int32 [events], window after window.
+        counts: int64 [windows] events of each; gensim cuts lines of more than 10,000 into several.
+    """
+    ends = np.zeros(len(tokens), bool)
+    ends[np.cumsum(counts) - 1] = True
+    with file.open("wb") as out:
+        for begin in range(0, len(tokens), EVENTS_AT_ONCE):
+            some = slice(begin, begin + EVENTS_AT_ONCE)
+            words = pl.select(
+                pl.lit(pl.Series(tokens[some])).cast(pl.String)
+                + pl.when(pl.Series(ends[some])).then(pl.lit("\n")).otherwise(pl.lit(" "))
+            )
+            out.write(words.to_series().str.join("").item().encode())

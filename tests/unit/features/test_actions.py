@@ -17,7 +17,13 @@ import pytest
 import riskml
 from riskml.core.errors import DataError
 from riskml.core.types import PAD, UNKNOWN_ACTION, FloatArray, IntArray
-from riskml.features.actions import ActionVocabulary, train_action_vectors, unknown_rate
+from riskml.features import actions
+from riskml.features.actions import (
+    ActionVocabulary,
+    train_action_vectors,
+    unknown_rate,
+    write_corpus,
+)
 
 ACTIONS = ["read"] * 4 + ["login"] * 2 + ["copy"] * 2 + ["sudo"]
 
@@ -122,6 +128,23 @@ def test_unknown_without_training_has_the_usual_length() -> None:
 
 def test_actions_of_the_same_windows_are_near() -> None:
     learnt = vectors(epochs=150)[2:]
+    unit = learnt / np.linalg.norm(learnt, axis=1, keepdims=True)
+    cosine = unit @ unit.T
+    assert min(cosine[:4, :4].min(), cosine[4:, 4:].min()) > cosine[:4, 4:].max() + 0.2
+
+
+def test_corpus_has_a_line_a_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actions, "EVENTS_AT_ONCE", 2)  # lines go on from part to part
+    tokens, counts = np.array([2, 13, 2, 1, 4, 4], np.int32), np.array([3, 1, 2])
+    write_corpus(tmp_path / "corpus.txt", tokens, counts)
+    assert (tmp_path / "corpus.txt").read_text() == "2 13 2\n1\n4 4\n"
+
+
+def test_all_of_a_long_window_is_learnt_from() -> None:
+    """Its tokens 6 to 9 come after the ten thousandth, where gensim ends what it takes at once."""
+    rng = np.random.default_rng(0)
+    tokens = np.concatenate([rng.integers(2, 6, 10_000), rng.integers(6, 10, 10_000)])
+    learnt = train_action_vectors(tokens.astype(np.int32), np.array([20_000]), 10, dimensions=8)[2:]
     unit = learnt / np.linalg.norm(learnt, axis=1, keepdims=True)
     cosine = unit @ unit.T
     assert min(cosine[:4, :4].min(), cosine[4:, 4:].min()) > cosine[:4, 4:].max() + 0.2
