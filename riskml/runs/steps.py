@@ -79,8 +79,9 @@ def explain_alerts(
     evaluation: Evaluation, detector: Detector, explainer: Explainer, windows: PreparedWindows
 ) -> Explanations:
     """Reasons of each alert, riskiest first."""
-    alerts = windows.test.take(alert_rows(evaluation)["row"].to_numpy().astype("int64"))
-    return explainer.explain(alerts, detector.contributions(alerts), detector.topics())
+    rows = alert_rows(evaluation)["row"].to_numpy().astype("int64")
+    shares = detector.contributions_after(windows.calibration, windows.test, rows)
+    return explainer.explain(windows.test.take(rows), shares, detector.topics())
 
 
 def report(
