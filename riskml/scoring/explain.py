@@ -104,6 +104,12 @@ class Explainer:
         """Whether too few train windows of each user were seen to know what is usual [n]."""
         return is_learning(users, self.n_windows, self.learning_windows)
 
+    def usual(self, windows: Windows) -> FloatArray:
+        """The middle of each user's usual range, raw features, float32 [n, d]."""
+        rows = [self._row(windows, i) for i in range(len(windows))]
+        middle: FloatArray = (self.low[rows] + self.high[rows]) / np.float32(2)
+        return middle
+
     def explain(
         self, windows: Windows, shares: FloatArray, topics: list[str] | None, top: int = 5
     ) -> Explanations:
@@ -111,9 +117,9 @@ class Explainer:
 
         Args:
             windows: to be explained; few, since this writes sentences.
-            shares: [n, parts] of the score, from `Detector.contributions`; without parts the
-                distance from the usual range stands in.
-            topics: of each part, from `Detector.topics`; None: parts are the window's actions.
+            shares: [n, parts] of the score, exact or by gradients (`models.attribution`); without
+                parts the distance from the usual range stands in.
+            topics: of each part; None: parts are the window's actions.
             top: reasons a window at most, beside the note that the user is new.
         """
         if topics is not None and shares.shape[1] == 0:
