@@ -51,6 +51,8 @@ class Feature:
         unit: of the number, empty for a plain count or share.
         topic: features of one topic are explained together (all dimensions of an embedding,
             sine and cosine of an hour); defaults to the feature's own name.
+        aspect: topics of one aspect tell of the same thing (a device that is new to the user, to
+            peers, to everyone), so one of them is reason enough; defaults to the topic.
     """
 
     name: str
@@ -59,11 +61,14 @@ class Feature:
     meaning: str
     unit: str = ""
     topic: str = ""
+    aspect: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", FeatureKind(self.kind))
         if not self.topic:
             object.__setattr__(self, "topic", self.name)
+        if not self.aspect:
+            object.__setattr__(self, "aspect", self.topic)
 
 
 @dataclass(frozen=True)
@@ -183,7 +188,8 @@ class Reason:
 
     Args:
         topic: feature topic or action that it speaks of.
-        share: part of the score that is due to it, in the score's unit (nats for likelihoods).
+        share: part of the score that is due to its aspect, in the score's unit (nats for
+            likelihoods).
         text: the sentence for people.
     """
 

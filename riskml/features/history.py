@@ -73,6 +73,7 @@ class HistoryFeatures(FeatureFamily):
                 continuous,
                 f"{before[i].meaning}: rank among own windows of the last {self.days:g} days",
                 RANK,
+                aspect=before[i].aspect,
             )
             for i in self._ranked(before)
         ]
@@ -83,6 +84,7 @@ class HistoryFeatures(FeatureFamily):
                 continuous,
                 f"{before[i].meaning} against the own mean of {self.days:g} days",
                 LOG_RATIO,
+                aspect=before[i].aspect,
             )
             for i in self._compared(before)
         ]

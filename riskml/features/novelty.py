@@ -85,7 +85,9 @@ class NoveltyFeatures(FeatureFamily):
         for column in self.columns:
             for scope in self.scopes:
                 name, meaning = f"new_{column}_to_{scope}", f"{column}s {_SCOPES[scope]} before"
-                features.append(Feature(name, self.name, FeatureKind.COUNT, meaning))
+                features.append(
+                    Feature(name, self.name, FeatureKind.COUNT, meaning, aspect=f"new_{column}")
+                )
             if self.absences:
                 name, meaning = f"absence_{column}", f"longest absence of a known {column}"
                 features.append(Feature(name, self.name, FeatureKind.COUNT, meaning, "d"))

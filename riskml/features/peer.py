@@ -72,6 +72,7 @@ class PeerFeatures(FeatureFamily):
                 FeatureKind.CONTINUOUS,
                 f"{before[i].meaning}: rank among peers' windows",
                 RANK,
+                aspect=before[i].aspect,
             )
             for i in total_columns(before)
         ]

@@ -15,6 +15,8 @@ from riskml.features.local_time import LOCAL_TIME
 from riskml.features.profile import USER, Profile, upsert
 
 HOURS = 24
+WHEN = "hours of activity"
+"""Aspect of the features that tell of the clock."""
 _MINUTES = 1440
 _TABLE = "time_of_day.hours"
 _ROWS = 20_000
@@ -52,21 +54,27 @@ class TimeOfDayFeatures(FeatureFamily):
         cyclic, count, binary = FeatureKind.CYCLIC, FeatureKind.COUNT, FeatureKind.BINARY
         continuous = FeatureKind.CONTINUOUS
         return [
-            Feature("hour_sin", self.name, cyclic, "middle of activity", "h", topic="hour"),
-            Feature("hour_cos", self.name, cyclic, "middle of activity", "h", topic="hour"),
+            Feature("hour_sin", self.name, cyclic, "middle of activity", "h", "hour", WHEN),
+            Feature("hour_cos", self.name, cyclic, "middle of activity", "h", "hour", WHEN),
             Feature("weekday_sin", self.name, cyclic, "weekday", "d", topic="weekday"),
             Feature("weekday_cos", self.name, cyclic, "weekday", "d", topic="weekday"),
-            Feature("night_events", self.name, count, "events between 00 and 06 h"),
+            Feature("night_events", self.name, count, "events between 00 and 06 h", aspect=WHEN),
             Feature(
-                "night_share", self.name, continuous, "share of events between 00 and 06 h", SHARE
+                "night_share",
+                self.name,
+                continuous,
+                "share of events between 00 and 06 h",
+                SHARE,
+                aspect=WHEN,
             ),
-            Feature("weekend", self.name, binary, "activity at a weekend"),
+            Feature("weekend", self.name, binary, "activity at a weekend", aspect="weekday"),
             Feature(
                 "rarest_hour",
                 self.name,
                 continuous,
                 "rarity for this user of the oddest hour of activity",
                 RARITY,
+                aspect=WHEN,
             ),
             Feature(
                 "hour_rarity",
@@ -74,6 +82,7 @@ class TimeOfDayFeatures(FeatureFamily):
                 continuous,
                 "mean rarity for this user of the hours of activity",
                 RARITY,
+                aspect=WHEN,
             ),
         ]
 

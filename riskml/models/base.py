@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from riskml.core.errors import BundleError, DataError, reading
@@ -45,6 +46,18 @@ class Detector(OutlierEstimator):
         A detector that cannot tell has no parts.
         """
         return np.zeros((len(windows), 0), np.float32)
+
+    def contributions_after(
+        self, past: Windows, windows: Windows, rows: npt.NDArray[np.int64]
+    ) -> FloatArray:
+        """Exact shares of some of the scores of `score_after`, float32 [rows, parts].
+
+        Args:
+            past: what came between the train period and `windows`, of any users.
+            windows: as they were scored.
+            rows: int64, which of them are asked for; without repetition.
+        """
+        return self.contributions(windows.take(rows))
 
     def topics(self) -> list[str] | None:
         """What each part of `contributions` is about; None: the window's actions, in order."""

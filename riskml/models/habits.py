@@ -127,6 +127,37 @@ class Habits:
         found -= np.log(len(self.memories))
         return found
 
+    def own_surprises(
+        self, user: Int64, tokens: Int64, valid: Flags, prior: float, precision: float
+    ) -> Float64:
+        """−log p of each action given those before it in its window, under the user's habits.
+
+        By the chain rule, so those of a window sum to its `own_log_likelihood`, negative.
+
+        Args:
+            user: int64 [k], rows of the habits.
+            tokens: int64 [k, L], the windows' actions in order.
+            valid: bool [k, L], which of them are no padding.
+            prior: actions that everybody's mix weighs among the user's own.
+            precision: of a window's mix about the user's.
+
+        Returns:
+            [k, L], 0 on padding.
+        """
+        share = self.own(user[:, None], tokens, prior)
+        steps = _predictive(share, tokens, precision) * valid
+        whole = logsumexp(steps.cumsum(2), axis=0) - np.log(len(self.memories))
+        found: Float64 = -np.diff(whole, axis=1, prepend=0.0)
+        return found
+
+    def others_surprises(
+        self, user: Int64, tokens: Int64, valid: Flags, precision: float
+    ) -> Float64:
+        """The same under everybody else's mix, [k, L]."""
+        share = self.others(user[:, None], tokens)
+        found: Float64 = -_predictive(share, tokens, precision) * valid
+        return found
+
     def learn(self, taught: Round, chosen: Flags) -> None:
         """Let the chosen windows fade the past and add their actions."""
         users = taught.user[chosen]
@@ -153,4 +184,33 @@ def _compound(asked: Round, share: Float64, precision: float) -> Float64:
     sums = [np.bincount(asked.at, values, len(asked.windows)) for values in gain]
     found: Float64 = np.stack(sums).astype(np.float64)
     found += gammaln(precision) - gammaln(precision + asked.length)
+    return found
+
+
+def _predictive(share: Float64, tokens: Int64, precision: float) -> Float64:
+    """Log-likelihood of each action given those before it in its window.
+
+    Args:
+        share: [..., k, L] of each action in the mix.
+        tokens: int64 [k, L].
+        precision: of the mix.
+
+    Returns:
+        [..., k, L].
+    """
+    before = np.arange(tokens.shape[1])
+    found: Float64 = np.log(precision * share + _same_before(tokens)) - np.log(precision + before)
+    return found
+
+
+def _same_before(tokens: Int64) -> Int64:
+    """How often each action stands before this place in its row, [k, L]."""
+    order = np.argsort(tokens, axis=1, kind="stable")
+    ordered = np.take_along_axis(tokens, order, 1)
+    place = np.broadcast_to(np.arange(tokens.shape[1]), tokens.shape)
+    first = np.ones(tokens.shape, bool)
+    first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    runs = place - np.maximum.accumulate(np.where(first, place, 0), axis=1)
+    found = np.empty_like(runs)
+    np.put_along_axis(found, order, runs, 1)
     return found

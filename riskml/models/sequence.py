@@ -9,7 +9,7 @@ between which each window chooses; windows that score high do not teach them (Ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -22,7 +22,7 @@ from safetensors.numpy import load_file, save_file
 from riskml.core.errors import reading, require
 from riskml.core.types import FeatureSpec, FloatArray, Windows
 from riskml.models.base import Detector, read_state, write_state
-from riskml.models.habits import Float64, Habits, rounds
+from riskml.models.habits import Float64, Habits, Int64, Round, rounds
 
 STATE = "habits.safetensors"
 
@@ -135,6 +135,21 @@ class SequenceDetector(Detector):
         self._walk(past, habits, users)
         return self._walk(windows, habits, users).astype(np.float32)
 
+    def contributions(self, windows: Windows) -> FloatArray:
+        """How much likelier others are than the user to do each action next, float32 [n, L]."""
+        self.check_spec(windows)
+        return self._shares(windows, np.arange(len(windows)), *self._known(windows))
+
+    def contributions_after(self, past: Windows, windows: Windows, rows: Int64) -> FloatArray:
+        """The same of some windows once the habits have learnt from those before, [rows, L]."""
+        self.check_spec(windows)
+        habits, users = self._known(past, windows)
+        self._walk(past, habits, users)
+        return self._shares(windows, rows, habits, users)
+
+    def topics(self) -> None:
+        """The parts are the window's actions, in order."""
+
     def _known(self, *batches: Windows) -> tuple[Habits, dict[str, int]]:
         """A copy of the habits with room for users who are new, and the rows of all."""
         users = dict(self.users_)
@@ -144,8 +159,16 @@ class SequenceDetector(Detector):
         return self.habits_.grown(len(users)), users
 
     def _walk(self, windows: Windows, habits: Habits, users: dict[str, int]) -> Float64:
-        """Score each window, float64 [n], then teach it to the habits if it scored low."""
+        """Score each window, float64 [n], and teach it to the habits if it scored low."""
         scores = np.zeros(len(windows))
+        for part, found in self._judged(windows, habits, users):
+            scores[part.windows] = found
+        return scores
+
+    def _judged(
+        self, windows: Windows, habits: Habits, users: dict[str, int]
+    ) -> Iterator[tuple[Round, Float64]]:
+        """The windows with their scores, round by round; what scored low is learnt afterwards."""
         weights = self.weights_
         for part in rounds(windows, users):
             own = habits.own_log_likelihood(part, weights.prior, weights.own)
@@ -153,9 +176,29 @@ class SequenceDetector(Detector):
                 found = -own / np.maximum(part.length, 1)
             else:
                 found = habits.others_log_likelihood(part, weights.everybody) - own
-            scores[part.windows] = found
+            yield part, found
             habits.learn(part, found <= self.limit_)
-        return scores
+
+    def _shares(
+        self, windows: Windows, rows: Int64, habits: Habits, users: dict[str, int]
+    ) -> FloatArray:
+        """Of each action in the score of the windows at `rows`, by the habits of its time."""
+        place = np.full(len(windows), -1)
+        place[rows] = np.arange(len(rows))
+        shares = np.zeros((len(rows), windows.tokens.shape[1]), np.float32)
+        weights = self.weights_
+        for part, _ in self._judged(windows, habits, users):
+            asked = place[part.windows] >= 0
+            at, user, length = part.windows[asked], part.user[asked], part.length[asked, None]
+            tokens = windows.tokens[at].astype(np.int64)
+            valid = np.arange(tokens.shape[1]) < length
+            found = habits.own_surprises(user, tokens, valid, weights.prior, weights.own)
+            if self.alone:
+                found /= np.maximum(length, 1)
+            else:
+                found -= habits.others_surprises(user, tokens, valid, weights.everybody)
+            shares[place[at]] = found
+        return shares
 
     @property
     def alone(self) -> bool:

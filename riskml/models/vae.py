@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from riskml.models.attribution import COMBINATION
 from riskml.models.deep import DeepDetector, NetworkInputs, TrainingSettings
 from riskml.models.likelihoods import FeatureLikelihood
 from riskml.models.networks import (
@@ -115,7 +116,3 @@ class VAEDetector(DeepDetector):
     def topics(self) -> list[str]:
         """Feature topics, then the overall combination (the divergence)."""
         return [*(feature.topic for feature in self.spec_.features), COMBINATION]
-
-
-COMBINATION = "combination"
-"""Topic of the share that no single feature has: how unusual the latent position is."""

@@ -26,6 +26,7 @@ from riskml.evaluation.outputs import (
 from riskml.evaluation.plots import save_plots
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows, prepare
+from riskml.models.attribution import split_rest
 from riskml.models.base import Detector
 from riskml.runs.assembly import build_dataset, build_extractor, build_threshold
 from riskml.runs.context import PLOTS, REFERENCE, Run
@@ -78,9 +79,16 @@ def make_windows(
 def explain_alerts(
     evaluation: Evaluation, detector: Detector, explainer: Explainer, windows: PreparedWindows
 ) -> Explanations:
-    """Reasons of each alert, riskiest first."""
-    alerts = windows.test.take(alert_rows(evaluation)["row"].to_numpy().astype("int64"))
-    return explainer.explain(alerts, detector.contributions(alerts), detector.topics())
+    """Reasons of each alert, riskiest first.
+
+    From exact shares; what they leave without a feature by gradients; else, where the detector has
+    neither, from the distance to the usual range.
+    """
+    rows = alert_rows(evaluation)["row"].to_numpy().astype("int64")
+    alerts = windows.test.take(rows)
+    exact = detector.contributions_after(windows.calibration, windows.test, rows)
+    shares, topics = split_rest(detector, alerts, exact, explainer.usual(alerts))
+    return explainer.explain(alerts, shares, topics)
 
 
 def report(

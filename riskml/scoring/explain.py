@@ -34,6 +34,9 @@ MIN_ACTIONS = 3
 
 HOUR = 1 / 24
 
+FAR_DAY = 0.2
+"""How far outside its usual range a weekday's sine or cosine is that of an unusual weekday."""
+
 
 class Explainer:
     """Knows the usual range of every feature for every user, and for everyone.
@@ -59,6 +62,7 @@ class Explainer:
         self.spec, self.users, self.low, self.high = spec, users, low, high
         self.action_counts = action_counts
         self.n_windows, self.learning_windows = n_windows or {}, learning_windows
+        self._aspects = {feature.topic: feature.aspect for feature in spec.features}
 
     @classmethod
     def fit(
@@ -104,16 +108,22 @@ class Explainer:
         """Whether too few train windows of each user were seen to know what is usual [n]."""
         return is_learning(users, self.n_windows, self.learning_windows)
 
+    def usual(self, windows: Windows) -> FloatArray:
+        """The middle of each user's usual range, raw features, float32 [n, d]."""
+        rows = [self._row(windows, i) for i in range(len(windows))]
+        middle: FloatArray = (self.low[rows] + self.high[rows]) / np.float32(2)
+        return middle
+
     def explain(
         self, windows: Windows, shares: FloatArray, topics: list[str] | None, top: int = 5
     ) -> Explanations:
-        """The `top` reasons of each window.
+        """The `top` reasons of each window, of different aspects.
 
         Args:
             windows: to be explained; few, since this writes sentences.
-            shares: [n, parts] of the score, from `Detector.contributions`; without parts the
-                distance from the usual range stands in.
-            topics: of each part, from `Detector.topics`; None: parts are the window's actions.
+            shares: [n, parts] of the score, exact or by gradients (`models.attribution`); without
+                parts the distance from the usual range stands in.
+            topics: of each part; None: parts are the window's actions.
             top: reasons a window at most, beside the note that the user is new.
         """
         if topics is not None and shares.shape[1] == 0:
@@ -154,15 +164,23 @@ class Explainer:
         self, windows: Windows, i: int, shares: FloatArray, topics: list[str], top: int
     ) -> list[Reason]:
         total: dict[str, float] = {}
+        of_aspect: dict[str, float] = {}
         for topic, share in zip(topics, shares.tolist(), strict=True):
+            aspect = self._aspects.get(topic, topic)
             total[topic] = total.get(topic, 0.0) + share
+            of_aspect[aspect] = of_aspect.get(aspect, 0.0) + share
         row = self._row(windows, i)
         ranked = [topic for topic in sorted(total, key=lambda t: -total[t]) if total[topic] > 0]
         # a sentence about a usual value persuades nobody; it stands only where there is no other
         telling = [topic for topic in ranked if self._is_telling(topic, windows, i, row)]
+        first: dict[str, str] = {}
+        for topic in telling or ranked:
+            first.setdefault(self._aspects.get(topic, topic), topic)
+        largest = sorted(first, key=lambda aspect: -of_aspect[aspect])[:top]
         return [
-            Reason(topic, total[topic], self._sentence(topic, windows, i, row))
-            for topic in (telling or ranked)[:top]
+            Reason(first[a], of_aspect[a], self._sentence(first[a], windows, i, row))
+            for a in largest
+            if of_aspect[a] > 0
         ]
 
     def _columns(self, topic: str) -> list[int]:
@@ -179,7 +197,9 @@ class Explainer:
         value, low, high = (a[columns] for a in (windows.x[i], self.low[row], self.high[row]))
         if feature.kind == FeatureKind.CYCLIC:
             apart = abs(turn_of(value) - turn_of((low + high) / 2))
-            return feature.unit == "h" and min(apart, 1 - apart) > HOUR
+            if feature.unit == "h":
+                return min(apart, 1 - apart) > HOUR
+            return bool((np.maximum(value - high, low - value) > FAR_DAY).any())
         return not low[0] <= value[0] <= high[0]
 
     def _sentence(self, topic: str, windows: Windows, i: int, row: int) -> str:

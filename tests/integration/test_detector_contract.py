@@ -144,6 +144,18 @@ def test_contributions_sum_to_the_score(detector: Detector, planted: Planted) ->
     assert topics is None or len(topics) == parts.shape[1]
 
 
+def test_contributions_after_others_sum_to_the_score_after_them(
+    detector: Detector, planted: Planted
+) -> None:
+    past, test = planted.windows.calibration, planted.windows.test
+    rows = np.array([len(test) - 1, 2, len(test) // 2])
+    parts = detector.contributions_after(past, test, rows)
+    assert len(parts) == len(rows)
+    if parts.shape[1]:
+        scores = detector.score_after(past, test)[rows]
+        np.testing.assert_allclose(parts.sum(1), scores, rtol=1e-4, atol=1e-4)
+
+
 def test_planted_anomalies_are_found(name: str, detector: Detector, planted: Planted) -> None:
     low, high = FLOORS.get(name, (0.8, 1.0))
     assert low <= roc_auc_score(planted.labels, detector.score(planted.windows.test)) <= high

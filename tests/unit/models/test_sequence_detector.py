@@ -101,6 +101,38 @@ def test_what_came_between_counts_as_if_scored_in_one_go(fitted: SequenceDetecto
     assert not np.allclose(fitted.score(rest), whole[50:])
 
 
+def test_shares_of_the_actions_sum_to_the_score(fitted: SequenceDetector) -> None:
+    windows = made(80, 6, 30)
+    shares = fitted.contributions(windows)
+    assert fitted.topics() is None
+    assert shares.shape == windows.tokens.shape
+    np.testing.assert_allclose(shares.sum(1), fitted.score(windows), rtol=1e-5, atol=1e-5)
+
+
+def test_shares_explain_the_scores_that_came_after_others(fitted: SequenceDetector) -> None:
+    windows = made(80, 6, 30)
+    past, rest = windows.take(np.arange(50)), windows.take(np.arange(50, 80))
+    scores, rows = fitted.score_after(past, rest), np.array([29, 3, 11])
+    shares = fitted.contributions_after(past, rest, rows)
+    np.testing.assert_allclose(shares.sum(1), scores[rows], rtol=1e-5, atol=1e-5)
+    assert not np.allclose(fitted.contributions(rest.take(rows)).sum(1), scores[rows])
+
+
+def test_share_of_an_action_is_its_ratio_given_those_before() -> None:
+    detector = SequenceDetector(memories=[1.0, 0.8], quarantine=1.0)
+    detector.fit(as_windows(["ann", "bob", "ann"], ["aab", "cc", "ab"]))
+    texts = ["a", "ac", "aca", "acaa"]
+    grown = detector.score(as_windows(["ann"] * 4, texts, 9))
+    shares = detector.contributions(as_windows(["ann"], texts[-1:], 9))[0]
+    np.testing.assert_allclose(shares, np.diff(grown, prepend=0), rtol=1e-4, atol=1e-6)
+
+
+def test_shares_of_a_shorter_window_end_with_it(fitted: SequenceDetector) -> None:
+    shares = fitted.contributions(as_windows(["user0", "user0"], ["ab", "abab"], 30))
+    assert shares[0, 2:].tolist() == [0.0, 0.0]
+    assert (shares[1] != 0).all()
+
+
 def test_new_habits_are_learnt_and_attacks_are_not() -> None:
     detector = SequenceDetector().fit(made(200, 0, 0))
     stranger = made(60, 3, 40, strange=True)
@@ -121,6 +153,8 @@ def test_a_single_user_is_judged_by_mean_surprise() -> None:
     detector = SequenceDetector().fit(as_windows(["root"] * len(usual), usual))
     short, long, odd = detector.score(as_windows(["root"] * 3, ["ab", "ab" * 20, "hgfh"], 9))
     assert odd > max(short, long)
+    shares = detector.contributions(as_windows(["root"] * 3, ["ab", "ab" * 20, "hgfh"], 9))
+    np.testing.assert_allclose(shares.sum(1), [short, long, odd], rtol=1e-5)
 
 
 def test_saved_and_loaded(fitted: SequenceDetector, tmp_path: Path) -> None:

@@ -267,6 +267,48 @@ def test_usual_values_are_no_reason_unless_there_is_no_other() -> None:
     ]
 
 
+def test_topics_of_one_aspect_give_one_reason_with_all_its_shares() -> None:
+    meanings = ("sources new to the user", "sources new to peers", "failed actions")
+    told = ("new_source", "new_source", "")
+    features = tuple(
+        Feature(f"f{i}", "family", COUNT, meaning, aspect=aspect)
+        for i, (meaning, aspect) in enumerate(zip(meanings, told, strict=True))
+    )
+    spec, none = FeatureSpec(features), np.zeros((1, 3), np.float32)
+    made = windows([row()])
+    values = np.array([[2.0, 1.0, 9.0]], np.float32)
+    odd = Windows(made.keys, values, spec, made.tokens, made.lengths)
+    explainer = Explainer(spec, {}, none, none, (0, 0))
+    # each share of the source is smaller than that of the failures, together they are larger
+    shares = np.array([[2.0, 3.0, 4.0]], np.float32)
+    (reasons,) = explainer.explain(odd, shares, ["f0", "f1", "f2"])
+    assert [(r.topic, r.share) for r in reasons] == [("f1", 5.0), ("f2", 4.0)]
+    assert reasons[0].text == "sources new to peers: 1, usually 0"
+    (only,) = explainer.explain(odd, shares, ["f0", "f1", "f2"], top=1)
+    assert [r.topic for r in only] == ["f1"]
+
+
+def test_a_weekday_outside_the_working_week_is_a_reason() -> None:
+    week = [row(weekday=day) for day in (0, 1, 2, 3, 4) * 4]
+    explainer = Explainer.fit(windows(week), ACTION_COUNTS)
+    topics = [feature.topic for feature in SPEC.features]
+    shares = np.array([[0.5, 0, 0, 0, 0, 3.0, 0, 0, 0]], np.float32)
+
+    def told(weekday: int) -> list[str]:
+        (reasons,) = explainer.explain(windows([row(night=5, weekday=weekday)]), shares, topics)
+        return [reason.topic for reason in reasons]
+
+    assert told(2) == ["night_events"]
+    assert told(6) == ["weekday", "night_events"]
+
+
+def test_usual_window_is_the_middle_of_the_own_range() -> None:
+    explainer = fitted()
+    ann, nobody = explainer.usual(windows([row(), row()], ["ann", "nobody"]))
+    np.testing.assert_allclose(ann, (explainer.low[1] + explainer.high[1]) / 2)
+    np.testing.assert_allclose(nobody, (explainer.low[0] + explainer.high[0]) / 2)
+
+
 def test_long_names_are_cut() -> None:
     assert shorten("x" * 500) == "x" * 59 + "…"
     assert shorten("short") == "short"
