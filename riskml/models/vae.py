@@ -49,13 +49,13 @@ class VAENetwork(DetectorNetwork):
     ) -> Tensor:
         """[n, d + 1]: negative log-likelihood of each feature, then divergence from the prior."""
         scaled = self.scale(x)
-        mean, log_scale = self.posterior(self.encoder(scaled)).chunk(2, 1)
+        mean, log_scale = self.posterior(self.encoder(scaled)).float().chunk(2, 1)
         log_scale = log_scale.clamp(-6.0, 3.0)
         z = mean
         if self.training:
             z = mean + torch.randn_like(mean) * torch.exp(log_scale)
         about = self.view(user)
-        prior_mean, prior_log_scale = self.prior(about).chunk(2, 1)
+        prior_mean, prior_log_scale = self.prior(about).float().chunk(2, 1)
         prior_log_scale = prior_log_scale.clamp(-3.0, 3.0)
         divergence = (
             prior_log_scale
