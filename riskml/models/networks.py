@@ -39,7 +39,7 @@ def check_architecture(settings: Mapping[str, Any]) -> None:
             require(name, value, 0 <= value < 1, "must be a share from 0 to below 1")
         elif name == "population_weight":
             require(name, value, 0 <= value <= 1, "must lie between 0 and 1")
-        elif name in ("beta", "degrees_of_freedom"):
+        elif name in ("beta", "degrees_of_freedom", "free_bits", "importance_samples"):
             require(name, value, value >= 0, "must be 0 or more")
         else:
             require(name, value, value >= 1, "must be at least 1")
