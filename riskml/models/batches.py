@@ -15,6 +15,9 @@ from riskml.core.types import IntArray, Windows
 Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """x [n, d], tokens [n, L], times [n, L or 0, 2], lengths [n], user [n]."""
 
+TOGETHER = 16
+"""Train batches that are gathered, moved and handed over at once, to save on each of it."""
+
 
 def user_index(windows: Windows, users: Mapping[str, int]) -> IntArray:
     """Index of each window's user; 0 where the user was not in training."""
@@ -38,6 +41,17 @@ def take(tensors: Batch, rows: Tensor) -> Batch:
     x, tokens, times, lengths, user = tensors
     longest = max(1, int(lengths[rows].max()))
     return x[rows], tokens[rows, :longest], times[rows, :longest], lengths[rows], user[rows]
+
+
+def cut(rows: Batch, batch_size: int) -> list[Batch]:
+    """Rows that were taken together as batches, each trimmed to its own longest."""
+    batches: list[Batch] = []
+    for x, tokens, times, lengths, user in zip(
+        *(torch.split(part, batch_size) for part in rows), strict=True
+    ):
+        longest = max(1, int(lengths.max()))
+        batches.append((x, tokens[:, :longest], times[:, :longest], lengths, user))
+    return batches
 
 
 def in_batches(
@@ -71,11 +85,14 @@ def in_batches(
 class BatchLoader:
     """Batches by slicing whole tensors; shuffled anew each epoch, the same for the same seed.
 
+    An item is a list of `together` batches (fewer at the end).
+
     Args:
         tensors: all rows.
         batch_size: rows a batch; the last one may be smaller.
         seed: of the shuffling; None keeps the order.
         rank, world_size: this process takes every world_size-th row from rank on.
+        together: batches an item.
     """
 
     def __init__(
@@ -85,9 +102,10 @@ class BatchLoader:
         seed: int | None = None,
         rank: int = 0,
         world_size: int = 1,
+        together: int = 1,
     ) -> None:
         self.tensors, self.batch_size, self.seed = tensors, batch_size, seed
-        self.rank, self.world_size = rank, world_size
+        self.rank, self.world_size, self.together = rank, world_size, together
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -102,13 +120,13 @@ class BatchLoader:
         return self
 
     def __len__(self) -> int:
-        return -(-self._rows_here() // self.batch_size)
+        return -(-self._rows_here() // (self.batch_size * self.together))
 
     def _rows_here(self) -> int:
         # every process sees equally many rows, or they would wait for each other
         return -(-len(self.tensors[0]) // self.world_size)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[list[Batch]]:
         rows = len(self.tensors[0])
         if self.seed is None:
             order = torch.arange(rows)
@@ -119,8 +137,8 @@ class BatchLoader:
             total = self._rows_here() * self.world_size
             # rows are repeated where they do not come out even
             order = order.repeat(-(-total // rows))[:total][self.rank :: self.world_size]
-        for part in torch.split(order, self.batch_size):
-            yield take(self.tensors, part)
+        for part in torch.split(order, self.batch_size * self.together):
+            yield cut(take(self.tensors, part), self.batch_size)
 
 
 class WindowsDataModule(pl.LightningDataModule):
@@ -134,15 +152,17 @@ class WindowsDataModule(pl.LightningDataModule):
         self.batch_size, self.score_batch_size, self.seed = batch_size, score_batch_size, seed
 
     def train_dataloader(self) -> BatchLoader:
-        """Shuffled batches."""
-        return self._loader(self.train, self.batch_size, self.seed)
+        """Shuffled batches, `TOGETHER` an item."""
+        return self._loader(self.train, self.batch_size, self.seed, TOGETHER)
 
     def val_dataloader(self) -> BatchLoader:
         """Batches in order."""
-        return self._loader(self.validation, self.score_batch_size, None)
+        return self._loader(self.validation, self.score_batch_size, None, 1)
 
-    def _loader(self, tensors: Batch, batch_size: int, seed: int | None) -> BatchLoader:
+    def _loader(
+        self, tensors: Batch, batch_size: int, seed: int | None, together: int
+    ) -> BatchLoader:
         assert self.trainer is not None, "Lightning attaches the trainer before it asks for loaders"
         return BatchLoader(
-            tensors, batch_size, seed, self.trainer.global_rank, self.trainer.world_size
+            tensors, batch_size, seed, self.trainer.global_rank, self.trainer.world_size, together
         )

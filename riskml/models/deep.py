@@ -15,57 +15,23 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from riskml.core.errors import ConfigError, RiskmlError, reading, require
+from riskml.core.errors import ConfigError, reading
 from riskml.core.types import FeatureSpec, FloatArray, Windows
 from riskml.features.scaling import FeatureScaler
 from riskml.models.base import Detector, read_state, write_state
-from riskml.models.batches import Batch, WindowsDataModule, in_batches, to_tensors
+from riskml.models.batches import WindowsDataModule, in_batches, to_tensors
 from riskml.models.networks import DetectorNetwork
 from riskml.models.tables import Kinds
+from riskml.models.training import (
+    VALIDATION_LOSS,
+    SteppingModule,
+    TrainingError,
+    TrainingSettings,
+)
+
+__all__ = ["DeepDetector", "NetworkInputs", "TrainingError", "TrainingSettings"]
 
 WEIGHTS_FILE = "weights.safetensors"
-VALIDATION_LOSS = "val/loss"
-
-
-class TrainingError(RiskmlError):
-    """Training cannot go on; the message says why and what to try."""
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How a deep detector is trained.
-
-    Args:
-        learning_rate: of Adam with decoupled weight decay.
-        weight_decay: strength of the decay.
-        batch_size: windows a step.
-        score_batch_size: windows a forward pass in scoring.
-        max_epochs: passes over the train windows at most; with 0 the network stays untrained.
-        patience: epochs without a better validation loss before training stops.
-        seed: of weights, order and dropout.
-        trim: share of a batch, the most surprising windows, that is not learnt from: what is odd
-            among the train rows stays odd (Rousseeuw 1984, least trimmed squares).
-        max_steps: optimiser steps at most, where the detector makes its own trainer.
-    """
-
-    learning_rate: float = 3e-3
-    weight_decay: float = 1e-4
-    batch_size: int = 128
-    score_batch_size: int = 4096
-    max_epochs: int = 60
-    patience: int = 5
-    seed: int = 0
-    trim: float = 0.1
-    max_steps: int = 2000
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "score_batch_size", "patience", "max_steps"):
-            value = getattr(self, name)
-            require(f"training.{name}", value, value >= 1, "must be at least 1")
-        require("training.max_epochs", self.max_epochs, self.max_epochs >= 0, "must be 0 or more")
-        require("training.learning_rate", self.learning_rate, self.learning_rate > 0, "must be > 0")
-        require("training.trim", self.trim, 0 <= self.trim < 1, "must be a share, below 1")
-        require("training.weight_decay", self.weight_decay, self.weight_decay >= 0, "must be >= 0")
 
 
 @dataclass(frozen=True)
@@ -78,7 +44,7 @@ class NetworkInputs:
     n_users: int
 
 
-class DeepDetector(pl.LightningModule, Detector):
+class DeepDetector(SteppingModule, Detector):
     """A Lightning module around a `DetectorNetwork`; subclasses build the network.
 
     Args:
@@ -141,7 +107,8 @@ class DeepDetector(pl.LightningModule, Detector):
             trainer = trainer or self._quiet_trainer(folder)
             batches = self._batches(windows, validation)
             self._check_fits(ckpt_path)
-            trainer.fit(self, datamodule=batches, ckpt_path=ckpt_path, weights_only=True)
+            with self.stepping_for(trainer):
+                trainer.fit(self, datamodule=batches, ckpt_path=ckpt_path, weights_only=True)
             self._keep_best(trainer)
 
     def _build(self, windows: Windows) -> None:
@@ -208,44 +175,6 @@ class DeepDetector(pl.LightningModule, Detector):
         if best:
             state = torch.load(best, weights_only=True, map_location="cpu")["state_dict"]
             self.load_state_dict(state)
-
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Mean loss of a batch."""
-        if batch_idx == 0:
-            # by epoch, so that a resumed run draws what an uninterrupted one would
-            torch.manual_seed(self.training_settings.seed * 1_000_003 + self.current_epoch)
-        loss = self._mean_loss(batch, "training", batch_idx)
-        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, prog_bar=True)
-        return loss
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Mean held-out loss."""
-        loss = self._mean_loss(batch, "validation", batch_idx)
-        self.log(VALIDATION_LOSS, loss, prog_bar=True, sync_dist=True, batch_size=len(batch[0]))
-
-    def _mean_loss(self, batch: Batch, kind: str, batch_idx: int) -> Tensor:
-        losses = self.network.loss(*batch)
-        if kind == "training" and self.training_settings.trim > 0:
-            kept = max(1, round(len(losses) * (1 - self.training_settings.trim)))
-            losses = losses.topk(kept, largest=False, sorted=False).values
-        loss = losses.mean()
-        if not torch.isfinite(loss):
-            raise TrainingError(
-                f"the {kind} loss became {loss.item()} in epoch {self.current_epoch}, "
-                f"batch {batch_idx}: lower model.training.learning_rate, or look for extreme "
-                "feature values"
-            )
-        return loss
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam with decoupled weight decay, fused."""
-        settings = self.training_settings
-        return torch.optim.AdamW(
-            self.parameters(),
-            settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            fused=True,
-        )
 
     # ---- scoring
 

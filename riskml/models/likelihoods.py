@@ -15,7 +15,8 @@ from riskml.core.types import FeatureKind, FeatureSpec
 def gaussian_nll(target: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     """Negative log density of a Gaussian, elementwise, in nats."""
     half_log_two_pi = 0.9189385332046727
-    return 0.5 * ((target - mean) * torch.exp(-log_scale)).square() + log_scale + half_log_two_pi
+    z = (target - mean) * torch.exp(-log_scale)
+    return torch.addcmul(log_scale + half_log_two_pi, z, z, value=0.5)
 
 
 def student_t_nll(target: Tensor, location: Tensor, log_scale: Tensor, degrees: float) -> Tensor:
@@ -67,7 +68,9 @@ def action_nll(logits: Tensor, tokens: Tensor) -> Tensor:
     Returns:
         [n, L].
     """
-    flat = cross_entropy(logits.flatten(0, 1), tokens.flatten(), reduction="none", ignore_index=0)
+    flat = cross_entropy(
+        logits.float().flatten(0, 1), tokens.flatten(), reduction="none", ignore_index=0
+    )
     return flat.view_as(tokens)
 
 
@@ -101,10 +104,14 @@ class FeatureLikelihood(nn.Module):
         self.register_buffer("count", count)
         self.register_buffer("binary", binary)
         # columns are computed kind by kind and put back in the spec's order
-        self.register_buffer("order", torch.argsort(torch.cat([gaussian, count, binary])))
+        order = torch.argsort(torch.cat([gaussian, count, binary]))
+        self.register_buffer("order", order)
+        self.in_order = bool((order == torch.arange(len(order))).all())
         self.sizes = [len(gaussian), len(count), len(binary)]
         self.location = nn.Linear(hidden, len(spec))
         self.spread = nn.Linear(hidden, len(gaussian) + len(count))
+        # weights that nothing uses would keep the processes of a distributed run waiting
+        self.spread.requires_grad_(self.spread.out_features > 0)
         start = torch.zeros(len(spec))
         start[len(gaussian) : len(gaussian) + len(count)] = torch.log(mean_counts[count] + 0.01)
         share = mean_counts[binary].clamp(0.01, 0.99)
@@ -125,22 +132,31 @@ class FeatureLikelihood(nn.Module):
         Returns:
             [n, d] in nats, columns in the order of the spec.
         """
-        location = self.location(hidden).split(self.sizes, 1)
-        spread = self.spread(hidden).split(self.sizes[:2], 1)
-        target, log_scale = scaled.index_select(1, self.gaussian), spread[0].clamp(-3.0, 3.0)
-        if self.degrees > 0.0:
-            measured = student_t_nll(target, location[0], log_scale, self.degrees)
-        else:
-            measured = gaussian_nll(target, location[0], log_scale)
-        parts = [
-            measured,
-            negative_binomial_nll(
-                x.index_select(1, self.count).clamp(min=0.0),
-                location[1].clamp(-12.0, 16.0),
-                spread[1].clamp(-4.0, 6.0),
-            ),
-            binary_cross_entropy_with_logits(
-                location[2].clamp(-12.0, 12.0), x.index_select(1, self.binary), reduction="none"
-            ),
-        ]
-        return torch.cat(parts, 1).index_select(1, self.order)
+        # under mixed precision the layers give half floats, too coarse for a density
+        location = self.location(hidden).float().split(self.sizes, 1)
+        spread = self.spread(hidden).float().split(self.sizes[:2], 1)
+        # kinds that the spec lacks would cost as many calls as those it has
+        parts: list[Tensor] = []
+        if self.sizes[0] > 0:
+            target = scaled if self.sizes[0] == x.size(1) else scaled.index_select(1, self.gaussian)
+            log_scale = spread[0].clamp(-3.0, 3.0)
+            if self.degrees > 0.0:
+                parts.append(student_t_nll(target, location[0], log_scale, self.degrees))
+            else:
+                parts.append(gaussian_nll(target, location[0], log_scale))
+        if self.sizes[1] > 0:
+            parts.append(
+                negative_binomial_nll(
+                    x.index_select(1, self.count).clamp(min=0.0),
+                    location[1].clamp(-12.0, 16.0),
+                    spread[1].clamp(-4.0, 6.0),
+                )
+            )
+        if self.sizes[2] > 0:
+            parts.append(
+                binary_cross_entropy_with_logits(
+                    location[2].clamp(-12.0, 12.0), x.index_select(1, self.binary), reduction="none"
+                )
+            )
+        surprise = torch.cat(parts, 1)
+        return surprise if self.in_order else surprise.index_select(1, self.order)

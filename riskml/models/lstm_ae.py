@@ -73,7 +73,7 @@ class SequenceAutoencoderNetwork(DetectorNetwork):
         hidden = torch.cat([hidden, context], 2)
         surprise = action_nll(self.action(hidden), tokens)
         if self.gap is not None:
-            mean, log_scale = self.gap(torch.cat([hidden, action], 2)).unbind(2)
+            mean, log_scale = self.gap(torch.cat([hidden, action], 2)).float().unbind(2)
             gap = gaussian_nll(times[:, :, 0], mean, log_scale.clamp(-3.0, 3.0))
             known = tokens != 0
             known[:, 0] = False  # before the first event there is no gap

@@ -39,7 +39,7 @@ def check_architecture(settings: Mapping[str, Any]) -> None:
             require(name, value, 0 <= value < 1, "must be a share from 0 to below 1")
         elif name == "population_weight":
             require(name, value, 0 <= value <= 1, "must lie between 0 and 1")
-        elif name in ("beta", "degrees_of_freedom"):
+        elif name in ("beta", "degrees_of_freedom", "free_bits", "importance_samples"):
             require(name, value, value >= 0, "must be 0 or more")
         else:
             require(name, value, value >= 1, "must be at least 1")
@@ -124,12 +124,14 @@ class Scale(nn.Module):
         self.register_buffer("is_count", is_count)
         self.register_buffer("mean", torch.from_numpy(scaler.mean))
         self.register_buffer("scale", torch.from_numpy(scaler.scale))
+        self.any_count = bool(is_count.any())
         self.limit = LIMIT
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, d] raw → [n, d] scaled."""
-        y = torch.where(self.is_count, torch.log1p(x.clamp(min=0.0)), x)
-        return ((y - self.mean) / self.scale).clamp(-self.limit, self.limit)
+        if self.any_count:
+            x = torch.where(self.is_count, torch.log1p(x.clamp(min=0.0)), x)
+        return ((x - self.mean) / self.scale).clamp(-self.limit, self.limit)
 
 
 class UserView(nn.Module):
@@ -147,10 +149,11 @@ class UserView(nn.Module):
         self.dropout = dropout
         self.table = nn.Embedding(n_users + 1, self.size)
         nn.init.normal_(self.table.weight, std=0.1)
+        self.table.weight.requires_grad_(self.size > 0)
 
     def forward(self, user: Tensor) -> Tensor:
         """[n] indices → [n, size]; in training some rows become the population."""
-        if self.training:
+        if self.training and self.size > 0:
             keep = torch.rand(user.shape, device=user.device) >= self.dropout
             user = user * keep
         vectors: Tensor = self.table(user)

@@ -1,7 +1,9 @@
-"""Variational autoencoder whose prior knows the user (Kingma & Welling 2014; Sohn et al. 2015)."""
+"""Variational autoencoder whose prior knows the user (Kingma & Welling 2014; Sohn et al. 2015).
 
-from __future__ import annotations
+No postponed annotations in this file: TorchScript reads those of the buffers.
+"""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 
 from riskml.models.attribution import COMBINATION
 from riskml.models.deep import DeepDetector, NetworkInputs, TrainingSettings
-from riskml.models.likelihoods import FeatureLikelihood
+from riskml.models.likelihoods import FeatureLikelihood, gaussian_nll
 from riskml.models.networks import (
     DetectorNetwork,
     Scale,
@@ -22,7 +24,13 @@ from riskml.models.tables import Kinds
 
 
 class VAENetwork(DetectorNetwork):
-    """q(z | x), p(z | user), p(x | z, user). Scoring takes z at the posterior mean: no chance."""
+    """q(z | x), p(z | user), p(x | z, user). Scoring is without chance.
+
+    It takes z at the posterior mean, or, with `importance_samples` of 2 or more, the importance
+    weighted bound (Burda et al. 2016) over fixed points of the posterior.
+    """
+
+    points: Tensor
 
     def __init__(
         self,
@@ -33,9 +41,12 @@ class VAENetwork(DetectorNetwork):
         population_weight: float,
         degrees_of_freedom: float,
         beta: float,
+        free_bits: float,
+        importance_samples: int,
     ) -> None:
         super().__init__(UserView(inputs.n_users, user_dim), population_weight)
         self.beta = beta
+        self.free_bits = free_bits
         self.scale = Scale(inputs.spec, inputs.scaler)
         self.encoder = encoder([len(inputs.spec), *hidden])
         self.posterior = nn.Linear(hidden[-1], 2 * latent_dim)
@@ -44,20 +55,22 @@ class VAENetwork(DetectorNetwork):
         self.likelihood = FeatureLikelihood(
             inputs.spec, hidden[0], inputs.mean_counts, degrees_of_freedom
         )
+        # follows from the settings, so it is not saved with the weights
+        self.register_buffer("points", spread(importance_samples, latent_dim), persistent=False)
 
-    def parts(
-        self, x: Tensor, tokens: Tensor, times: Tensor, lengths: Tensor, user: Tensor
-    ) -> Tensor:
-        """[n, d + 1]: negative log-likelihood of each feature, then divergence from the prior."""
-        scaled = self.scale(x)
-        mean, log_scale = self.posterior(self.encoder(scaled)).chunk(2, 1)
-        log_scale = log_scale.clamp(-6.0, 3.0)
+    def beliefs(self, scaled: Tensor, about: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Mean and log scale of the posterior, then of the prior, each [n, latent]."""
+        mean, log_scale = self.posterior(self.encoder(scaled)).float().chunk(2, 1)
+        prior_mean, prior_log_scale = self.prior(about).float().chunk(2, 1)
+        return mean, log_scale.clamp(-6.0, 3.0), prior_mean, prior_log_scale.clamp(-3.0, 3.0)
+
+    def one_pass(self, x: Tensor, user: Tensor) -> tuple[Tensor, Tensor]:
+        """Surprise of each feature [n, d] at one z, and the divergence of each dimension."""
+        scaled, about = self.scale(x), self.view(user)
+        mean, log_scale, prior_mean, prior_log_scale = self.beliefs(scaled, about)
         z = mean
         if self.training:
             z = mean + torch.randn_like(mean) * torch.exp(log_scale)
-        about = self.view(user)
-        prior_mean, prior_log_scale = self.prior(about).chunk(2, 1)
-        prior_log_scale = prior_log_scale.clamp(-3.0, 3.0)
         divergence = (
             prior_log_scale
             - log_scale
@@ -65,9 +78,67 @@ class VAENetwork(DetectorNetwork):
             * (torch.exp(2 * log_scale) + (mean - prior_mean).square())
             * torch.exp(-2 * prior_log_scale)
             - 0.5
-        ).sum(1, keepdim=True)
+        )
         hidden = self.decoder(torch.cat([z, about], 1))
-        return torch.cat([self.likelihood(hidden, x, scaled), self.beta * divergence], 1)
+        return self.likelihood(hidden, x, scaled), divergence
+
+    def bound(self, x: Tensor, user: Tensor) -> Tensor:
+        """[n, d + 1]: shares of the importance weighted bound.
+
+        With t the surprise at each point and w = softmax(-t), the bound -log mean exp(-t) equals
+        sum(w t) + sum(w log w) + log(points): a mean over points that splits by feature. What no
+        feature has goes to the divergence.
+        """
+        scaled, about = self.scale(x), self.view(user)
+        mean, log_scale, prior_mean, prior_log_scale = self.beliefs(scaled, about)
+        surprises: list[Tensor] = []
+        divergences: list[Tensor] = []
+        for k in range(self.points.size(0)):
+            point = self.points[k]
+            z = mean + point * torch.exp(log_scale)
+            hidden = self.decoder(torch.cat([z, about], 1))
+            surprises.append(self.likelihood(hidden, x, scaled))
+            prior = gaussian_nll(z, prior_mean, prior_log_scale)
+            posterior = gaussian_nll(z, mean, log_scale)
+            divergences.append(self.beta * (prior - posterior).sum(1))
+        surprise, divergence = torch.stack(surprises), torch.stack(divergences)
+        log_weight = torch.log_softmax(-(surprise.sum(2) + divergence), 0)
+        weight = torch.exp(log_weight)
+        rest = (weight * (divergence + log_weight)).sum(0) + math.log(self.points.size(0))
+        return torch.cat([(weight.unsqueeze(2) * surprise).sum(0), rest.unsqueeze(1)], 1)
+
+    def parts(
+        self, x: Tensor, tokens: Tensor, times: Tensor, lengths: Tensor, user: Tensor
+    ) -> Tensor:
+        """[n, d + 1]: negative log-likelihood of each feature, then divergence from the prior."""
+        if self.points.size(0) > 1:
+            return self.bound(x, user)
+        surprise, divergence = self.one_pass(x, user)
+        return torch.cat([surprise, self.beta * divergence.sum(1, keepdim=True)], 1)
+
+    def loss(
+        self, x: Tensor, tokens: Tensor, times: Tensor, lengths: Tensor, user: Tensor
+    ) -> Tensor:
+        """[n]: the evidence bound at one z, whatever scoring does.
+
+        In training each latent dimension has `free_bits` nats a batch (Kingma et al. 2016).
+        """
+        surprise, divergence = self.one_pass(x, user)
+        if self.training and self.free_bits > 0:
+            divergence = divergence.mean(0, keepdim=True).clamp(min=self.free_bits)
+        return surprise.sum(1) + self.beta * divergence.sum(1)
+
+
+def spread(count: int, dimensions: int) -> Tensor:
+    """Points of a standard Gaussian that are the same each time, [count, dimensions].
+
+    Quasi-random (scrambled Sobol) in pairs z, -z, so that their mean is 0; an odd one is 0 itself.
+    """
+    if count < 2:
+        return torch.zeros(0, dimensions)
+    sobol = torch.quasirandom.SobolEngine(dimensions, scramble=True, seed=0)  # type: ignore[no-untyped-call]
+    half = torch.special.ndtri(sobol.draw(count // 2).double().clamp(1e-6, 1 - 1e-6)).float()
+    return torch.cat([half, -half, torch.zeros(count % 2, dimensions)])
 
 
 class VAEDetector(DeepDetector):
@@ -77,6 +148,10 @@ class VAEDetector(DeepDetector):
         hidden: widths of the encoder's layers; the decoder mirrors them.
         latent_dim: dimensions of the latent space.
         beta: weight of the divergence from the prior.
+        free_bits: nats of divergence that each latent dimension may have in training for nothing;
+            0 for none. Above 0 the latent space is not given up early in training.
+        importance_samples: points of the posterior that scoring weighs; 0 or 1 takes its mean, in
+            one pass. The cost of a score grows with it.
         user_dim: length of the per-user vector, 0 for none.
         population_weight: how much of what is unusual for anyone is taken off, 0 to 1.
         degrees_of_freedom: of the Student-t of continuous features, whose heavy tails keep odd
@@ -94,6 +169,8 @@ class VAEDetector(DeepDetector):
         user_dim: int = 32,
         population_weight: float = 0.5,
         degrees_of_freedom: float = 3.0,
+        free_bits: float = 0.0,
+        importance_samples: int = 0,
         training: TrainingSettings | None = None,
         contamination: float = 0.1,
         kinds: Kinds | None = None,
@@ -106,6 +183,8 @@ class VAEDetector(DeepDetector):
             "user_dim": user_dim,
             "population_weight": population_weight,
             "degrees_of_freedom": degrees_of_freedom,
+            "free_bits": free_bits,
+            "importance_samples": importance_samples,
         }
         check_architecture(self.architecture)
 

@@ -51,6 +51,21 @@ def check_resumable(run: Run, detector: Detector) -> None:
         raise ConfigError(f"ckpt_path: {run.cfg.model.name} keeps no checkpoints to go on from")
 
 
+def check_device(run: Run, detector: Detector) -> None:
+    """Refuse a GPU that is not there before any data is read.
+
+    Raises:
+        ConfigError: the trainer is to run where torch sees nothing to run on.
+    """
+    accelerator = run.cfg.trainer.get("accelerator")
+    wanted = accelerator in ("gpu", "cuda") and isinstance(detector, DeepDetector)
+    if wanted and not torch.accelerator.is_available():
+        raise ConfigError(
+            f"trainer.accelerator={accelerator}: torch sees no GPU here; choose trainer=cpu, or "
+            "install a torch that is built for the GPU"
+        )
+
+
 def _fit_deep(run: Run, detector: DeepDetector, windows: PreparedWindows) -> None:
     resume = _checkpoint(run.cfg.ckpt_path)
     folder = resume.parent if resume else run.folder / CHECKPOINTS
@@ -83,9 +98,11 @@ def build_trainer(run: Run, checkpoints: Path) -> pl.Trainer:
             callback.dirpath = str(checkpoints)
     bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
     callbacks += [EpochMetrics(run.tracker), FirstCheckpoint()]
-    trainer: pl.Trainer = build(
-        run.cfg.trainer, callbacks=callbacks, logger=False, enable_progress_bar=bar
-    )
+    given = {"callbacks": callbacks, "logger": False, "enable_progress_bar": bar}
+    trainer: pl.Trainer = build(run.cfg.trainer, **given)
+    if trainer.num_devices > 1 and run.cfg.trainer.get("strategy", "auto") == "auto":
+        # by itself Lightning would start the whole command again for each further device
+        trainer = build(run.cfg.trainer, **given, strategy="ddp_spawn")
     return trainer
 
 

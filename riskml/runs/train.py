@@ -22,7 +22,7 @@ from riskml.runs.assembly import (
     chosen_parameters,
 )
 from riskml.runs.context import BUNDLE, DETECTOR, FEATURES, Run, remember_latest, start_run
-from riskml.runs.fitting import check_resumable, fit
+from riskml.runs.fitting import check_device, check_resumable, fit
 from riskml.runs.steps import explain_alerts, make_windows, read_data, report
 from riskml.scoring.explain import Explainer
 
@@ -44,6 +44,7 @@ def train(cfg: DictConfig) -> Path:
         rule, detector = build_threshold(cfg.threshold), build_detector(cfg.model)
         scoring = build_scoring(cfg.get("scoring"))
         check_resumable(run, detector)
+        check_device(run, detector)
         dataset = read_data(run)
         extractor, windows = make_windows(run, dataset)
         extractor.save(run.folder / FEATURES)

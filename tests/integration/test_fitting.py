@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -19,7 +20,7 @@ from riskml.models.deep import DeepDetector, TrainingSettings
 from riskml.models.lstm_ae import LSTMAutoencoderDetector
 from riskml.models.vae import VAEDetector
 from riskml.runs.context import CHECKPOINTS, Run
-from riskml.runs.fitting import LAST, build_trainer, fit
+from riskml.runs.fitting import LAST, build_trainer, check_device, fit
 from riskml.runs.tracking import NoTracker
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -130,9 +131,11 @@ class CtrlC(Callback):
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
+        self.steps = 0
 
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, index: int) -> None:
-        if trainer.current_epoch == self.epoch and index == 1:
+    def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
+        self.steps += trainer.current_epoch == self.epoch
+        if self.steps == 2:
             raise KeyboardInterrupt
 
 
@@ -173,3 +176,28 @@ def test_checkpoint_of_another_architecture(planted: Planted, tmp_path: Path) ->
 def test_debug_leaves_a_usable_detector(planted: Planted, tmp_path: Path) -> None:
     detector = trained("vae", make_run(tmp_path, 5, fast_dev_run=True), planted)
     assert detector.score(planted.windows.test).std() > 0
+
+
+@pytest.mark.parametrize("name", MAKE)
+def test_half_precision_of_the_gpu_config_works_without_one(
+    name: str, planted: Planted, tmp_path: Path
+) -> None:
+    precision = OmegaConf.load(CONF / "trainer" / "gpu.yaml").precision
+    losses = ValidationLosses()
+    detector = trained(name, make_run(tmp_path, 1, precision=precision), planted, losses)
+    assert np.isfinite(losses.values).all()
+    assert {weights.dtype for weights in detector.parameters()} == {torch.float32}
+    assert np.isfinite(detector.score(planted.windows.test)).all()
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="there is a GPU here")
+def test_gpu_that_is_not_there(tmp_path: Path) -> None:
+    run = make_run(tmp_path, 1, accelerator="gpu")
+    with pytest.raises(ConfigError, match=r"trainer\.accelerator=gpu: torch sees no GPU.*=cpu"):
+        check_device(run, MAKE["vae"](TrainingSettings()))
+
+
+def test_several_devices_are_processes_of_this_command(tmp_path: Path) -> None:
+    """Lightning's choice would run the command again for each."""
+    trainer = build_trainer(make_run(tmp_path, 1, devices=2), tmp_path)
+    assert trainer.strategy.launcher._start_method == "spawn"  # type: ignore[attr-defined]

@@ -19,7 +19,7 @@ def rows(n: int) -> Batch:
 
 
 def order(loader: BatchLoader) -> list[int]:
-    return [int(row) for batch in loader for row in batch[4]]
+    return [int(row) for batches in loader for batch in batches for row in batch[-1]]
 
 
 def test_without_a_seed_the_order_stays() -> None:
@@ -29,10 +29,21 @@ def test_without_a_seed_the_order_stays() -> None:
 @pytest.mark.parametrize(("n", "size"), [(1, 1), (10, 3), (10, 5), (10, 64)])
 def test_every_row_once(n: int, size: int) -> None:
     loader = BatchLoader(rows(n), size, seed=0)
-    batches = list(loader)
+    batches = [batch for (batch,) in loader]
     assert len(batches) == len(loader)
     assert all(len(batch[0]) <= size for batch in batches)
     assert sorted(order(loader)) == list(range(n))
+
+
+@pytest.mark.parametrize(("n", "size", "together"), [(1, 1, 4), (10, 3, 2), (12, 3, 4), (50, 4, 5)])
+def test_batches_together_are_the_batches_one_by_one(n: int, size: int, together: int) -> None:
+    alone = [batch for (batch,) in BatchLoader(rows(n), size, seed=0)]
+    loader = BatchLoader(rows(n), size, seed=0, together=together)
+    items = list(loader)
+    assert len(items) == len(loader)
+    assert all(len(item) == together for item in items[:-1])
+    for one, other in zip(alone, [batch for item in items for batch in item], strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def test_order_follows_from_seed_and_epoch() -> None:
