@@ -70,6 +70,7 @@ def complete(cfg: DictConfig) -> tuple[DictConfig, Path | None]:
     """
     fresh = cfg.model is not None
     if fresh and cfg.data is not None:
+        cfg.seed = 0 if cfg.seed is None else cfg.seed
         return cfg, None
     folder = find_run(Path(cfg.paths.outputs), cfg.run)
     past = load_config(folder)

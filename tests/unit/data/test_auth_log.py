@@ -142,7 +142,7 @@ MOMENTS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(MOMENTS, st.integers(1, 40), st.booleans())
 def test_the_year_is_inferred_over_new_years(
     tmp_path_factory: pytest.TempPathFactory, ends: list[datetime], rows: int, given_year: bool

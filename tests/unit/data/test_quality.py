@@ -156,7 +156,7 @@ def as_text(fields: list[str]) -> str:
     return ",".join(fields)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.lists(FIELDS, min_size=1, max_size=5).map(as_text), max_size=30))
 def test_every_row_of_random_fields_is_accounted_for(rows: list[str]) -> None:
     text = HEADER + GOOD + "\n".join(rows) + "\n"
@@ -178,7 +178,7 @@ BROKEN = st.lists(
 ).map(b"".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(BROKEN, BROKEN), min_size=1, max_size=20))
 def test_every_line_of_random_bytes_turns_up_somewhere(pieces: list[tuple[bytes, bytes]]) -> None:
     marks = [f"<{number}>" for number in range(len(pieces))]

@@ -91,7 +91,7 @@ LINES = [
 ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from(LINES), min_size=1, max_size=14), st.integers(1, 5))
 def test_csv_in_pieces_is_csv_in_whole(
     tmp_path_factory: pytest.TempPathFactory, lines: list[str], rows: int

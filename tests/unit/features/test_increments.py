@@ -98,18 +98,28 @@ def of_users_at_hand(
         return windows, Profile.load(folder)
 
 
-@pytest.mark.parametrize(
-    ("cut", "run"),
-    [
-        (daily, through_files),
-        (micro_batches, in_memory),
-        (micro_batches, of_users_at_hand),
-    ],
-)
-@pytest.mark.parametrize("window", list(WINDOWS))
-@settings(max_examples=3, deadline=None)
-@given(seed=st.integers(0, 10_000))
+def every_cut(test: Callable[..., None]) -> Callable[..., None]:
+    cuts = [(daily, through_files), (micro_batches, in_memory), (micro_batches, of_users_at_hand)]
+    test = pytest.mark.parametrize(("cut", "run"), cuts)(test)
+    return pytest.mark.parametrize("window", list(WINDOWS))(test)
+
+
+@every_cut
+@settings(max_examples=1, deadline=None)
+@given(seed=st.integers(1, 10_000))
 def test_equal_however_cut(window: str, cut: Cut, run: Run, seed: int) -> None:
+    check_cut(window, cut, run, seed)
+
+
+@pytest.mark.slow
+@every_cut
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_equal_however_cut_at_length(window: str, cut: Cut, run: Run, seed: int) -> None:
+    check_cut(window, cut, run, seed)
+
+
+def check_cut(window: str, cut: Cut, run: Run, seed: int) -> None:
     made, events = fitted(window), worldly_log(seed)
     expected, end = made.transform(events, Profile(), open_windows=True)
     assert_equal_windows([made.windows(events)], expected)

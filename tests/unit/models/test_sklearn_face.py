@@ -179,7 +179,7 @@ def test_trimming_keeps_a_cluster_of_odd_rows_odd() -> None:
     x[-ODD:, 3] = 0
 
     def gap(trim: float) -> float:
-        training = quick(max_epochs=60, learning_rate=1e-2, trim=trim)
+        training = quick(max_epochs=30, learning_rate=2e-2, trim=trim)
         scores = small(training=training).fit(x).decision_scores_
         return float(scores[-ODD:].mean() - scores[:-ODD].mean())
 
