@@ -21,6 +21,7 @@ except PackageNotFoundError:  # a source tree that was never installed
 # Imported on first use: torch takes seconds, which neither --help nor a data job should pay.
 _HOMES = {
     "AutoencoderDetector": "riskml.models.autoencoder",
+    "ContrastiveDetector": "riskml.models.contrastive",
     "CountsDetector": "riskml.models.counts",
     "Detector": "riskml.models.base",
     "LSTMAutoencoderDetector": "riskml.models.lstm_ae",
@@ -36,6 +37,7 @@ _HOMES = {
 
 __all__ = [
     "AutoencoderDetector",
+    "ContrastiveDetector",
     "CountsDetector",
     "Detector",
     "LSTMAutoencoderDetector",

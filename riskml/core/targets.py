@@ -70,6 +70,7 @@ RISKML: frozenset[str] = frozenset(
         "riskml.features.windows.UserDayWindows",
         "riskml.models.autoencoder.AutoencoderDetector",
         "riskml.models.deep.TrainingSettings",
+        "riskml.models.contrastive.ContrastiveDetector",
         "riskml.models.counts.CountsDetector",
         "riskml.models.lstm_ae.LSTMAutoencoderDetector",
         "riskml.models.neighbours.NeighboursDetector",

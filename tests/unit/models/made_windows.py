@@ -12,6 +12,7 @@ import polars as pl
 
 from riskml.core.types import Feature, FeatureKind, FeatureSpec, Windows
 from riskml.models.autoencoder import AutoencoderDetector
+from riskml.models.contrastive import ContrastiveDetector
 from riskml.models.deep import DeepDetector, TrainingSettings
 from riskml.models.lstm_ae import LSTMAutoencoderDetector
 from riskml.models.transformer import TransformerDetector
@@ -104,6 +105,9 @@ DEEP: dict[str, Make] = {
     ),
     "transformer": lambda **arguments: TransformerDetector(
         **{"width": 8, "heads": 2, "top_k": 3, "user_dim": 4, "training": quick(), **arguments}
+    ),
+    "contrastive": lambda **arguments: ContrastiveDetector(
+        **{"user_dim": 4, "training": quick(), **arguments}
     ),
 }
 """Small deep detectors by name."""
