@@ -124,29 +124,39 @@ class DeepDetector(pl.LightningModule, Detector):
         Raises:
             TrainingError: the loss is not a finite number.
         """
-        self._build(windows)
+        users = windows.keys["user_id"].unique().sort().to_list()
+        self.begin(
+            users,
+            NetworkInputs(
+                windows.spec,
+                FeatureScaler.fit(windows),
+                torch.from_numpy(windows.x.mean(0)),
+                len(users),
+            ),
+        )
+        self.train_on(self._batches(windows, validation), trainer, ckpt_path)
+
+    def begin(self, users: list[str], inputs: NetworkInputs) -> None:
+        """Make the untrained network for users whose windows it will see."""
+        self.spec_ = inputs.spec
+        self.users_ = {name: i + 1 for i, name in enumerate(users)}
+        with torch.random.fork_rng():
+            torch.manual_seed(self.training_settings.seed)
+            self.network = self.build_network(inputs)
+
+    def train_on(
+        self,
+        batches: pl.LightningDataModule,
+        trainer: pl.Trainer | None = None,
+        ckpt_path: str | None = None,
+    ) -> None:
+        """Train the network that `begin` has made; arguments and errors as of `learn`."""
         with tempfile.TemporaryDirectory() as folder:
             trainer = trainer or self._quiet_trainer(folder)
-            batches = self._batches(windows, validation)
             self._check_fits(ckpt_path)
             trainer.fit(self, datamodule=batches, ckpt_path=ckpt_path, weights_only=True)
             self._keep_best(trainer)
         self.eval().cpu()
-
-    def _build(self, windows: Windows) -> None:
-        self.spec_ = windows.spec
-        names = windows.keys["user_id"].unique().sort().to_list()
-        self.users_ = {name: i + 1 for i, name in enumerate(names)}
-        with torch.random.fork_rng():
-            torch.manual_seed(self.training_settings.seed)
-            self.network = self.build_network(
-                NetworkInputs(
-                    windows.spec,
-                    FeatureScaler.fit(windows),
-                    torch.from_numpy(windows.x.mean(0)),
-                    len(names),
-                )
-            )
 
     def _batches(self, windows: Windows, validation: Windows | None) -> WindowsDataModule:
         settings = self.training_settings
