@@ -77,6 +77,7 @@ RISKML: frozenset[str] = frozenset(
         "riskml.models.sequence.SequenceDetector",
         "riskml.models.transformer.TransformerDetector",
         "riskml.models.vae.VAEDetector",
+        "riskml.runs.ray_trainer.RayTrainer",
         "riskml.runs.tracking.MLflowTracker",
         "riskml.runs.tracking.NoTracker",
         "riskml.scoring.conformal.ConformalAlerts",

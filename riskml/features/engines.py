@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from multiprocessing import get_context, parent_process
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from riskml.core.errors import ConfigError, DataError, require
 
@@ -38,6 +38,9 @@ class Engine(AbstractContextManager["Engine"]):
     @abstractmethod
     def close(self) -> None:
         """End what was started."""
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self,

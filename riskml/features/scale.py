@@ -19,7 +19,7 @@ from typing import TypeVar
 import polars as pl
 
 from riskml.core.errors import DataError
-from riskml.core.types import Windows
+from riskml.core.types import FeatureSpec, Windows
 from riskml.features import cutting
 from riskml.features.engines import Engine, Processes
 from riskml.features.extractor import FeatureExtractor
@@ -27,6 +27,7 @@ from riskml.features.increments import FIRST_TIMES, OPEN, PROFILES, WINDOWS, Inc
 from riskml.features.novelty import FIRST
 from riskml.features.profile import Profile
 from riskml.features.splitting import Split, split_by_user
+from riskml.features.window_blocks import WindowFiles
 from riskml.features.window_files import read_files, write_windows
 
 BUCKETS = "buckets"
@@ -170,6 +171,29 @@ def read_windows(out: Path, run: int | None = None, open_windows: bool = False) 
         DataError: there is no such run.
         BundleError: the folder is damaged.
     """
+    return read_files(*_files(out, run, open_windows))
+
+
+def window_files(
+    out: Path, since: datetime | None = None, until: datetime | None = None
+) -> WindowFiles:
+    """The closed windows that `extract` has made, to be read block by block.
+
+    Args:
+        out: the folder that was given to `extract`.
+        since: leave out windows that begin before; needs a time zone.
+        until: leave out windows that end after; needs a time zone.
+
+    Raises:
+        DataError: there are no such windows.
+        BundleError: the folder is damaged.
+    """
+    return WindowFiles(*_files(out), since, until)
+
+
+def _files(
+    out: Path, run: int | None = None, open_windows: bool = False
+) -> tuple[list[Path], FeatureSpec]:
     folder = Increments(out)
     last = 0 if folder.state is None else folder.state.run
     runs = range(1, last + 1) if run is None else [run]
@@ -180,7 +204,7 @@ def read_windows(out: Path, run: int | None = None, open_windows: bool = False) 
     if open_windows:
         folders.append(folder.folder(OPEN, last))
     files = [file for found in folders for file in sorted(found.glob("bucket=*.parquet"))]
-    return read_files(files, FeatureExtractor.load(folder.extractor).spec)
+    return files, FeatureExtractor.load(folder.extractor).spec
 
 
 @dataclass(frozen=True)

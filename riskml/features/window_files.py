@@ -16,6 +16,9 @@ TOKENS = "tokens"
 TIMES = ("gaps", "hours")
 """Lists that are there with `event_times`: the two columns of `Windows.times`."""
 
+ROWS_A_BLOCK = 8192
+"""What can be read at a time, see `window_blocks`."""
+
 
 def lists(spec: FeatureSpec) -> tuple[str, ...]:
     """The columns that hold one value an event."""
@@ -59,7 +62,7 @@ def from_frame(frame: pl.DataFrame, spec: FeatureSpec) -> Windows:
 def write_windows(windows: Windows, file: Path) -> None:
     """Write them; the file appears whole or not at all."""
     draft = file.with_name(file.name + ".part")
-    to_frame(windows).write_parquet(draft)
+    to_frame(windows).write_parquet(draft, row_group_size=ROWS_A_BLOCK)
     draft.replace(file)
 
 

@@ -35,7 +35,7 @@ class AutoencoderNetwork(DetectorNetwork):
     ) -> None:
         super().__init__(UserView(inputs.n_users, user_dim), population_weight)
         self.scale = Scale(inputs.spec, inputs.scaler)
-        self.corrupt = nn.Dropout(input_dropout)
+        self.corrupt = nn.Dropout(float(input_dropout))
         self.encoder = encoder([len(inputs.spec), *hidden])
         self.latent = nn.Linear(hidden[-1], latent_dim)
         self.decoder = multilayer([latent_dim + self.view.size, *reversed(hidden)])

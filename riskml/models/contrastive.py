@@ -197,9 +197,8 @@ class ContrastiveDetector(DeepDetector):
         """The untrained network."""
         return ContrastiveNetwork(inputs, **self.architecture)
 
-    def _build(self, windows: Windows) -> None:
-        """Counts what need not be learnt: levels of features, and how often each thing is met."""
-        super()._build(windows)
+    def count_first(self, windows: Windows) -> None:
+        """Levels of features, and how often each thing is met."""
         network = self.network
         assert isinstance(network, ContrastiveNetwork)
         things, rows = network.things, self.training_settings.score_batch_size
@@ -207,7 +206,7 @@ class ContrastiveDetector(DeepDetector):
         edges = np.quantile(looked, LEVELS, axis=0, method="lower").T
         things.edges.copy_(torch.from_numpy(np.ascontiguousarray(edges)))
         met = torch.full((things.size,), 0.5)
-        for x, tokens, _, lengths, _ in BatchLoader(to_tensors(windows, self.users_), rows):
+        for [(x, tokens, _, lengths, _)] in BatchLoader(to_tensors(windows, self.users_), rows):
             met += things(x, tokens, lengths).sum(0)
         network.log_share.copy_(things.log_share(met))
 

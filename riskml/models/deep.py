@@ -91,40 +91,45 @@ class DeepDetector(SteppingModule, Detector):
         Raises:
             TrainingError: the loss is not a finite number.
         """
-        self._build(windows)
+        users = windows.keys["user_id"].unique().sort().to_list()
+        self.begin(
+            users,
+            NetworkInputs(
+                windows.spec,
+                FeatureScaler.fit(windows),
+                torch.from_numpy(windows.x.mean(0)),
+                len(users),
+            ),
+        )
+        self.count_first(windows)
         if self.training_settings.max_epochs > 0:
-            self._train(windows, validation, trainer, ckpt_path)
+            self.train_on(self._batches(windows, validation), trainer, ckpt_path)
         self.eval().cpu()
 
-    def _train(
+    def begin(self, users: list[str], inputs: NetworkInputs) -> None:
+        """Make the untrained network for users whose windows it will see."""
+        self.spec_ = inputs.spec
+        self.users_ = {name: i + 1 for i, name in enumerate(users)}
+        with torch.random.fork_rng():
+            torch.manual_seed(self.training_settings.seed)
+            self.network = self.build_network(inputs)
+
+    def count_first(self, windows: Windows) -> None:
+        """Count of the train windows what need not be learnt; most networks have nothing such."""
+
+    def train_on(
         self,
-        windows: Windows,
-        validation: Windows | None,
-        trainer: pl.Trainer | None,
-        ckpt_path: str | None,
+        batches: pl.LightningDataModule,
+        trainer: pl.Trainer | None = None,
+        ckpt_path: str | None = None,
     ) -> None:
+        """Train the network that `begin` has made; arguments and errors as of `learn`."""
         with tempfile.TemporaryDirectory() as folder:
             trainer = trainer or self._quiet_trainer(folder)
-            batches = self._batches(windows, validation)
             self._check_fits(ckpt_path)
             with self.stepping_for(trainer):
                 trainer.fit(self, datamodule=batches, ckpt_path=ckpt_path, weights_only=True)
             self._keep_best(trainer)
-
-    def _build(self, windows: Windows) -> None:
-        self.spec_ = windows.spec
-        names = windows.keys["user_id"].unique().sort().to_list()
-        self.users_ = {name: i + 1 for i, name in enumerate(names)}
-        with torch.random.fork_rng():
-            torch.manual_seed(self.training_settings.seed)
-            self.network = self.build_network(
-                NetworkInputs(
-                    windows.spec,
-                    FeatureScaler.fit(windows),
-                    torch.from_numpy(windows.x.mean(0)),
-                    len(names),
-                )
-            )
 
     def _batches(self, windows: Windows, validation: Windows | None) -> WindowsDataModule:
         settings = self.training_settings

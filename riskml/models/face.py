@@ -89,7 +89,12 @@ class OutlierEstimator(ABC):
             validation = None
         later = None if validation is None else as_windows(validation, windows.spec)
         self.learn(windows, later, *args, **training)
-        self.decision_scores_ = self.score(windows)
+        self.remember(self.score(windows))
+        return self
+
+    def remember(self, scores: FloatArray) -> None:
+        """Keep the scores of the rows fitted on, and the threshold that follows from them."""
+        self.decision_scores_ = scores
         share = 1 - self.contamination
         self.threshold_ = float(np.quantile(self.decision_scores_, share))
         self.score_range_ = (
@@ -97,7 +102,6 @@ class OutlierEstimator(ABC):
             float(self.decision_scores_.max()),
         )
         self.labels_ = (self.decision_scores_ > self.threshold_).astype(np.int64)
-        return self
 
     def decision_function(self, x: Any) -> FloatArray:
         """Float32 [n] scores of windows or of a table; higher is riskier.

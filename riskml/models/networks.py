@@ -96,7 +96,7 @@ class CausalBlock(nn.Module):
         self.feed_forward = nn.Sequential(
             nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(float(dropout))
 
     def forward(self, events: Tensor) -> Tensor:
         """[n, L, width] → [n, L, width]; padding at the end is never looked at."""

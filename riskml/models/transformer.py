@@ -42,7 +42,7 @@ class TransformerNetwork(DetectorNetwork):
         actions, embedded = self.embedding.weight.shape
         self.inputs = nn.Linear(embedded + self.view.size, width)
         self.moment = nn.Linear(TIME_WIDTH, width) if inputs.spec.event_times else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(float(dropout))
         blocks = [CausalBlock(width, heads, dropout) for _ in range(layers)]
         self.blocks = nn.Sequential(*blocks, nn.LayerNorm(width))
         self.action = nn.Linear(width + self.view.size, actions)

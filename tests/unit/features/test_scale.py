@@ -22,7 +22,7 @@ from riskml.features.engines import Processes
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.novelty import NoveltyFeatures
 from riskml.features.profile import Profile
-from riskml.features.scale import extract, read_windows
+from riskml.features.scale import extract, read_windows, window_files
 from riskml.features.volume import VolumeFeatures
 from riskml.features.windows import BlockWindows, SessionWindows, UserDayWindows, Windowing
 
@@ -51,6 +51,17 @@ def test_split_and_whole_give_the_same(tmp_path: Path, window: Windowing) -> Non
     assert result.total("events") == len(EVENTS)
     assert result.total("windows") == len(closed)
     assert len(closed) + result.total("open") == len(made.windows(EVENTS))
+
+
+def test_block_by_block_gives_the_same(tmp_path: Path) -> None:
+    made = saved(tmp_path)
+    write_days(EVENTS, tmp_path / "log")
+    extract(tmp_path / "features", f"{tmp_path}/log/**/*.parquet", tmp_path / "out", 3)
+    closed, _ = made.transform(EVENTS, Profile())
+    blocks = list(window_files(tmp_path / "out"))
+    assert len(blocks) == 3
+    order = pl.concat([block.keys for block in blocks]).sort("start", "window_id")
+    assert order.equals(closed.keys.select(order.columns))
 
 
 @pytest.mark.parametrize("window", RULES, ids=lambda w: f"{w.kind}{w.columns()}")

@@ -145,3 +145,11 @@ def test_vae_scores_without_chance(fitted_all: dict[str, DeepDetector], windows:
     first = detector.score(windows)
     torch.manual_seed(2)
     np.testing.assert_array_equal(first, detector.score(windows))
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"), [("autoencoder", "input_dropout"), ("transformer", "dropout")]
+)
+def test_dropout_without_a_point_can_be_exported(name: str, setting: str, windows: Windows) -> None:
+    """A config may say 0 for 0.0, which TorchScript tells apart."""
+    DEEP[name](**{setting: 0}, training=quick(max_epochs=1)).fit(windows).graph()
