@@ -85,9 +85,12 @@ def test_each_window_once_an_epoch(
     made = with_times(windows) if timed else windows
     files = WindowFiles(written(tmp_path, made), made.spec)
     loader = BlockLoader(files, USERS, 7, pool, seed=3)
-    batches = list(loader)
+    batches = [batch for item in loader for batch in item]
     assert [len(batch[0]) for batch in batches] == [7] * 8 + [4]
     assert len(loader) == 9
+    together = BlockLoader(files, USERS, 7, pool, seed=3, together=4)
+    assert [len(item) for item in together] == [4, 4, 1]
+    assert len(together) == 3
 
     def rows(x: np.ndarray, times: np.ndarray) -> list[tuple[float, ...]]:
         return sorted((*map(float, row), float(t.sum())) for row, t in zip(x, times, strict=True))
@@ -101,7 +104,7 @@ def test_each_window_once_an_epoch(
 
 def order(loader: BlockLoader, epoch: int = 0) -> torch.Tensor:
     loader.set_epoch(epoch)
-    return torch.cat([batch[0] for batch in loader])
+    return torch.cat([batch[0] for item in loader for batch in item])
 
 
 def test_order_is_that_of_seed_and_epoch(files: WindowFiles, windows: Windows) -> None:
