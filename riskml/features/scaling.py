@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from riskml.core.errors import DataError
 from riskml.core.types import FeatureKind, FeatureSpec, FloatArray, Windows
 
 LIMIT = 50.0
 """Scaled values are held within ±LIMIT, so that an absurd input cannot overflow a score."""
+
+PART = 8192
+"""Rows that are looked at together in fitting; they stay in the cache."""
+
+Moments = npt.NDArray[np.float64]
 
 
 class FeatureScaler:
@@ -33,8 +39,7 @@ class FeatureScaler:
         """
         identity = np.zeros(len(windows.spec), np.float32)
         scaler = cls(identity, identity + 1, windows.spec)
-        x = scaler.transform(windows.x)
-        mean, deviation = x.mean(0, dtype=np.float64), x.std(0, dtype=np.float64)
+        mean, deviation = _moments(scaler, windows.x)
         constant = deviation < 1e-6
         if constant.all():
             raise DataError(
@@ -51,3 +56,19 @@ class FeatureScaler:
         y[:, self.log_columns] = np.log1p(np.maximum(y[:, self.log_columns], 0))
         scaled: FloatArray = np.clip((y - self.mean) / self.scale, -LIMIT, LIMIT)
         return scaled
+
+
+def _moments(scaler: FeatureScaler, x: FloatArray) -> tuple[Moments, Moments]:
+    """Mean and deviation of scaled columns, part by part, so that no copy of all rows is made.
+
+    Parts are joined as by Chan, Golub & LeVeque (1979).
+    """
+    rows, mean, squares = 0, np.zeros(x.shape[1]), np.zeros(x.shape[1])
+    for begin in range(0, len(x), PART):
+        part = scaler.transform(x[begin : begin + PART])
+        n, middle = len(part), part.mean(0, dtype=np.float64)
+        away = middle - mean
+        mean = mean + away * (n / (rows + n))
+        squares += part.var(0, dtype=np.float64) * n + away**2 * (rows * n / (rows + n))
+        rows += n
+    return mean, np.sqrt(squares / rows)
