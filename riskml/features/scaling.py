@@ -11,6 +11,9 @@ from riskml.core.types import FeatureKind, FeatureSpec, FloatArray, Windows
 LIMIT = 50.0
 """Scaled values are held within ±LIMIT, so that an absurd input cannot overflow a score."""
 
+PART = 8192
+"""Rows that are looked at together in fitting; they stay in the cache."""
+
 
 class Moments:
     """Mean and deviation of columns whose rows come in parts (Chan, Golub and LeVeque 1983).
@@ -64,7 +67,10 @@ class FeatureScaler:
         Raises:
             DataError: every feature has one and the same value in all windows.
         """
-        return cls.of(windows.spec, Moments().add(cls.unscaled(windows.spec).transform(windows.x)))
+        unscaled, moments = cls.unscaled(windows.spec), Moments()
+        for first in range(0, len(windows), PART):
+            moments.add(unscaled.transform(windows.x[first : first + PART]))
+        return cls.of(windows.spec, moments)
 
     @classmethod
     def unscaled(cls, spec: FeatureSpec) -> FeatureScaler:

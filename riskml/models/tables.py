@@ -102,8 +102,11 @@ def _matrix(columns: Columns) -> npt.NDArray[np.float32]:
                     f"table: column '{name}' is not a number ({error}); encode it or leave it out"
                 ) from error
     with np.errstate(over="ignore"):
-        values = np.stack([column.astype(np.float32) for column in columns.values()], axis=1)
-    if not np.isfinite(values).all():
+        values = np.empty((len(next(iter(columns.values()))), len(columns)), np.float32)
+        for i, column in enumerate(columns.values()):
+            values[:, i] = column
+    # column by column: a mask of all would be a quarter of the table
+    if not all(np.isfinite(column).all() for column in values.T):
         row, column_index = np.argwhere(~np.isfinite(values))[0]
         name = list(columns)[column_index]
         raise DataError(

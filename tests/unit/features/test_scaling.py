@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,11 +12,18 @@ import pytest
 
 from riskml.core.errors import DataError
 from riskml.core.types import Windows
-from riskml.features.scaling import LIMIT, FeatureScaler
+from riskml.features.scaling import LIMIT, PART, FeatureScaler
 
 MakeWindows = Callable[..., Windows]
 COUNTS = [0, 1]
 CONSTANT = 2
+
+
+def replace_x(windows: Windows, x: np.ndarray) -> Windows:
+    """Other rows, without the keys and tokens that go with them."""
+    other = copy.copy(windows)
+    object.__setattr__(other, "x", x)
+    return other
 
 
 @pytest.fixture
@@ -85,3 +94,29 @@ def test_each_row_on_its_own(windows: Windows) -> None:
     scaler = FeatureScaler.fit(windows)
     alone = np.vstack([scaler.transform(windows.x[i : i + 1]) for i in range(len(windows))])
     assert alone.tobytes() == scaler.transform(windows.x).tobytes()
+
+
+@pytest.mark.parametrize("rows", [1, PART, PART + 1, 3 * PART - 5])
+def test_parts_give_what_all_rows_at_once_give(make_windows: MakeWindows, rows: int) -> None:
+    """Also where the middle of a column moves from part to part."""
+    made = make_windows(60)
+    drift = np.linspace(0, 40, rows, dtype=np.float32)[:, None]
+    x = np.random.default_rng(0).normal(drift, 1, (rows, 5)).astype(np.float32)
+    wide = np.concatenate([x, x[:1] + 1])  # or a single row would be refused
+    plain = FeatureScaler(np.zeros(5, np.float32), np.ones(5, np.float32), made.spec)
+    y = plain.transform(wide).astype(np.float64)
+    scaler = FeatureScaler.fit(replace_x(made, wide))
+    np.testing.assert_allclose(scaler.mean, y.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(scaler.scale, y.std(0), rtol=1e-6)
+
+
+def test_fitting_makes_no_copy_of_all_rows(make_windows: MakeWindows) -> None:
+    made = make_windows(60)
+    many = replace_x(made, np.tile(made.x, (4000, 1)))
+    tracemalloc.start()
+    try:
+        FeatureScaler.fit(many)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < many.x.nbytes / 2

@@ -103,3 +103,4 @@ def test_tensors_of_windows() -> None:
     )
     assert user[:3].tolist() == [1, 0, 2]
     np.testing.assert_array_equal(x, windows.x)
+    assert np.shares_memory(x.numpy(), windows.x), "a fit copies no rows"

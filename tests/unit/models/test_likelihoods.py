@@ -9,7 +9,12 @@ from made_windows import SPEC
 from scipy import stats
 
 from riskml.core.types import Feature, FeatureKind, FeatureSpec
-from riskml.models.likelihoods import FeatureLikelihood, gaussian_nll, negative_binomial_nll
+from riskml.models.likelihoods import (
+    FeatureLikelihood,
+    gaussian_nll,
+    negative_binomial_nll,
+    student_t_nll,
+)
 
 COUNTS = np.array([0.0, 1.0, 2.0, 7.0, 40.0, 300.0, 2000.0])
 
@@ -105,3 +110,23 @@ def test_heads_start_at_the_means_of_training() -> None:
     start = module.location.bias.detach()
     np.testing.assert_allclose(torch.exp(start[3:5]), [20.01, 0.51], rtol=1e-5)
     np.testing.assert_allclose(torch.sigmoid(start[5:]), [0.3, 0.9], rtol=1e-5)
+
+
+@pytest.mark.parametrize("degrees", [0.5, 3.0, 40.0])
+def test_student_t_learns_by_its_derivatives(degrees: float) -> None:
+    """The closed form used in training against the plain one, and against finite differences."""
+    generator = torch.Generator().manual_seed(0)
+    target, location, log_scale = (
+        torch.randn(5, 4, generator=generator, dtype=torch.float64) for _ in range(3)
+    )
+    target[0, 0] = 1e6
+    plain = student_t_nll(target, location, log_scale, degrees)
+    learnt = (location.requires_grad_(), log_scale.requires_grad_())
+    torch.testing.assert_close(student_t_nll(target, *learnt, degrees), plain)
+
+    def surprise(location: torch.Tensor, log_scale: torch.Tensor) -> torch.Tensor:
+        return student_t_nll(target[1:], location, log_scale, degrees)
+
+    assert torch.autograd.gradcheck(
+        surprise, tuple(each.detach()[1:].requires_grad_() for each in learnt)
+    )
