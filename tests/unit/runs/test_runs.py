@@ -140,8 +140,9 @@ def test_another_model_on_the_data_of_the_run(past: Path, tmp_path: Path) -> Non
 
 
 def test_model_and_data_need_no_run(tmp_path: Path) -> None:
-    cfg, trained = complete(make_cfg(tmp_path, model={"name": "m"}, data={"name": "d"}, seed=0))
+    cfg, trained = complete(make_cfg(tmp_path, model={"name": "m"}, data={"name": "d"}))
     assert (cfg.model.name, cfg.data.name, trained) == ("m", "d", None)
+    assert cfg.seed == 0
 
 
 def test_the_trained_model_keeps_its_own_features(past: Path, tmp_path: Path) -> None:
