@@ -46,7 +46,7 @@ def evaluate(cfg: DictConfig) -> Path:
         extractor = None if trained is None else FeatureExtractor.load(trained / FEATURES)
         extractor, windows = make_windows(run, dataset, extractor)
         detector, focus = _focus(run, trained, windows)
-        others, refused = _baselines(run, windows)
+        others, refused = fit_baselines(run, windows)
         new = build_scoring(cfg.get("scoring")).learning_windows
         explainer = Explainer.fit(windows.train, extractor.vocabulary.counts, new)
         reasons = explain_alerts(focus, detector, explainer, windows)
@@ -126,7 +126,7 @@ def _fit_seconds(trained: Path) -> float | None:
     return seconds
 
 
-def _baselines(run: Run, windows: PreparedWindows) -> tuple[list[Evaluation], dict[str, str]]:
+def fit_baselines(run: Run, windows: PreparedWindows) -> tuple[list[Evaluation], dict[str, str]]:
     """Fit and evaluate each baseline on the same windows.
 
     Returns:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -82,22 +83,48 @@ def app(tmp_path: Path) -> Path:
     return tmp_path
 
 
+# Measuring coverage in each child would treble the time; TestInProcess covers the same.
+OURS = ("HYDRA", "RISKML", "COVERAGE", "COV_")
+
+
+def environment() -> dict[str, str]:
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
+    return inherited | {"PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture(scope="session")
+def forked() -> Iterator[subprocess.Popen[str]]:
+    """The process whose children run the scripts, see `forked.py`."""
+    with subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("forked.py"))],
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+
+
 @pytest.fixture
-def run(app: Path) -> Run:
+def run(app: Path, forked: subprocess.Popen[str], tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Run a script of the app; gives the finished process."""
 
     def call(*args: str, script: str = "train.py", **env: str) -> subprocess.CompletedProcess[str]:
-        # Measuring coverage in each child would treble the time; TestInProcess covers the same.
-        ours = ("HYDRA", "RISKML", "COVERAGE", "COV_")
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
-        return subprocess.run(
-            [sys.executable, script, *args],
-            cwd=app,
-            env=inherited | {"PYTHONPATH": str(ROOT)} | env,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        folder = tmp_path_factory.mktemp("output")
+        asked = {
+            "script": script,
+            "args": args,
+            "folder": str(app),
+            "env": environment() | env,
+            "out": str(folder / "out"),
+            "err": str(folder / "err"),
+        }
+        assert forked.stdin is not None and forked.stdout is not None
+        print(json.dumps(asked), file=forked.stdin, flush=True)
+        code = int(forked.stdout.readline())
+        out, err = ((folder / name).read_text() for name in ("out", "err"))
+        return subprocess.CompletedProcess([script, *args], code, out, err)
 
     return call

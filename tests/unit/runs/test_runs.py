@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
 
 from riskml.core.errors import ConfigError
+from riskml.core.types import Windows
 from riskml.data.batch_reference import BatchReference, ColumnState
+from riskml.features.preparation import PreparedWindows
 from riskml.runs.assembly import build, chosen_parameters, model_config
 from riskml.runs.context import (
     CONFIG_FILE,
@@ -18,12 +24,14 @@ from riskml.runs.context import (
     FEATURES,
     LATEST_FILE,
     REFERENCE,
+    Run,
     find_run,
     load_config,
     remember_latest,
     start_run,
 )
-from riskml.runs.evaluate import complete, earlier_log
+from riskml.runs.evaluate import complete, earlier_log, fit_baselines
+from riskml.runs.tracking import NoTracker
 
 CONF = Path(__file__).parents[3] / "conf"
 
@@ -140,8 +148,9 @@ def test_another_model_on_the_data_of_the_run(past: Path, tmp_path: Path) -> Non
 
 
 def test_model_and_data_need_no_run(tmp_path: Path) -> None:
-    cfg, trained = complete(make_cfg(tmp_path, model={"name": "m"}, data={"name": "d"}, seed=0))
+    cfg, trained = complete(make_cfg(tmp_path, model={"name": "m"}, data={"name": "d"}))
     assert (cfg.model.name, cfg.data.name, trained) == ("m", "d", None)
+    assert cfg.seed == 0
 
 
 def test_the_trained_model_keeps_its_own_features(past: Path, tmp_path: Path) -> None:
@@ -189,3 +198,23 @@ def test_chosen_parameters_are_flat_and_few() -> None:
         "features.families.volume": None,
         "threshold.share": 0.1,
     }
+
+
+def test_a_baseline_that_windows_do_not_suit_is_named_with_its_reason(
+    tmp_path: Path, make_windows: Callable[..., Windows]
+) -> None:
+    def silent(windows: Windows) -> Windows:
+        return replace(windows, tokens=windows.tokens * 0, lengths=windows.lengths * 0)
+
+    parts = [silent(make_windows(40, seed=i, first_day=4 * i)) for i in range(3)]
+    cfg = make_cfg(
+        tmp_path,
+        model={"name": "vae"},
+        baselines=["window_length", "bigram", "vae", "random"],
+        threshold={"_target_": "riskml.scoring.thresholds.AlertShare", "share": 0.1},
+        seed=0,
+    )
+    run = Run(cfg, tmp_path, Console(file=io.StringIO()), NoTracker())
+    found, refused = fit_baselines(run, PreparedWindows(*parts, None, 1.0))
+    assert [evaluation.name for evaluation in found] == ["window_length", "random"]
+    assert refused == {"bigram": "BigramDetector counts actions, and these windows hold none"}
