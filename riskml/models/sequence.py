@@ -23,6 +23,7 @@ from riskml.core.errors import reading, require
 from riskml.core.types import FeatureSpec, FloatArray, Windows
 from riskml.models.base import Detector, read_state, write_state
 from riskml.models.habits import Float64, Habits, rounds
+from riskml.models.turns import with_new_users
 
 STATE = "habits.safetensors"
 
@@ -137,10 +138,7 @@ class SequenceDetector(Detector):
 
     def _known(self, *batches: Windows) -> tuple[Habits, dict[str, int]]:
         """A copy of the habits with room for users who are new, and the rows of all."""
-        users = dict(self.users_)
-        for windows in batches:
-            for name in windows.keys["user_id"].unique(maintain_order=True):
-                users.setdefault(name, len(users))
+        users = with_new_users(self.users_, *batches)
         return self.habits_.grown(len(users)), users
 
     def _walk(self, windows: Windows, habits: Habits, users: dict[str, int]) -> Float64:
