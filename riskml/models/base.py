@@ -27,7 +27,7 @@ class Detector(OutlierEstimator):
     """
 
     has_graph: ClassVar[bool] = False
-    remembers: ClassVar[bool] = False
+    remembers: bool = False
     """Whether a score depends on the windows of the same user before it."""
 
     def score_after(self, past: Windows, windows: Windows) -> FloatArray:
@@ -45,6 +45,15 @@ class Detector(OutlierEstimator):
         A detector that cannot tell has no parts.
         """
         return np.zeros((len(windows), 0), np.float32)
+
+    def contributions_after(self, past: Windows | None, windows: Windows) -> FloatArray:
+        """The same of windows that come after others: each row sums to `score_after`.
+
+        Args:
+            past: as for `score_after`; None: nothing came between.
+            windows: to be explained.
+        """
+        return self.contributions(windows)
 
     def topics(self) -> list[str] | None:
         """What each part of `contributions` is about; None: the window's actions, in order."""
@@ -102,7 +111,7 @@ def write_state(folder: Path, detector: Detector, **state: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     spec = detector.spec_.to_dict()
     document = {
-        "detector": _dotted(type(detector)),
+        "detector": dotted(type(detector)),
         "settings": detector.settings(),
         "spec": spec,
         **detector.fitted_state(),
@@ -120,8 +129,8 @@ def read_state(folder: Path, kind: type[Detector]) -> dict[str, Any]:
     with reading(folder / STATE_FILE):
         document: dict[str, Any] = json.loads((folder / STATE_FILE).read_text())
         name = document["detector"]
-    if name != _dotted(kind):
-        raise BundleError(f"{folder} holds a {name}, not a {_dotted(kind)}")
+    if name != dotted(kind):
+        raise BundleError(f"{folder} holds a {name}, not a {dotted(kind)}")
     return document
 
 
@@ -142,5 +151,6 @@ def load_detector(folder: Path) -> Detector:
     return kind.load(folder)
 
 
-def _dotted(kind: type) -> str:
+def dotted(kind: type) -> str:
+    """The name that stands for a class in files."""
     return f"{kind.__module__}.{kind.__qualname__}"

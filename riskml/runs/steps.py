@@ -79,8 +79,13 @@ def explain_alerts(
     evaluation: Evaluation, detector: Detector, explainer: Explainer, windows: PreparedWindows
 ) -> Explanations:
     """Reasons of each alert, riskiest first."""
-    alerts = windows.test.take(alert_rows(evaluation)["row"].to_numpy().astype("int64"))
-    return explainer.explain(alerts, detector.contributions(alerts), detector.topics())
+    rows = alert_rows(evaluation)["row"].to_numpy().astype("int64")
+    alerts = windows.test.take(rows)
+    if detector.remembers:  # the alerts alone would lack the windows between them
+        shares = detector.contributions_after(windows.calibration, windows.test)[rows]
+    else:
+        shares = detector.contributions(alerts)
+    return explainer.explain(alerts, shares, detector.topics())
 
 
 def report(

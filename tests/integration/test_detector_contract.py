@@ -45,7 +45,7 @@ def make(name: str) -> Detector:
     node = model_config(cfg, name)
     if "training" in node:
         node.training.max_epochs = 25
-    return build_detector(node)
+    return build_detector(node, cfg)
 
 
 @pytest.fixture(scope="module")

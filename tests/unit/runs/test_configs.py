@@ -134,10 +134,10 @@ def test_walk_finds_the_files() -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_goes_with_every_data_set(option: str, name: str, tmp_path: Path) -> None:
     cfg = composed("train", tmp_path, choose("train", option), f"model={name}")
-    assert isinstance(build_detector(cfg.model), Detector)
+    assert isinstance(build_detector(cfg.model, cfg), Detector)
     assert isinstance(build_extractor(cfg.features), FeatureExtractor)
-    as_baseline = build_detector(model_config(cfg, name))
-    assert as_baseline.settings() == build_detector(cfg.model).settings()
+    as_baseline = build_detector(model_config(cfg, name), cfg)
+    assert as_baseline.settings() == build_detector(cfg.model, cfg).settings()
 
 
 @pytest.mark.parametrize("name", MODELS)
