@@ -72,7 +72,7 @@ def _fit_deep(run: Run, detector: DeepDetector, windows: PreparedWindows) -> Non
 
 
 def _fit_part(run: Run, detector: Detector, windows: Windows, later: Windows, title: str) -> None:
-    """Fit a detector inside another, and say so; deep ones for as long as their own settings say."""
+    """Fit a detector inside another, and say so; deep ones as long as their own settings say."""
     if isinstance(detector, WRAPPERS):
         detector.fit(windows, later, partial(_fit_part, run))
     elif isinstance(detector, DeepDetector):

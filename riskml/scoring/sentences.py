@@ -18,7 +18,6 @@ SLOW_LEAK, PERSISTENCE, USUAL_FOR_USER = "slow_leak", "persistence", "usual_for_
 OF_THE_PAST = {
     SLOW_LEAK: "small excesses of this user's last windows add up",
     PERSISTENCE: "this user's windows just before were unusual too",
-    USUAL_FOR_USER: "this user's windows are seldom as unusual as this one",
 }
 
 

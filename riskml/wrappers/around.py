@@ -13,10 +13,9 @@ import polars as pl
 from safetensors.numpy import load_file, save_file
 
 from riskml.core.errors import reading
-from riskml.core.types import PEER, FeatureSpec, FloatArray, Windows
+from riskml.core.types import FeatureSpec, FloatArray, Windows
 from riskml.models.base import Detector, read_state, write_state
 from riskml.models.turns import Int64, Turns, with_new_users
-from riskml.scoring.calibration import FEWEST
 from riskml.wrappers.parts import (
     FitPart,
     Float64,
@@ -55,14 +54,12 @@ class Turn:
     Args:
         user: int64 [k], rows of the memory.
         evidence: float64 [k], −log10 of the p-value.
-        peer: int64 [k], row of the peer group, 0 for those that are too small.
         day: float64 [k], days from 1970 to the window's end.
         window_id: names of the windows [k].
     """
 
     user: Int64
     evidence: Float64
-    peer: Int64
     day: Float64
     window_id: npt.NDArray[np.object_]
 
@@ -108,6 +105,10 @@ class AroundDetector(Detector):
         """Scores from the evidence and what `step` gave, [n]."""
         return walked
 
+    def due_to_detector(self, evidence: Float64, scores: FloatArray) -> Float64:
+        """The part of the scores that is put down to the detector's topics, [n]."""
+        return evidence
+
     @abstractmethod
     def limits(self) -> dict[str, Any]:
         """What `set_limits` found, as plain values; saved, and given back to `restore_limits`."""
@@ -116,7 +117,7 @@ class AroundDetector(Detector):
     def restore_limits(self, found: dict[str, Any]) -> None:
         """Read what `limits` gave; nothing: not known yet."""
 
-    def study(self, evidence: Float64, peer: Int64) -> None:
+    def study(self, evidence: Float64) -> None:
         """Learn from the evidence of the train windows, before any walk."""
 
     def set_limits(self, early: Float64, later: Float64) -> None:
@@ -137,11 +138,9 @@ class AroundDetector(Detector):
         self.spec_ = windows.spec
         early, later = in_two(windows, validation)
         self.part_ = Part.fit(self.detector, early, later, fit_part)
-        groups = early.keys[PEER].value_counts().filter(pl.col("count") >= FEWEST)
-        self.peers_ = {name: i + 1 for i, name in enumerate(sorted(groups[PEER].to_list()))}
         before, after = self.part_.fitted_evidence(), self.part_.evidence(later)
         self.restore_limits({})
-        self.study(before, self._peers(early))
+        self.study(before)
         # limits come from a first walk without any, and hold in the second
         for _ in range(2):
             users = {name: i for i, name in enumerate(early.keys["user_id"].unique().sort())}
@@ -151,10 +150,6 @@ class AroundDetector(Detector):
         if validation is None:
             self.memory_ = self._recalled(later)
             self._walk(later, after, self.memory_)
-
-    def _peers(self, windows: Windows) -> Int64:
-        rows = windows.keys[PEER].replace_strict(self.peers_, default=0, return_dtype=pl.Int64)
-        return rows.to_numpy()
 
     def _recalled(self, *batches: Windows) -> Memory:
         """A copy of the memory with room for users who are new."""
@@ -166,10 +161,10 @@ class AroundDetector(Detector):
     def _walk(self, windows: Windows, evidence: Float64, memory: Memory) -> Float64:
         """What `step` gives for each window, float64 [n]."""
         walked = np.zeros(len(windows))
-        peer, names = self._peers(windows), windows.keys["window_id"].to_numpy()
+        names = windows.keys["window_id"].to_numpy()
         day = windows.keys["end"].dt.epoch("us").to_numpy() / MICROSECONDS_A_DAY
         for rows, user in Turns.of(windows, memory.users):
-            turn = Turn(user, evidence[rows], peer[rows], day[rows], names[rows])
+            turn = Turn(user, evidence[rows], day[rows], names[rows])
             walked[rows] = self.step(memory, turn)
         return walked
 
@@ -195,13 +190,13 @@ class AroundDetector(Detector):
     # ---- contributions
 
     def contributions(self, windows: Windows) -> FloatArray:
-        """The evidence by the detector's topics, and what the past adds to it, float32 [n, t]."""
+        """What is due to each of the detector's topics, and what the past adds, float32 [n, t]."""
         return self.contributions_after(None, windows)
 
     def contributions_after(self, past: Windows | None, windows: Windows) -> FloatArray:
         """The same after what came between."""
         scores, evidence = self._score(past, windows)
-        own = self.part_.split(evidence, windows, past)
+        own = self.part_.split(self.due_to_detector(evidence, scores), windows, past)
         return np.column_stack([own, scores - own.sum(1)])
 
     def topics(self) -> list[str]:
@@ -214,7 +209,7 @@ class AroundDetector(Detector):
         """Write `detector.json`, the memory, and the detector in a folder of its own."""
         memory = self.memory_
         limits = self.limits()
-        write_state(folder, self, users=list(memory.users), peers=list(self.peers_), limits=limits)
+        write_state(folder, self, users=list(memory.users), limits=limits)
         save_file(
             {name: np.ascontiguousarray(v) for name, v in memory.values.items()}, folder / MEMORY
         )
@@ -229,7 +224,6 @@ class AroundDetector(Detector):
             part = Part.load(folder / PART)
             detector = cls(**state["settings"] | {"detector": unfitted(part.detector)})
             detector.part_ = part
-            detector.peers_ = {name: i + 1 for i, name in enumerate(state["peers"])}
             detector.restore_fitted(state)
             detector.spec_ = FeatureSpec.from_dict(state["spec"], np.zeros((0, 0), np.float32))
             detector.restore_limits(state["limits"])

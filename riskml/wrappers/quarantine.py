@@ -10,14 +10,12 @@ import numpy as np
 import polars as pl
 
 from riskml.core.errors import require
+from riskml.core.types import FloatArray
 from riskml.models.base import Detector
 from riskml.models.turns import Int64
 from riskml.scoring.sentences import USUAL_FOR_USER
 from riskml.wrappers.around import HELD_COLUMNS, AroundDetector, Memory, Turn
 from riskml.wrappers.parts import Float64
-
-PEER_PRIOR = 50.0
-"""Windows of everybody that weigh among those of a peer group."""
 
 LEAST_SPREAD = 0.05
 """Of everybody's variance: no user is so regular that less would be fair."""
@@ -26,15 +24,15 @@ LEAST_SPREAD = 0.05
 class QuarantineDetector(AroundDetector):
     """Scores a window by how far its evidence lies above what is usual for its user.
 
-    Mean and spread of each user's evidence fade, and are drawn towards those of the peer group,
-    the more the fewer windows there are of the user. Windows that score high do not teach, so that
+    Mean and spread of each user's evidence fade, and are drawn towards everybody's, the more the
+    fewer windows there are of the user. Windows that score high do not teach, so that
     an attack does not become usual (poisoning, Biggio et al. 2012): they are held until somebody
     clears them, or for `clear_after_days`.
 
     Args:
         detector: any.
         fade: what is kept of the past with each window that teaches.
-        prior_windows: how many windows the peer group weighs among the user's own.
+        prior_windows: how many windows everybody weighs among the user's own.
         quarantine: share of train windows, the highest, above whose score a window is held.
         clear_after_days: days after which a held window teaches all the same; None: never.
         contamination: share of odd rows that is expected; sets `threshold_`.
@@ -51,7 +49,7 @@ class QuarantineDetector(AroundDetector):
         detector: Detector,
         fade: float = 0.99,
         prior_windows: float = 20.0,
-        quarantine: float = 0.05,
+        quarantine: float = 0.02,
         clear_after_days: float | None = None,
         contamination: float = 0.1,
     ) -> None:
@@ -93,14 +91,9 @@ class QuarantineDetector(AroundDetector):
         """Faded count of windows, sum and sum of squares of their evidence."""
         return {name: np.zeros(users) for name in ("windows", "sum", "squares")}
 
-    def study(self, evidence: Float64, peer: Int64) -> None:
-        """Learn mean evidence and mean square of each peer group; row 0 is everybody."""
-        everybody = np.array([evidence.mean(), (evidence**2).mean()])
-        rows = len(self.peers_) + 1
-        counts = np.bincount(peer, minlength=rows) + PEER_PRIOR
-        sums = [np.bincount(peer, values, rows) for values in (evidence, evidence**2)]
-        self.usual_ = (np.stack(sums, 1) + PEER_PRIOR * everybody) / counts[:, None]
-        self.usual_[0] = everybody
+    def study(self, evidence: Float64) -> None:
+        """Learn everybody's mean and mean square."""
+        self.usual_ = float(evidence.mean()), float((evidence**2).mean())
 
     def step(self, memory: Memory, turn: Turn) -> Float64:
         """Deviations from what is usual; those below the limit teach, the others are held."""
@@ -121,13 +114,17 @@ class QuarantineDetector(AroundDetector):
             memory.held = memory.held.vstack(pl.DataFrame(data, schema=HELD_COLUMNS))
         return scores
 
+    def due_to_detector(self, evidence: Float64, scores: FloatArray) -> Float64:
+        """All that is more than usual."""
+        return np.maximum(scores, 0).astype(np.float64)
+
     def _deviation(self, memory: Memory, turn: Turn) -> Float64:
         known = {name: values[turn.user] for name, values in memory.values.items()}
-        usual, prior = self.usual_[turn.peer], self.prior_windows
+        (usual, square), prior = self.usual_, self.prior_windows
         windows = known["windows"] + prior
-        mean = (known["sum"] + prior * usual[:, 0]) / windows
-        variance = (known["squares"] + prior * usual[:, 1]) / windows - mean**2
-        least = LEAST_SPREAD * (self.usual_[0, 1] - self.usual_[0, 0] ** 2)
+        mean = (known["sum"] + prior * usual) / windows
+        variance = (known["squares"] + prior * square) / windows - mean**2
+        least = LEAST_SPREAD * (square - usual**2)
         deviation: Float64 = (turn.evidence - mean) / np.sqrt(np.maximum(variance, least))
         return deviation
 
@@ -148,10 +145,10 @@ class QuarantineDetector(AroundDetector):
             self.limit_ = float(np.quantile(early, 1 - self.quarantine))
 
     def limits(self) -> dict[str, Any]:
-        """The limit, what is usual for groups, and what has been cleared."""
+        """The limit, what is usual for everybody, and what has been cleared."""
         return {
             "limit": self.limit_,
-            "usual": self.usual_.tolist(),
+            "usual": list(self.usual_),
             "cleared": sorted(self.cleared_),
         }
 
@@ -160,7 +157,8 @@ class QuarantineDetector(AroundDetector):
         self.limit_ = float(found.get("limit", math.inf))
         self.cleared_ = set(found.get("cleared", ()))
         if found:
-            self.usual_ = np.asarray(found["usual"], np.float64)
+            mean, square = found["usual"]
+            self.usual_ = float(mean), float(square)
 
 
 def _teach(memory: Memory, users: Int64, evidence: Float64, fade: float) -> None:

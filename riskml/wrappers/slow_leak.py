@@ -74,7 +74,7 @@ class SlowLeakDetector(AroundDetector):
         """The sum of each user."""
         return {"sum": np.zeros(users)}
 
-    def study(self, evidence: Float64, peer: object) -> None:
+    def study(self, evidence: Float64) -> None:
         """Learn what a usual window adds."""
         self.usual_ = float(np.minimum(evidence, self.cap).mean())
 
