@@ -6,9 +6,9 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
-from riskml.core.errors import ConfigError, did_you_mean
+from riskml.core.errors import ConfigError, did_you_mean, require
 from riskml.core.targets import instantiate
 from riskml.data.batch_checks import BatchChecks
 from riskml.data.batch_reference import BatchReference
@@ -99,6 +99,8 @@ def _with_members(
         if node.get(MEMBER) is not None:
             node[MEMBER] = _member(node[MEMBER], cfg, f"{key}.{MEMBER}", inside)
         if node.get(MEMBERS) is not None:
+            several = isinstance(node[MEMBERS], ListConfig)
+            require(f"{key}.{MEMBERS}", node[MEMBERS], several, "must be a list")
             node[MEMBERS] = [
                 _member(member, cfg, f"{key}.{MEMBERS}[{i}]", inside)
                 for i, member in enumerate(node[MEMBERS])
@@ -108,7 +110,7 @@ def _with_members(
 
 def _member(member: Any, cfg: DictConfig, key: str, inside: tuple[str, ...]) -> DictConfig:
     """The whole node of a detector inside another, without its name."""
-    given = OmegaConf.create({NAME: member} if isinstance(member, str) else member)
+    given = OmegaConf.create({NAME: member}) if isinstance(member, str) else copy.copy(member)
     if not isinstance(given, DictConfig) or not {NAME, "_target_"} & given.keys():
         raise ConfigError(
             f"{key}={member} must be the name of a model, or settings with `name` or `_target_`"

@@ -101,7 +101,8 @@ def check_built(cfg: DictConfig) -> None:
             with pytest.raises(ConfigError, match=r"(?i)trainer.*(gpu|cuda)"):
                 build(node, logger=False)
         else:
-            thing = build(node, **({"logger": False} if key == "trainer" else {}))
+            more = {"logger": False} if key == "trainer" else {}
+            thing = build_detector(node, cfg) if key == "model" else build(node, **more)
             assert type(thing).__name__ == str(node._target_).rpartition(".")[2]
             built += 1
     assert built >= 4, "the walk has lost its way"
@@ -140,15 +141,18 @@ def test_every_model_goes_with_every_data_set(option: str, name: str, tmp_path: 
     assert as_baseline.settings() == build_detector(cfg.model, cfg).settings()
 
 
+def found(node: Any, key: str) -> list[Any]:
+    """Every value of a key, at whatever depth."""
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else []
+    own = [node[key]] if isinstance(node, dict) and key in node else []
+    return own + [value for child in children for value in found(child, key)]
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_seed_reaches_the_model(name: str, tmp_path: Path) -> None:
-    settings = build_detector(
-        composed("train", tmp_path, f"model={name}", "seed=7").model
-    ).settings()
-    if name in ("window_length", "sequence"):
-        assert "seed" not in settings
-    else:
-        assert settings.get("training", settings)["seed"] == 7
+    cfg = composed("train", tmp_path, f"model={name}", "seed=7")
+    seeds = found(build_detector(cfg.model, cfg).settings(), "seed")
+    assert seeds == [] if name in ("window_length", "sequence") else set(seeds) == {7}
 
 
 @pytest.mark.parametrize("name", yaml.safe_load((CONF / "evaluate.yaml").read_text())["baselines"])
