@@ -15,14 +15,16 @@ from riskml.baselines.simple import RandomDetector, WindowLengthDetector
 from riskml.core.errors import ConfigError, DataError
 from riskml.core.types import Windows
 from riskml.models.base import Detector, load_detector
+from riskml.models.neighbours import NeighboursDetector
 from riskml.wrappers.ensemble import EnsembleDetector
+from riskml.wrappers.persistence import PersistenceDetector
 from riskml.wrappers.quarantine import QuarantineDetector
 
 LENGTH, BY_CHANCE = WindowLengthDetector(), RandomDetector()
 
 
 def members() -> list[Detector]:
-    return [WindowLengthDetector(), PyODDetector("KNN"), PyODDetector("ECOD"), RandomDetector()]
+    return [LENGTH, PersistenceDetector(LENGTH), QuarantineDetector(LENGTH), BY_CHANCE]
 
 
 def planted() -> tuple[Windows, np.ndarray]:
@@ -84,7 +86,7 @@ def test_a_member_that_says_nothing_is_not_kept() -> None:
 
 
 def test_remembers_if_a_member_does() -> None:
-    assert not EnsembleDetector(members()).remembers
+    assert not EnsembleDetector([LENGTH, BY_CHANCE]).remembers
     ensemble = EnsembleDetector([QuarantineDetector(LENGTH), LENGTH]).fit(*train())
     assert ensemble.remembers
     windows = days(usual(5, 20, 3) * 3, 100)
@@ -109,7 +111,7 @@ def test_members_stay_as_they_are() -> None:
 def test_tables_of_numbers() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 3))
-    ensemble = EnsembleDetector([PyODDetector("KNN"), PyODDetector("HBOS")]).fit(x)
+    ensemble = EnsembleDetector([PyODDetector("KNN"), NeighboursDetector()]).fit(x)
     assert ensemble.decision_function([[9.0, 9.0, 9.0]])[0] > ensemble.threshold_
     with pytest.raises(DataError, match="30 windows are too few"):
         EnsembleDetector([LENGTH]).fit(x[:30])
