@@ -278,7 +278,7 @@ def measure(seed: int, here: World, arguments: argparse.Namespace, tallies: Tall
         cfg = OmegaConf.create(
             {"seed": seed, "data": {"population_weight": 0.5}, "paths": {"conf": str(CONF)}}
         )
-        detector = build_detector(model_config(cfg, name))
+        detector = build_detector(model_config(cfg, name), cfg)
         detector.fit(windows.train, windows.calibration)
         before = detector.score(windows.calibration)
         start = DailyBudget(5, 0.05).start(before, windows.calibration.keys)

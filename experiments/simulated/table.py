@@ -77,7 +77,7 @@ def run(tier: str, seed: int, names: list[str]) -> None:
                 windows.test_truth["incidents"],
             )
         else:
-            detector = build_detector(model_config(cfg, name))
+            detector = build_detector(model_config(cfg, name), cfg)
             detector.fit(windows.train, windows.calibration)
             table = evaluate_detector(name, detector, windows, rule, None, scoring).scores
         result = measured(table, incidents)

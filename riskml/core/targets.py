@@ -85,6 +85,10 @@ RISKML: frozenset[str] = frozenset(
         "riskml.scoring.spot.PeaksOverThreshold",
         "riskml.scoring.thresholds.AlertShare",
         "riskml.scoring.thresholds.DailyBudget",
+        "riskml.wrappers.ensemble.EnsembleDetector",
+        "riskml.wrappers.persistence.PersistenceDetector",
+        "riskml.wrappers.quarantine.QuarantineDetector",
+        "riskml.wrappers.slow_leak.SlowLeakDetector",
     }
 )
 

@@ -68,7 +68,7 @@ class FeatureScaler:
             DataError: every feature has one and the same value in all windows.
         """
         unscaled, moments = cls.unscaled(windows.spec), Moments()
-        for first in range(0, len(windows), PART):
+        for first in range(0, len(windows.x), PART):
             moments.add(unscaled.transform(windows.x[first : first + PART]))
         return cls.of(windows.spec, moments)
 

@@ -28,7 +28,7 @@ class Detector(OutlierEstimator):
     """
 
     has_graph: ClassVar[bool] = False
-    remembers: ClassVar[bool] = False
+    remembers: bool = False
     """Whether a score depends on the windows of the same user before it."""
 
     def score_after(self, past: Windows, windows: Windows) -> FloatArray:
@@ -48,12 +48,12 @@ class Detector(OutlierEstimator):
         return np.zeros((len(windows), 0), np.float32)
 
     def contributions_after(
-        self, past: Windows, windows: Windows, rows: npt.NDArray[np.int64]
+        self, past: Windows | None, windows: Windows, rows: npt.NDArray[np.int64]
     ) -> FloatArray:
         """Exact shares of some of the scores of `score_after`, float32 [rows, parts].
 
         Args:
-            past: what came between the train period and `windows`, of any users.
+            past: what came between the train period and `windows`, of any users; None: nothing.
             windows: as they were scored.
             rows: int64, which of them are asked for; without repetition.
         """
@@ -119,7 +119,7 @@ def write_state(folder: Path, detector: Detector, **state: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     spec = detector.spec_.to_dict()
     document = {
-        "detector": _dotted(type(detector)),
+        "detector": dotted(type(detector)),
         "settings": detector.settings(),
         "spec": spec,
         **detector.fitted_state(),
@@ -137,8 +137,8 @@ def read_state(folder: Path, kind: type[Detector]) -> dict[str, Any]:
     with reading(folder / STATE_FILE):
         document: dict[str, Any] = json.loads((folder / STATE_FILE).read_text())
         name = document["detector"]
-    if name != _dotted(kind):
-        raise BundleError(f"{folder} holds a {name}, not a {_dotted(kind)}")
+    if name != dotted(kind):
+        raise BundleError(f"{folder} holds a {name}, not a {dotted(kind)}")
     return document
 
 
@@ -159,5 +159,6 @@ def load_detector(folder: Path) -> Detector:
     return kind.load(folder)
 
 
-def _dotted(kind: type) -> str:
+def dotted(kind: type) -> str:
+    """The name that stands for a class in files."""
     return f"{kind.__module__}.{kind.__qualname__}"

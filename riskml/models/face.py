@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Self
@@ -132,13 +131,11 @@ class OutlierEstimator(ABC):
     # ---- parameters
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Constructor arguments; with `deep` also the fields of those that have some."""
+        """Constructor arguments; with `deep` also those of arguments that have some."""
         values = self.arguments()
         if deep:
-            for name in list(values):
-                if dataclasses.is_dataclass(values[name]):
-                    for field in dataclasses.fields(values[name]):
-                        values[f"{name}__{field.name}"] = getattr(values[name], field.name)
+            for name, value in list(values.items()):
+                values |= {f"{name}__{inner}": found for inner, found in _inner(value).items()}
         return values
 
     def set_params(self, **changes: Any) -> Self:
@@ -155,14 +152,17 @@ class OutlierEstimator(ABC):
                 kind = type(self).__name__
                 raise ConfigError(f"{kind} has no argument '{name}': {did_you_mean(name, known)}")
             owner, _, field = name.partition("__")
-            values[owner] = dataclasses.replace(values[owner], **{field: value}) if field else value
+            values[owner] = _with(values[owner], field, value) if field else value
         made = type(self)(**values)
         self.__dict__.clear()
         self.__dict__.update(made.__dict__)
         return self
 
     def __sklearn_clone__(self) -> Self:
-        return type(self)(**copy.deepcopy(self.get_params(deep=False)))
+        from sklearn.base import clone
+
+        values = self.get_params(deep=False)
+        return type(self)(**{name: clone(value, safe=False) for name, value in values.items()})
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "spec_")
@@ -187,3 +187,17 @@ class OutlierEstimator(ABC):
             self.threshold_ = float(state["threshold"])
             low, high = state["score_range"]
             self.score_range_ = (float(low), float(high))
+
+
+def _inner(value: Any) -> dict[str, Any]:
+    """Arguments of an argument: fields of a dataclass, parameters of a detector."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return value.get_params() if isinstance(value, OutlierEstimator) else {}
+
+
+def _with(value: Any, field: str, changed: Any) -> Any:
+    """Another like `value` with one of its arguments changed."""
+    if isinstance(value, OutlierEstimator):
+        return value.__sklearn_clone__().set_params(**{field: changed})
+    return dataclasses.replace(value, **{field: changed})

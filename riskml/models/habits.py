@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 from scipy.special import gammaln, logsumexp
 
 from riskml.core.types import Windows
+from riskml.models.turns import Int64, Turns
 
 Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 RARE = 0.01
@@ -48,25 +47,20 @@ def rounds(windows: Windows, users: Mapping[str, int]) -> Iterator[Round]:
         windows: in any order.
         users: row of each user's habits.
     """
-    keys = windows.keys.select(
-        pl.col("user_id").replace_strict(users, return_dtype=pl.Int64).alias("user"),
-        pl.col("end").rank("ordinal").over("user_id").cast(pl.Int64) - 1,
-    )
-    number, user = keys["end"].to_numpy(), keys["user"].to_numpy()
-    order = np.argsort(number, kind="stable")
+    turns = Turns.of(windows, users)
+    order, ends = turns.order, turns.ends
     tokens, lengths = windows.tokens[order], windows.lengths[order].astype(np.int64)
     actions = len(windows.spec.actions)
     valid = np.arange(tokens.shape[1]) < lengths[:, None]
     cell = np.repeat(np.arange(len(order)), lengths) * actions + tokens[valid]
     cells, counts = np.unique(cell, return_counts=True)
-    ends = np.searchsorted(number[order], np.arange(number.max(initial=-1) + 2))
     cuts = np.searchsorted(cells, ends * actions)
-    for i in range(len(ends) - 1):
-        rows = order[ends[i] : ends[i + 1]]
+    for i, (rows, user) in enumerate(turns):
         part = slice(cuts[i], cuts[i + 1])
         at, action = np.divmod(cells[part], actions)
-        place = slice(ends[i], ends[i + 1])
-        yield Round(i, rows, user[rows], lengths[place], at - ends[i], action, counts[part])
+        yield Round(
+            i, rows, user, lengths[ends[i] : ends[i + 1]], at - ends[i], action, counts[part]
+        )
 
 
 class Habits:

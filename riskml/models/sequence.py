@@ -22,7 +22,8 @@ from safetensors.numpy import load_file, save_file
 from riskml.core.errors import reading, require
 from riskml.core.types import FeatureSpec, FloatArray, Windows
 from riskml.models.base import Detector, read_state, write_state
-from riskml.models.habits import Float64, Habits, Int64, Round, rounds
+from riskml.models.habits import Float64, Habits, Round, rounds
+from riskml.models.turns import Int64, with_new_users
 
 STATE = "habits.safetensors"
 
@@ -137,14 +138,16 @@ class SequenceDetector(Detector):
 
     def contributions(self, windows: Windows) -> FloatArray:
         """How much likelier others are than the user to do each action next, float32 [n, L]."""
-        self.check_spec(windows)
-        return self._shares(windows, np.arange(len(windows)), *self._known(windows))
+        return self.contributions_after(None, windows, np.arange(len(windows)))
 
-    def contributions_after(self, past: Windows, windows: Windows, rows: Int64) -> FloatArray:
+    def contributions_after(
+        self, past: Windows | None, windows: Windows, rows: Int64
+    ) -> FloatArray:
         """The same of some windows once the habits have learnt from those before, [rows, L]."""
         self.check_spec(windows)
-        habits, users = self._known(past, windows)
-        self._walk(past, habits, users)
+        habits, users = self._known(*([] if past is None else [past]), windows)
+        if past is not None:
+            self._walk(past, habits, users)
         return self._shares(windows, rows, habits, users)
 
     def topics(self) -> None:
@@ -152,10 +155,7 @@ class SequenceDetector(Detector):
 
     def _known(self, *batches: Windows) -> tuple[Habits, dict[str, int]]:
         """A copy of the habits with room for users who are new, and the rows of all."""
-        users = dict(self.users_)
-        for windows in batches:
-            for name in windows.keys["user_id"].unique(maintain_order=True):
-                users.setdefault(name, len(users))
+        users = with_new_users(self.users_, *batches)
         return self.habits_.grown(len(users)), users
 
     def _walk(self, windows: Windows, habits: Habits, users: dict[str, int]) -> Float64:

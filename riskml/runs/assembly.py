@@ -6,9 +6,9 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
-from riskml.core.errors import ConfigError, did_you_mean
+from riskml.core.errors import ConfigError, did_you_mean, require
 from riskml.core.targets import instantiate
 from riskml.data.batch_checks import BatchChecks
 from riskml.data.batch_reference import BatchReference
@@ -21,7 +21,7 @@ from riskml.runs.tracking import Tracker
 from riskml.scoring.settings import ScoringSettings
 from riskml.scoring.thresholds import Threshold
 
-NAME = "name"
+NAME, MEMBER, MEMBERS = "name", "detector", "detectors"
 
 
 def build(node: DictConfig | None, **arguments: Any) -> Any:
@@ -67,10 +67,67 @@ def build_extractor(node: DictConfig) -> FeatureExtractor:
     return extractor
 
 
-def build_detector(node: DictConfig) -> Detector:
-    """The unfitted detector."""
-    detector: Detector = build(node)
+def build_detector(node: DictConfig, cfg: DictConfig) -> Detector:
+    """The unfitted detector; those inside others are found by their names.
+
+    Args:
+        node: `model` of a config. Under `detector` or `detectors` may stand names of files in
+            conf/model, or whole nodes: a `name` with settings that win over its file's, or a
+            `_target_`.
+        cfg: the whole config, which model files refer to.
+
+    Raises:
+        ConfigError: no such model, or one inside itself.
+    """
+    detector: Detector = build(_with_members(node, cfg, "model", (str(node.get(NAME)),)))
     return detector
+
+
+def _with_members(
+    node: DictConfig, cfg: DictConfig, key: str, inside: tuple[str, ...]
+) -> DictConfig:
+    """A copy in which whole nodes stand for the names of detectors.
+
+    Args:
+        node: of a detector.
+        cfg: see `build_detector`.
+        key: of the node, for errors.
+        inside: the names of the model files that it comes from and stands in.
+    """
+    node = copy.copy(node)
+    with open_dict(node):
+        if node.get(MEMBER) is not None:
+            node[MEMBER] = _member(node[MEMBER], cfg, f"{key}.{MEMBER}", inside)
+        if node.get(MEMBERS) is not None:
+            several = isinstance(node[MEMBERS], ListConfig)
+            require(f"{key}.{MEMBERS}", node[MEMBERS], several, "must be a list")
+            node[MEMBERS] = [
+                _member(member, cfg, f"{key}.{MEMBERS}[{i}]", inside)
+                for i, member in enumerate(node[MEMBERS])
+            ]
+    return node
+
+
+def _member(member: Any, cfg: DictConfig, key: str, inside: tuple[str, ...]) -> DictConfig:
+    """The whole node of a detector inside another, without its name."""
+    given = OmegaConf.create({NAME: member}) if isinstance(member, str) else copy.copy(member)
+    if not isinstance(given, DictConfig) or not {NAME, "_target_"} & given.keys():
+        raise ConfigError(
+            f"{key}={member} must be the name of a model, or settings with `name` or `_target_`"
+        )
+    name = given.get(NAME)
+    if name in inside and not {MEMBER, MEMBERS} & given.keys():
+        raise ConfigError(f"{key}: '{name}' inside itself; say which detector is to be in it")
+    if name is not None and "_target_" not in given:
+        try:
+            whole = OmegaConf.merge(model_config(cfg, name), given)
+        except ConfigError as error:
+            raise ConfigError(f"{key}: {error}") from error
+        assert isinstance(whole, DictConfig)
+        given = whole
+    given = _with_members(given, cfg, key, (*inside, str(name)))
+    given.pop(NAME, None)
+    return given
 
 
 def build_threshold(node: DictConfig) -> Threshold:

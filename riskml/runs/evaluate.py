@@ -100,7 +100,7 @@ def earlier_log(cfg: DictConfig, trained: Path | None) -> BatchReference | None:
 def _focus(run: Run, trained: Path | None, windows: PreparedWindows) -> tuple[Detector, Evaluation]:
     seconds: float | None = None
     if trained is None:
-        detector = build_detector(run.cfg.model)
+        detector = build_detector(run.cfg.model, run.cfg)
         seconds = fit(run, detector, windows)
     else:
         detector = load_detector(trained / DETECTOR)
@@ -139,7 +139,7 @@ def fit_baselines(run: Run, windows: PreparedWindows) -> tuple[list[Evaluation],
         task = progress.add_task("baselines", total=len(names))
         for name in names:
             progress.update(task, description=f"baseline {name}")
-            detector = build_detector(model_config(run.cfg, name))
+            detector = build_detector(model_config(run.cfg, name), run.cfg)
             start = time.perf_counter()
             try:
                 detector.fit(windows.train, windows.calibration)

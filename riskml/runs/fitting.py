@@ -5,21 +5,27 @@ from __future__ import annotations
 import logging
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ProgressBar
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, ProgressBar
 
 from riskml.core.errors import ConfigError
+from riskml.core.types import Windows
 from riskml.features.preparation import PreparedWindows
 from riskml.models.base import Detector
-from riskml.models.deep import DeepDetector
+from riskml.models.deep import DeepDetector, TrainingSettings
 from riskml.runs.assembly import build
 from riskml.runs.context import CHECKPOINTS, Run
 from riskml.runs.tracking import EpochMetrics
+from riskml.wrappers.around import AroundDetector
+from riskml.wrappers.ensemble import EnsembleDetector
 
 LAST = "last.ckpt"
+WRAPPERS = (EnsembleDetector, AroundDetector)
+"""Detectors made of others, each of which is fitted as its own kind is."""
 
 
 def fit(run: Run, detector: Detector, windows: PreparedWindows) -> float:
@@ -35,6 +41,8 @@ def fit(run: Run, detector: Detector, windows: PreparedWindows) -> float:
     start = time.perf_counter()
     if isinstance(detector, DeepDetector):
         _fit_deep(run, detector, windows)
+    elif isinstance(detector, WRAPPERS):
+        detector.fit(windows.train, windows.calibration, partial(_fit_part, run))
     else:
         with run.console.status(f"fitting {run.cfg.model.name}"):
             detector.fit(windows.train, windows.calibration)
@@ -78,13 +86,29 @@ def _fit_deep(run: Run, detector: DeepDetector, windows: PreparedWindows) -> Non
         raise KeyboardInterrupt from stopped
 
 
-def build_trainer(run: Run, checkpoints: Path) -> pl.Trainer:
+def _fit_part(run: Run, detector: Detector, windows: Windows, later: Windows, title: str) -> None:
+    """Fit a detector inside another, and say so; deep ones as long as their own settings say."""
+    if isinstance(detector, WRAPPERS):
+        detector.fit(windows, later, partial(_fit_part, run))
+    elif isinstance(detector, DeepDetector):
+        run.say(f"fitting {title}")
+        folder = run.folder / CHECKPOINTS / title
+        detector.fit(windows, later, build_trainer(run, folder, detector.training_settings))
+    else:
+        with run.console.status(f"fitting {title}"):
+            detector.fit(windows, later)
+
+
+def build_trainer(
+    run: Run, checkpoints: Path, training: TrainingSettings | None = None
+) -> pl.Trainer:
     """The trainer of the config with its callbacks, telling the run's tracker of every epoch.
 
     Args:
         run: with trainer and callbacks in its config.
         checkpoints: where they go. A resumed run goes on in the folder it began in, or Lightning
             would forget which epoch was the best.
+        training: whose epochs and patience count, where they are not those of `model`.
     """
     # its notes on devices and plug-ins are not about this run
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -96,9 +120,12 @@ def build_trainer(run: Run, checkpoints: Path) -> pl.Trainer:
     for callback in callbacks:
         if isinstance(callback, ModelCheckpoint):
             callback.dirpath = str(checkpoints)
+        if isinstance(callback, EarlyStopping) and training:
+            callback.patience = training.patience
+    limits = {"max_epochs": training.max_epochs} if training else {}
     bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
     callbacks += [EpochMetrics(run.tracker), FirstCheckpoint()]
-    given = {"callbacks": callbacks, "logger": False, "enable_progress_bar": bar}
+    given = {"callbacks": callbacks, "logger": False, "enable_progress_bar": bar, **limits}
     trainer: pl.Trainer = build(run.cfg.trainer, **given)
     if trainer.num_devices > 1 and run.cfg.trainer.get("strategy", "auto") == "auto":
         # by itself Lightning would start the whole command again for each further device

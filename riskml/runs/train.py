@@ -41,7 +41,7 @@ def train(cfg: DictConfig) -> Path:
     with start_run(cfg, f"{cfg.model.name} on {cfg.data.name}") as run:
         run.tracker.parameters(chosen_parameters(cfg))
         # settings that are wrong should say so before the work, not after it
-        rule, detector = build_threshold(cfg.threshold), build_detector(cfg.model)
+        rule, detector = build_threshold(cfg.threshold), build_detector(cfg.model, cfg)
         scoring = build_scoring(cfg.get("scoring"))
         check_resumable(run, detector)
         check_device(run, detector)

@@ -130,13 +130,12 @@ class Calibration:
         evidence: Float64 = -np.log10(self.p_value(scores, peers))
         return evidence
 
-    def save(self, path: Path) -> None:
-        """Write JSON."""
-        peers = {name: curve._state() for name, curve in self.peers.items()}
-        state = {**self._state(), "peers": peers, "alert_by": self.alert_by}
-        path.write_text(json.dumps(state, ensure_ascii=False))
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        peers = {name: curve._curve() for name, curve in self.peers.items()}
+        return {**self._curve(), "peers": peers, "alert_by": self.alert_by}
 
-    def _state(self) -> dict[str, Any]:
+    def _curve(self) -> dict[str, Any]:
         return {
             "knots": self.knots.tolist(),
             "exceedance": self.exceedance.tolist(),
@@ -144,19 +143,27 @@ class Calibration:
         }
 
     @classmethod
+    def from_dict(cls, state: dict[str, Any]) -> Calibration:
+        """Read what `to_dict` gave; from before there were curves of peer groups too."""
+        peers = {name: cls(*_curve(part)) for name, part in state.get("peers", {}).items()}
+        alert_by = state.get("alert_by", SCORE)
+        if alert_by not in (SCORE, P_VALUE):
+            raise ValueError(f"alert_by is '{alert_by}'")
+        return cls(*_curve(state), peers, alert_by)
+
+    def save(self, path: Path) -> None:
+        """Write JSON."""
+        path.write_text(json.dumps(self.to_dict(), ensure_ascii=False))
+
+    @classmethod
     def load(cls, path: Path) -> Calibration:
-        """Read what `save` wrote; files from before there were curves of peer groups too.
+        """Read what `save` wrote.
 
         Raises:
             BundleError: missing or unreadable.
         """
         with reading(path):
-            state = json.loads(path.read_text())
-            peers = {name: cls(*_curve(part)) for name, part in state.get("peers", {}).items()}
-            alert_by = state.get("alert_by", SCORE)
-            if alert_by not in (SCORE, P_VALUE):
-                raise ValueError(f"alert_by is '{alert_by}'")
-            return cls(*_curve(state), peers, alert_by)
+            return cls.from_dict(json.loads(path.read_text()))
 
 
 def _curve(state: dict[str, Any]) -> tuple[Float64, Float64, float]:

@@ -20,7 +20,7 @@ from riskml.core.types import (
     Windows,
 )
 from riskml.scoring.newcomers import is_learning, window_counts
-from riskml.scoring.sentences import cyclic_sentence, shorten, turn_of, value_sentence
+from riskml.scoring.sentences import OF_THE_PAST, cyclic_sentence, shorten, turn_of, value_sentence
 
 LOW, HIGH = 0.1, 0.9
 MIN_WINDOWS = 5
@@ -188,6 +188,8 @@ class Explainer:
 
     def _is_telling(self, topic: str, windows: Windows, i: int, row: int) -> bool:
         """Whether what the sentence shows lies outside what is usual."""
+        if topic in OF_THE_PAST:
+            return True
         columns = self._columns(topic)
         if not columns:
             return False
@@ -205,7 +207,7 @@ class Explainer:
     def _sentence(self, topic: str, windows: Windows, i: int, row: int) -> str:
         columns = self._columns(topic)
         if not columns:
-            return "the features together are unlike this user"
+            return OF_THE_PAST.get(topic, "the features together are unlike this user")
         feature = self.spec.features[columns[0]]
         if topic == "action_embedding":
             return f"the mix of actions is unusual (rarest here: {self._rarest(windows, i)})"

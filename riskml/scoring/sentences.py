@@ -12,6 +12,14 @@ from riskml.core.types import LOG_RATIO, RANK, RARITY, SHARE, Feature, FeatureKi
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 LONGEST_NAME = 60
 
+SLOW_LEAK, PERSISTENCE, USUAL_FOR_USER = "slow_leak", "persistence", "usual_for_user"
+"""Topics of what a user's past adds to the score of a window."""
+
+OF_THE_PAST = {
+    SLOW_LEAK: "small excesses of this user's last windows add up",
+    PERSISTENCE: "this user's windows just before were unusual too",
+}
+
 
 def value_sentence(feature: Feature, value: float, low: float, high: float) -> str:
     """What was seen and what is usual, `low` to `high`, of a feature that is no direction."""

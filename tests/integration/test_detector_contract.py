@@ -46,7 +46,7 @@ def make(name: str) -> Detector:
     node = model_config(cfg, name)
     if "training" in node:
         node.training.max_epochs = min(25, node.training.max_epochs)
-    return build_detector(node)
+    return build_detector(node, cfg)
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +117,25 @@ def test_score_alone_is_the_score_among_others(detector: Detector, planted: Plan
     np.testing.assert_allclose(
         detector.score(test.take(backwards)), scores[backwards], rtol=1e-5, atol=1e-5
     )
+
+
+def test_what_is_remembered_is_the_own_past(detector: Detector, planted: Planted) -> None:
+    """In whatever order and batches it comes; what comes later changes nothing."""
+    if not detector.remembers:
+        pytest.skip("it does not look at the windows before")
+    test = planted.windows.test
+    test = test.take(np.argsort(test.keys["end"].to_numpy(), kind="stable"))
+    scores, half = detector.score(test), len(test) // 2
+    past, rest = test.take(np.arange(half)), test.take(np.arange(half, len(test)))
+    np.testing.assert_allclose(detector.score(past), scores[:half], rtol=1e-4, atol=1e-5)
+    after = detector.score_after(past, rest)
+    np.testing.assert_allclose(after, scores[half:], rtol=1e-4, atol=1e-5)
+    mixed = np.random.default_rng(0).permutation(len(test))
+    np.testing.assert_allclose(
+        detector.score(test.take(mixed)), scores[mixed], rtol=1e-4, atol=1e-5
+    )
+    mine = (test.keys["user_id"] == test.keys["user_id"][0]).to_numpy()
+    np.testing.assert_allclose(detector.score(test.take(mine)), scores[mine], rtol=1e-4, atol=1e-5)
 
 
 def test_same_seed_same_scores(name: str, detector: Detector, planted: Planted) -> None:

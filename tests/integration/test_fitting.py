@@ -14,14 +14,17 @@ from planted import Planted
 from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 
+from riskml.baselines.simple import WindowLengthDetector
 from riskml.core.errors import ConfigError
 from riskml.models.autoencoder import AutoencoderDetector
 from riskml.models.deep import DeepDetector, TrainingSettings
 from riskml.models.lstm_ae import LSTMAutoencoderDetector
 from riskml.models.vae import VAEDetector
 from riskml.runs.context import CHECKPOINTS, Run
-from riskml.runs.fitting import LAST, build_trainer, check_device, fit
+from riskml.runs.fitting import LAST, build_trainer, check_device, check_resumable, fit
 from riskml.runs.tracking import NoTracker
+from riskml.wrappers.ensemble import EnsembleDetector
+from riskml.wrappers.slow_leak import SlowLeakDetector
 
 CONF = Path(__file__).parents[2] / "conf"
 GOOD = 5
@@ -151,6 +154,27 @@ def test_interruption_leaves_a_checkpoint_to_go_on_from(
     assert str(last) in run.console.file.getvalue().replace("\n", "")  # type: ignore[attr-defined]
     resumed = trained("vae", make_run(tmp_path / "c", 6, last), planted)
     assert same(whole.state_dict(), resumed.state_dict())
+
+
+def test_detectors_inside_others_are_fitted_as_their_own_kind(
+    planted: Planted, tmp_path: Path
+) -> None:
+    """Deep ones for their own number of epochs, with the trainer and the callbacks of the run."""
+    run = make_run(tmp_path, 9)
+    deep = MAKE["vae"](TrainingSettings(batch_size=32, max_epochs=2, patience=7))
+    ensemble = EnsembleDetector([SlowLeakDetector(deep), WindowLengthDetector()])
+    fit(run, ensemble, planted.windows)
+    kept = torch.load(tmp_path / CHECKPOINTS / "VAE" / LAST, weights_only=True)
+    assert kept["epoch"] == 1
+    assert "fitting VAE" in run.console.file.getvalue()  # type: ignore[attr-defined]
+    assert ensemble.score(planted.windows.test).std() > 0
+
+
+def test_ensembles_cannot_be_gone_on_with(planted: Planted, tmp_path: Path) -> None:
+    trained("vae", make_run(tmp_path / "a", 1), planted)
+    run = make_run(tmp_path / "b", 1, tmp_path / "a" / CHECKPOINTS / LAST)
+    with pytest.raises(ConfigError, match="keeps no checkpoints to go on from"):
+        check_resumable(run, EnsembleDetector([WindowLengthDetector()]))
 
 
 def test_checkpoint_that_is_not_there(planted: Planted, tmp_path: Path) -> None:
