@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -186,13 +187,43 @@ def data_folder() -> Path | None:
     return None
 
 
+public = pytest.mark.skipif(data_folder() is None, reason="no sea/events.parquet below RISKML_DATA")
+
+
+def measured(outputs: Path, *command: str) -> dict[str, Any]:
+    """The metrics document of a run on public data."""
+    run(
+        "train.py",
+        outputs,
+        *command,
+        "logger=none",
+        "callbacks=quiet",
+        f"paths.data={data_folder()}",
+    )
+    document: dict[str, Any] = read_json(last_run(outputs) / "metrics.json")
+    return document
+
+
 @pytest.mark.needs_data
-@pytest.mark.skipif(data_folder() is None, reason="no sea/events.parquet below RISKML_DATA")
+@public
 def test_vae_on_sea(tmp_path: Path) -> None:
-    folder = data_folder()
-    command = ("data=sea", "model=vae", "logger=none", "callbacks=quiet", f"paths.data={folder}")
-    run("train.py", tmp_path / "outputs", *command)
-    document = read_json(last_run(tmp_path / "outputs") / "metrics.json")
+    document = measured(tmp_path / "outputs", "data=sea", "model=vae")
     assert document["metrics"]["roc_auc"] >= 0.90
     assert document["metrics"]["positive_windows"] == 115
     assert document["windows"]["test"] == 2500
+
+
+@pytest.mark.needs_data
+@public
+def test_masquerades_are_found(tmp_path: Path) -> None:
+    metrics = measured(tmp_path / "outputs", "experiment=masquerade")["metrics"]
+    assert metrics["roc_auc"] >= 0.98
+    assert metrics["recall_at_fpr_0.013"] >= 0.60
+    assert metrics["recall_at_fpr_0.046"] >= 0.85
+
+
+@pytest.mark.needs_data
+@public
+def test_block_sequences_that_fail_are_found(tmp_path: Path) -> None:
+    metrics = measured(tmp_path / "outputs", "experiment=hdfs")["metrics"]
+    assert metrics["f1_at_threshold"] >= 0.985

@@ -141,7 +141,7 @@ def test_nothing_to_learn_is_refused(windows: Windows, tmp_path: Path) -> None:
         survey(WindowFiles(written(tmp_path, flat), SPEC))
 
 
-@pytest.mark.parametrize("name", DEEP)
+@pytest.mark.parametrize("name", [name for name in DEEP if name != "contrastive"])
 def test_learns_as_from_memory(
     name: str, fitted_all: dict[str, DeepDetector], files: WindowFiles, windows: Windows
 ) -> None:
@@ -196,3 +196,8 @@ def test_several_processes_are_refused(files: WindowFiles) -> None:
     batches.trainer = Two()  # type: ignore[assignment]
     with pytest.raises(ConfigError, match="in one process"):
         batches.train_dataloader()
+
+
+def test_what_counts_all_windows_first_is_refused(files: WindowFiles) -> None:
+    with pytest.raises(ConfigError, match="ContrastiveDetector counts all train windows"):
+        fit_files(DEEP["contrastive"](), files)
