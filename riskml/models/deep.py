@@ -91,20 +91,16 @@ class DeepDetector(SteppingModule, Detector):
         Raises:
             TrainingError: the loss is not a finite number.
         """
-        users = windows.keys["user_id"].unique().sort().to_list()
-        self.begin(
-            users,
-            NetworkInputs(
-                windows.spec,
-                FeatureScaler.fit(windows),
-                torch.from_numpy(windows.x.mean(0)),
-                len(users),
-            ),
-        )
-        self.count_first(windows)
+        self._build(windows)
         if self.training_settings.max_epochs > 0:
             self.train_on(self._batches(windows, validation), trainer, ckpt_path)
         self.eval().cpu()
+
+    def _build(self, windows: Windows) -> None:
+        users = windows.keys["user_id"].unique().sort().to_list()
+        scaler, mean = FeatureScaler.fit(windows), torch.from_numpy(windows.x.mean(0))
+        self.begin(users, NetworkInputs(windows.spec, scaler, mean, len(users)))
+        self.count_first(windows)
 
     def begin(self, users: list[str], inputs: NetworkInputs) -> None:
         """Make the untrained network for users whose windows it will see."""

@@ -174,7 +174,8 @@ class Explainer:
         # a sentence about a usual value persuades nobody; it stands only where there is no other
         telling = [topic for topic in ranked if self._is_telling(topic, windows, i, row)]
         first: dict[str, str] = {}
-        for topic in telling or ranked:
+        # what can be counted persuades sooner than a rank or a rarity
+        for topic in sorted(telling or ranked, key=lambda t: not self._is_count(t)):
             first.setdefault(self._aspects.get(topic, topic), topic)
         largest = sorted(first, key=lambda aspect: -of_aspect[aspect])[:top]
         return [
@@ -185,6 +186,10 @@ class Explainer:
 
     def _columns(self, topic: str) -> list[int]:
         return [j for j, f in enumerate(self.spec.features) if f.topic == topic]
+
+    def _is_count(self, topic: str) -> bool:
+        columns = self._columns(topic)
+        return bool(columns) and self.spec.features[columns[0]].kind == FeatureKind.COUNT
 
     def _is_telling(self, topic: str, windows: Windows, i: int, row: int) -> bool:
         """Whether what the sentence shows lies outside what is usual."""

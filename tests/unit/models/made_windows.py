@@ -112,5 +112,8 @@ DEEP: dict[str, Make] = {
 }
 """Small deep detectors by name."""
 
+LIKELIHOODS = [name for name in DEEP if name != "contrastive"]
+"""Those with a likelihood under the user's view, and one under the population's."""
+
 SEQUENCES = ("lstm_ae", "transformer")
 """Those whose parts are the events of a window."""

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from made_windows import DEEP, SPEC, make_windows, quick, with_times
+from made_windows import DEEP, LIKELIHOODS, SPEC, make_windows, quick, with_times
 
 from riskml.core.errors import BundleError, ConfigError, DataError
 from riskml.core.types import Windows
@@ -141,7 +141,7 @@ def test_nothing_to_learn_is_refused(windows: Windows, tmp_path: Path) -> None:
         survey(WindowFiles(written(tmp_path, flat), SPEC))
 
 
-@pytest.mark.parametrize("name", [name for name in DEEP if name != "contrastive"])
+@pytest.mark.parametrize("name", LIKELIHOODS)
 def test_learns_as_from_memory(
     name: str, fitted_all: dict[str, DeepDetector], files: WindowFiles, windows: Windows
 ) -> None:

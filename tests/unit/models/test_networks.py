@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from made_windows import DEEP, as_user, make_windows, quick, with_times
+from made_windows import DEEP, LIKELIHOODS, as_user, make_windows, quick, with_times
 
 from riskml.core.types import Windows
 from riskml.features.scaling import FeatureScaler
@@ -57,7 +57,7 @@ def test_known_user_is_seen(fitted: DeepDetector, windows: Windows) -> None:
     assert not np.allclose(fitted.score(known), fitted.score(stranger))
 
 
-@pytest.mark.parametrize("name", DEEP)
+@pytest.mark.parametrize("name", LIKELIHOODS)
 def test_population_weight(name: str, windows: Windows) -> None:
     """0: how unusual for the user; 1: less how unusual it is for anyone."""
     # of a few events each weight would choose others
@@ -71,7 +71,7 @@ def test_population_weight(name: str, windows: Windows) -> None:
     np.testing.assert_allclose(ratio.score(stranger), 0.0, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", DEEP)
+@pytest.mark.parametrize("name", LIKELIHOODS)
 def test_single_user_switches_the_view_off(name: str, windows: Windows) -> None:
     alone = as_user(windows, "only")
     detector = DEEP[name](population_weight=1.0).fit(alone)
@@ -81,7 +81,7 @@ def test_single_user_switches_the_view_off(name: str, windows: Windows) -> None:
     np.testing.assert_array_equal(scores, detector.score(windows))
 
 
-@pytest.mark.parametrize("name", DEEP)
+@pytest.mark.parametrize("name", LIKELIHOODS)
 def test_user_dim_zero_switches_the_view_off(name: str, windows: Windows) -> None:
     detector = DEEP[name](user_dim=0, population_weight=1.0).fit(windows)
     scores = detector.score(windows)
