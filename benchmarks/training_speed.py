@@ -22,6 +22,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -48,7 +49,7 @@ from riskml.models.vae import VAEDetector
 COLUMNS, BATCH, ODD = 64, 1024, 0.01
 LAYERS = (64, 32, 16, 8, 16, 32, 64)
 ACTIONS = 16
-OURS = "our autoencoder, Trainer"
+OURS, PLAIN = "our autoencoder, Trainer", "our plain autoencoder, Trainer"
 Task = Callable[[], object]
 Seconds = tuple[float, float]
 """By the clock, and of the processor."""
@@ -80,17 +81,34 @@ def as_windows(x: FloatArray, length: int = 1) -> Windows:
     return Windows(keys, x, spec, tokens, np.full(rows, length, np.int32))
 
 
-def detector(kind: str, epochs: int, batch: int = BATCH) -> DeepDetector:
-    """Ours with the layers of the comparison and no view of the user."""
+def detector(kind: str, epochs: int, batch: int = BATCH, plain: bool = False) -> DeepDetector:
+    """Ours with the layers of the comparison and no view of the user.
+
+    Args:
+        kind: autoencoder or vae.
+        epochs: to train.
+        batch: rows of one.
+        plain: with squared error (a Gaussian of one spread a feature) on all rows, as the peers
+            have it, and not the heavy tails and trimming that ours come with.
+    """
     training = TrainingSettings(batch_size=batch, max_epochs=epochs)
+    head: dict[str, Any] = {"user_dim": 0, "training": training}
+    if plain:
+        training = replace(training, trim=0.0)
+        head |= {"degrees_of_freedom": 0, "window_spread": False, "training": training}
     hidden, latent = LAYERS[1:3], LAYERS[3]
     if kind == "vae":
-        return VAEDetector(hidden, latent, user_dim=0, training=training)
-    return AutoencoderDetector(hidden, latent, 0.0, user_dim=0, training=training)
+        return VAEDetector(hidden, latent, **head)
+    return AutoencoderDetector(hidden, latent, 0.0, **head)
 
 
 def ours(
-    kind: str, windows: Windows, later: Windows, epochs: int, batch: int = BATCH
+    kind: str,
+    windows: Windows,
+    later: Windows,
+    epochs: int,
+    batch: int = BATCH,
+    plain: bool = False,
 ) -> DeepDetector:
     """Fit as a user does: with progress bar, log and checkpoints."""
     with tempfile.TemporaryDirectory() as folder:
@@ -98,13 +116,13 @@ def ours(
             max_epochs=epochs,
             accelerator="cpu",
             devices=1,
-            gradient_clip_val=1.0,
+            gradient_clip_val=None if plain else 1.0,
             num_sanity_val_steps=0,
             enable_model_summary=False,
             logger=CSVLogger(folder),
             callbacks=[ModelCheckpoint(folder, monitor="val/loss")],
         )
-        return detector(kind, epochs, batch).fit(windows, later, trainer)
+        return detector(kind, epochs, batch, plain).fit(windows, later, trainer)
 
 
 def loop(
@@ -128,9 +146,9 @@ def loop(
             optimizer.step()
 
 
-def loop_same_network(windows: Windows, epochs: int) -> None:
-    """The loop around our autoencoder's network and loss, with trimming and clipping."""
-    model = detector("autoencoder", epochs)
+def loop_same_network(windows: Windows, epochs: int, plain: bool = False) -> None:
+    """The loop around our autoencoder's network and loss, with its trimming and clipping."""
+    model = detector("autoencoder", epochs, plain=plain)
     model._build(windows)
     network = model.network.train()
     parts = list(to_tensors(windows, model.users_))
@@ -138,10 +156,12 @@ def loop_same_network(windows: Windows, epochs: int) -> None:
 
     def loss(*batch: torch.Tensor) -> torch.Tensor:
         losses = network.loss(*batch)
+        if not trim:
+            return losses.mean()
         kept = max(1, round(len(losses) * (1 - trim)))
         return losses.topk(kept, largest=False, sorted=False).values.mean()
 
-    loop(loss, parts, network, epochs, clip=True)
+    loop(loss, parts, network, epochs, clip=not plain)
 
 
 def loop_squared_error(x: FloatArray, epochs: int) -> None:
@@ -267,6 +287,8 @@ def main() -> None:
         "our network, by hand": lambda: loop_same_network(windows, epochs),
         OURS: lambda: ours("autoencoder", windows, later, epochs),
         "our VAE, Trainer": lambda: ours("vae", windows, later, epochs),
+        "our plain network, by hand": lambda: loop_same_network(windows, epochs, plain=True),
+        PLAIN: lambda: ours("autoencoder", windows, later, epochs, plain=True),
         "PyOD AutoEncoder": lambda: pyod("autoencoder", x, epochs),
         "PyOD VAE": lambda: pyod("vae", x, epochs),
     }
@@ -277,8 +299,8 @@ def main() -> None:
         console.print(f"DeepOD is left out: {error}")
     table, rates = compare("Training", "thousand row-epochs", training, rows * epochs, repeats)
     console.print(table)
-    for name in (OURS, "our VAE, Trainer"):
-        ratios(console, rates, name, *(other for other in rates if not other.startswith(name[:7])))
+    for name in (OURS, PLAIN, "our VAE, Trainer"):
+        ratios(console, rates, name, *(other for other in rates if other != name))
 
     found = {f"PyOD, batch {BATCH:,}": pyod("autoencoder", x, epochs).decision_function(test)}
     sizes = (TrainingSettings().batch_size, BATCH, 8 * BATCH)
@@ -295,8 +317,9 @@ def main() -> None:
         )
 
     scoring: dict[str, Task] = {}
-    for kind in ("autoencoder", "vae"):
-        model = detector(kind, 1).fit(windows)
+    shapes = [(kind, plain) for kind in ("autoencoder", "vae") for plain in (False, True)]
+    for kind, plain in shapes:
+        model = detector(kind, 1, plain=plain).fit(windows)
         graph, parts = model.graph(), to_tensors(windows, model.users_)
 
         def score(graph: torch.nn.Module = graph, parts: tuple[torch.Tensor, ...] = parts) -> None:
@@ -307,13 +330,13 @@ def main() -> None:
         score()  # a graph is made fast by its first calls
         fitted = pyod(kind, few, 1)
         scoring |= {
-            f"our {kind}, graph": score,
+            f"our {'plain ' * plain}{kind}, graph": score,
             f"PyOD {kind}": lambda fitted=fitted: fitted.decision_function(x),  # type: ignore[misc]
         }
     table, rates = compare("Scoring, batch 4,096", "thousand rows", scoring, rows, repeats)
     console.print(table)
-    for kind in ("autoencoder", "vae"):
-        ratios(console, rates, f"our {kind}, graph", f"PyOD {kind}")
+    for kind, plain in shapes:
+        ratios(console, rates, f"our {'plain ' * plain}{kind}, graph", f"PyOD {kind}")
 
     windows = as_windows(x[:20_000], length=20)
     lstm = LSTMAutoencoderDetector(32, 4, user_dim=0, training=TrainingSettings(max_epochs=1))

@@ -31,6 +31,7 @@ class AutoencoderNetwork(DetectorNetwork):
         user_dim: int,
         population_weight: float,
         degrees_of_freedom: float,
+        window_spread: bool,
         input_dropout: float,
     ) -> None:
         super().__init__(UserView(inputs.n_users, user_dim), population_weight)
@@ -40,7 +41,7 @@ class AutoencoderNetwork(DetectorNetwork):
         self.latent = nn.Linear(hidden[-1], latent_dim)
         self.decoder = multilayer([latent_dim + self.view.size, *reversed(hidden)])
         self.likelihood = FeatureLikelihood(
-            inputs.spec, hidden[0], inputs.mean_counts, degrees_of_freedom
+            inputs.spec, hidden[0], inputs.mean_counts, degrees_of_freedom, window_spread
         )
 
     def parts(
@@ -65,6 +66,8 @@ class AutoencoderDetector(DeepDetector):
         population_weight: how much of what is unusual for anyone is taken off, 0 to 1.
         degrees_of_freedom: of the Student-t of continuous features, whose heavy tails keep odd
             train rows from bending what is usual; 0 for a Gaussian.
+        window_spread: whether a feature's spread is told for each window; otherwise there is one
+            for all, as squared error has, which is faster.
         training: optimiser, batches, epochs, seed.
         contamination: share of odd rows that is expected; sets `threshold_`.
         kinds: kinds of a table's columns by name, where they are not to be inferred.
@@ -78,6 +81,7 @@ class AutoencoderDetector(DeepDetector):
         user_dim: int = 32,
         population_weight: float = 0.5,
         degrees_of_freedom: float = 3.0,
+        window_spread: bool = True,
         training: TrainingSettings | None = None,
         contamination: float = 0.1,
         kinds: Kinds | None = None,
@@ -90,6 +94,7 @@ class AutoencoderDetector(DeepDetector):
             "user_dim": user_dim,
             "population_weight": population_weight,
             "degrees_of_freedom": degrees_of_freedom,
+            "window_spread": window_spread,
         }
         check_architecture(self.architecture)
 

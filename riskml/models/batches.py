@@ -39,8 +39,15 @@ def to_tensors(windows: Windows, users: Mapping[str, int]) -> Batch:
 def take(tensors: Batch, rows: Tensor) -> Batch:
     """Some rows, with no more padding than the longest of them needs."""
     x, tokens, times, lengths, user = tensors
-    longest = max(1, int(lengths[rows].max()))
-    return x[rows], tokens[rows, :longest], times[rows, :longest], lengths[rows], user[rows]
+    chosen = lengths.index_select(0, rows)  # several times as fast as indexing
+    longest = max(1, int(chosen.max()))
+    return (
+        x.index_select(0, rows),
+        tokens[:, :longest].index_select(0, rows),
+        times[:, :longest].index_select(0, rows),
+        chosen,
+        user.index_select(0, rows),
+    )
 
 
 def cut(rows: Batch, batch_size: int) -> list[Batch]:

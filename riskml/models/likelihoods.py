@@ -55,6 +55,7 @@ class _StudentT(torch.autograd.Function):
     def forward(
         ctx: Any, target: Tensor, location: Tensor, log_scale: Tensor, degrees: float
     ) -> Tensor:
+        ctx.spread = log_scale.shape  # [n, d], or [1, d] for all windows
         half = (degrees + 1) / 2
         # the normaliser goes into the logarithm, log(a + a z²/degrees)
         a = math.exp(_student_t_normaliser(degrees) / half)
@@ -73,7 +74,8 @@ class _StudentT(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *above: Tensor) -> tuple[None, Tensor, Tensor, None]:
         by_location, by_log_scale = ctx.saved_tensors
-        return None, above[0] * by_location, above[0] * by_log_scale, None
+        spread = (above[0] * by_log_scale).sum_to_size(ctx.spread)
+        return None, above[0] * by_location, spread, None
 
 
 def negative_binomial_nll(count: Tensor, log_mean: Tensor, log_shape: Tensor) -> Tensor:
@@ -122,6 +124,8 @@ class FeatureLikelihood(nn.Module):
         hidden: length of the hidden vector.
         mean_counts: float32 [d] mean of each raw feature in training; the heads start there.
         degrees: of freedom of the Student-t; 0 for a Gaussian.
+        window_spread: whether the hidden vector tells the spread of each window; otherwise each
+            feature has one for all, as squared error has, which is faster.
     """
 
     gaussian: Tensor
@@ -130,7 +134,12 @@ class FeatureLikelihood(nn.Module):
     order: Tensor
 
     def __init__(
-        self, spec: FeatureSpec, hidden: int, mean_counts: Tensor, degrees: float = 0.0
+        self,
+        spec: FeatureSpec,
+        hidden: int,
+        mean_counts: Tensor,
+        degrees: float = 0.0,
+        window_spread: bool = True,
     ) -> None:
         super().__init__()
         self.degrees = float(degrees)
@@ -146,9 +155,12 @@ class FeatureLikelihood(nn.Module):
         self.in_order = bool((order == torch.arange(len(order))).all())
         self.sizes = [len(gaussian), len(count), len(binary)]
         self.location = nn.Linear(hidden, len(spec))
-        self.spread = nn.Linear(hidden, len(gaussian) + len(count))
+        self.window_spread = window_spread
+        # a layer without inputs gives its bias alone
+        self.spread = nn.Linear(hidden if window_spread else 0, len(gaussian) + len(count))
         # weights that nothing uses would keep the processes of a distributed run waiting
-        self.spread.requires_grad_(self.spread.out_features > 0)
+        self.spread.weight.requires_grad_(window_spread and self.spread.out_features > 0)
+        self.spread.bias.requires_grad_(self.spread.out_features > 0)
         start = torch.zeros(len(spec))
         start[len(gaussian) : len(gaussian) + len(count)] = torch.log(mean_counts[count] + 0.01)
         share = mean_counts[binary].clamp(0.01, 0.99)
@@ -157,6 +169,8 @@ class FeatureLikelihood(nn.Module):
             self.location.bias.copy_(start)
             self.location.weight.mul_(0.1)
             self.spread.weight.mul_(0.1)
+            if not window_spread:
+                self.spread.bias.zero_()
 
     def forward(self, hidden: Tensor, x: Tensor, scaled: Tensor) -> Tensor:
         """Per-feature negative log-likelihood.
@@ -171,7 +185,8 @@ class FeatureLikelihood(nn.Module):
         """
         # under mixed precision the layers give half floats, too coarse for a density
         location = self.location(hidden).float().split(self.sizes, 1)
-        spread = self.spread(hidden).float().split(self.sizes[:2], 1)
+        told = self.spread(hidden).float() if self.window_spread else self.spread.bias.unsqueeze(0)
+        spread = told.split(self.sizes[:2], 1)
         # hardtanh is clamp with a cheaper derivative, and kinds that the spec lacks would cost as
         # many calls as those it has
         parts: list[Tensor] = []

@@ -28,6 +28,8 @@ def check_architecture(settings: Mapping[str, Any]) -> None:
     for name, value in settings.items():
         if isinstance(value, str):
             require(name, value, False, "must be a number")
+        elif name == "window_spread":
+            require(name, value, isinstance(value, bool), "must be true or false")
         elif name == "hidden":
             fits = len(value) > 0 and min(value) >= 1
             require(name, value, fits, "must list one width or more, each at least 1")
@@ -153,7 +155,9 @@ class UserView(nn.Module):
 
     def forward(self, user: Tensor) -> Tensor:
         """[n] indices → [n, size]; in training some rows become the population."""
-        if self.training and self.size > 0:
+        if self.size == 0:
+            return torch.zeros(user.size(0), 0, device=user.device)
+        if self.training:
             keep = torch.rand(user.shape, device=user.device) >= self.dropout
             user = user * keep
         vectors: Tensor = self.table(user)

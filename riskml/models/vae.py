@@ -40,6 +40,7 @@ class VAENetwork(DetectorNetwork):
         user_dim: int,
         population_weight: float,
         degrees_of_freedom: float,
+        window_spread: bool,
         beta: float,
         free_bits: float,
         importance_samples: int,
@@ -53,7 +54,7 @@ class VAENetwork(DetectorNetwork):
         self.prior = nn.Linear(self.view.size, 2 * latent_dim)
         self.decoder = multilayer([latent_dim + self.view.size, *reversed(hidden)])
         self.likelihood = FeatureLikelihood(
-            inputs.spec, hidden[0], inputs.mean_counts, degrees_of_freedom
+            inputs.spec, hidden[0], inputs.mean_counts, degrees_of_freedom, window_spread
         )
         # follows from the settings, so it is not saved with the weights
         self.register_buffer("points", spread(importance_samples, latent_dim), persistent=False)
@@ -156,6 +157,8 @@ class VAEDetector(DeepDetector):
         population_weight: how much of what is unusual for anyone is taken off, 0 to 1.
         degrees_of_freedom: of the Student-t of continuous features, whose heavy tails keep odd
             train rows from bending what is usual; 0 for a Gaussian.
+        window_spread: whether a feature's spread is told for each window; otherwise there is one
+            for all, as squared error has, which is faster.
         training: optimiser, batches, epochs, seed.
         contamination: share of odd rows that is expected; sets `threshold_`.
         kinds: kinds of a table's columns by name, where they are not to be inferred.
@@ -169,6 +172,7 @@ class VAEDetector(DeepDetector):
         user_dim: int = 32,
         population_weight: float = 0.5,
         degrees_of_freedom: float = 3.0,
+        window_spread: bool = True,
         free_bits: float = 0.0,
         importance_samples: int = 0,
         training: TrainingSettings | None = None,
@@ -183,6 +187,7 @@ class VAEDetector(DeepDetector):
             "user_dim": user_dim,
             "population_weight": population_weight,
             "degrees_of_freedom": degrees_of_freedom,
+            "window_spread": window_spread,
             "free_bits": free_bits,
             "importance_samples": importance_samples,
         }

@@ -130,3 +130,15 @@ def test_student_t_learns_by_its_derivatives(degrees: float) -> None:
     assert torch.autograd.gradcheck(
         surprise, tuple(each.detach()[1:].requires_grad_() for each in learnt)
     )
+
+
+def test_one_spread_for_all_windows_is_learnt_by_closed_derivatives() -> None:
+    rng = torch.Generator().manual_seed(0)
+    target, location = (
+        torch.randn(7, 3, generator=rng, dtype=torch.float64, requires_grad=needs)
+        for needs in (False, True)
+    )
+    log_scale = torch.randn(1, 3, generator=rng, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(
+        lambda at, spread: student_t_nll(target, at, spread, 3.0), (location, log_scale)
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -153,3 +155,17 @@ def test_vae_scores_without_chance(fitted_all: dict[str, DeepDetector], windows:
 def test_dropout_without_a_point_can_be_exported(name: str, setting: str, windows: Windows) -> None:
     """A config may say 0 for 0.0, which TorchScript tells apart."""
     DEEP[name](**{setting: 0}, training=quick(max_epochs=1)).fit(windows).graph()
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "vae"])
+def test_one_spread_a_feature(name: str, windows: Windows, tmp_path: Path) -> None:
+    detector = DEEP[name](window_spread=False).fit(windows)
+    spread = detector.network.likelihood.spread
+    assert spread.weight.numel() == 0
+    assert (spread.bias != 0).all(), "it is learnt"
+    detector.save(tmp_path)
+    loaded = type(detector).load(tmp_path)
+    np.testing.assert_array_equal(loaded.score(windows), detector.score(windows))
+    graph = detector.graph()
+    tensors = to_tensors(windows, detector.users())
+    np.testing.assert_allclose(graph(*tensors).detach(), detector.score(windows), atol=1e-4)
