@@ -78,15 +78,17 @@ def in_batches(
     Returns:
         [n] or [n, parts] on the CPU, in the order of the rows; narrower parts are padded with 0.
     """
-    order = torch.argsort(tensors[3], stable=True)
-    outputs = [
-        function(*(part.to(device) for part in take(tensors, rows))).cpu()
-        for rows in torch.split(order, batch_size)
-    ]
-    if outputs[0].dim() == 2:
-        width = max(output.shape[1] for output in outputs)
-        outputs = [pad(output, (0, width - output.shape[1])) for output in outputs]
-    return torch.cat(outputs)[torch.argsort(order)]
+    order = torch.argsort(tensors[3], stable=True, descending=True)
+    found = torch.zeros(0)
+    for rows in torch.split(order, batch_size):
+        output = function(*(part.to(device) for part in take(tensors, rows))).cpu()
+        if not len(found):
+            # one place for all, made for the longest: a list of results would hold the heap apart
+            found = output.new_zeros(len(order), *output.shape[1:])
+        if output.dim() == 2:
+            output = pad(output, (0, found.size(1) - output.size(1)))
+        found[rows] = output
+    return found
 
 
 class BatchLoader:
