@@ -45,7 +45,7 @@ ROOT = Path(__file__).parents[2]
 KEPT = Path("outputs/simulated")
 TEACHERS = (201, 202, 203)
 PYOD = ("pyod_iforest", "pyod_hbos", "pyod_lof", "pyod_knn", "pyod_ecod")
-OURS = ("counts", "neighbours", "vae")
+OURS = ("counts", "neighbours", "quarantine", "persistence", "slow_leak", "ensemble", "vae")
 SLOW = "slow_leak"
 
 
@@ -77,7 +77,10 @@ def run(tier: str, seed: int, names: list[str]) -> None:
                 windows.test_truth["incidents"],
             )
         else:
-            detector = build_detector(model_config(cfg, name), cfg)
+            node = model_config(cfg, name)
+            if "training" in node:
+                node.training.max_steps = 10**9  # as long as train.py's trainer goes on
+            detector = build_detector(node, cfg)
             detector.fit(windows.train, windows.calibration)
             table = evaluate_detector(name, detector, windows, rule, None, scoring).scores
         result = measured(table, incidents)
