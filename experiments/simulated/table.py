@@ -196,7 +196,10 @@ def _values(rows: list[dict[str, Any]], column: str) -> np.ndarray:
 
 
 def _cell(values: np.ndarray) -> str:
-    return f"{np.nanmean(values):.3f} ± {np.nanstd(values, ddof=1):.3f}"
+    known = values[np.isfinite(values)]
+    if len(known) < 2:
+        return f"{known[0]:.3f} (one world)" if len(known) else "–"
+    return f"{known.mean():.3f} ± {known.std(ddof=1):.3f}"
 
 
 def _kept(tier: str, seed: int, name: str) -> Path:
