@@ -29,6 +29,9 @@ MIN_WINDOWS = 5
 NEW_USER = "new_user"
 """Topic of the note that a user is new."""
 
+MIX_OF_ACTIONS = "action_embedding"
+"""Topic of what is put down to the window's actions as a whole."""
+
 MIN_ACTIONS = 3
 """Padding, unknown and a single action: no mix that could be unusual."""
 
@@ -195,12 +198,12 @@ class Explainer:
         """Whether what the sentence shows lies outside what is usual."""
         if topic in OF_THE_PAST:
             return True
+        if topic == MIX_OF_ACTIONS:
+            return len(self.spec.actions) > MIN_ACTIONS
         columns = self._columns(topic)
         if not columns:
             return False
         feature = self.spec.features[columns[0]]
-        if topic == "action_embedding":
-            return len(self.spec.actions) > MIN_ACTIONS
         value, low, high = (a[columns] for a in (windows.x[i], self.low[row], self.high[row]))
         if feature.kind == FeatureKind.CYCLIC:
             apart = abs(turn_of(value) - turn_of((low + high) / 2))
@@ -210,12 +213,12 @@ class Explainer:
         return not low[0] <= value[0] <= high[0]
 
     def _sentence(self, topic: str, windows: Windows, i: int, row: int) -> str:
+        if topic == MIX_OF_ACTIONS:
+            return f"the mix of actions is unusual (rarest here: {self._rarest(windows, i)})"
         columns = self._columns(topic)
         if not columns:
             return OF_THE_PAST.get(topic, "the features together are unlike this user")
         feature = self.spec.features[columns[0]]
-        if topic == "action_embedding":
-            return f"the mix of actions is unusual (rarest here: {self._rarest(windows, i)})"
         value, low, high = (a[columns] for a in (windows.x[i], self.low[row], self.high[row]))
         if feature.kind == FeatureKind.CYCLIC:
             return cyclic_sentence(feature, value, (low + high) / 2)
