@@ -148,7 +148,18 @@ def test_the_mix_of_actions_is_told_without_embeddings_too() -> None:
     first = Explainer.fit(plain, ACTION_COUNTS).explain(
         plain.take(np.arange(1)), shares, ["action_embedding", "minutes"]
     )[0]
-    assert [r.text for r in first] == ["the mix of actions is unusual (rarest here: 'sudo', 'read')"]
+    assert first[0].text == "the mix of actions is unusual (rarest here: 'sudo', 'read')"
+
+
+def test_an_action_beside_other_topics() -> None:
+    made = windows([row()], tokens=[[4, 1, 4]])
+    shares = np.array([[2.0, 1.0, 0.5]], np.float32)
+    topics = ["action: sudo", "persistence", "action: <unknown>"]
+    assert [r.text for r in fitted().explain(made, shares, topics)[0]] == [
+        "'sudo' × 2: not expected here",
+        "this user's windows just before were unusual too",
+        "a new or rare action × 1: not expected here",
+    ]
 
 
 def test_unknown_topic_is_the_combination() -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.base import clone
-from walks import LATER, TRAIN, days, table, train, usual
+from walks import LATER, SPEC, TRAIN, days, table, train, usual
 
 from riskml.baselines.simple import WindowLengthDetector
 from riskml.core.errors import BundleError, ConfigError
+from riskml.core.types import Windows
 from riskml.models.base import load_detector
+from riskml.models.sequence import SequenceDetector
 from riskml.wrappers.around import AroundDetector
 from riskml.wrappers.persistence import PersistenceDetector
 from riskml.wrappers.quarantine import QuarantineDetector
@@ -66,6 +69,24 @@ def test_two_batches_are_as_good_as_one(fitted: AroundDetector) -> None:
     np.testing.assert_allclose(parts.sum(1), whole[120:], rtol=1e-5, atol=1e-5)
     assert parts.shape[1] == len(fitted.topics())
     assert not np.allclose(fitted.score(rest), whole[120:], rtol=1e-3)
+
+
+def test_parts_of_actions_are_told_by_action() -> None:
+    spec = replace(SPEC, actions=("<pad>", "<unknown>", "read", "sudo"))
+
+    def with_actions(windows: Windows, action: int) -> Windows:
+        tokens = np.full((len(windows), 3), action, np.int32)
+        lengths = np.full(len(windows), 3, np.int32)
+        return replace(windows, spec=spec, tokens=tokens, lengths=lengths)
+
+    early, later = (with_actions(windows, 2) for windows in train())
+    early.tokens[early.keys["user_id"].to_numpy() == "user1"] = 3
+    detector = QuarantineDetector(PersistenceDetector(SequenceDetector())).fit(early, later)
+    odd = with_actions(days(np.ones((1, 1), np.int64), NOW), 3)
+    parts = detector.contributions(odd)[0]
+    assert parts.sum() == pytest.approx(detector.score(odd)[0], rel=1e-5)
+    told = dict(zip(detector.topics(), parts.tolist(), strict=True))
+    assert told["action: sudo"] > 0 == told["action: read"]
 
 
 def test_scoring_leaves_the_detector_as_it_is(fitted: AroundDetector) -> None:
