@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
+from safetensors.numpy import save_file
 from sklearn.base import clone
 from walks import LATER, SPEC, TRAIN, days, table, train, usual
 
@@ -106,6 +108,20 @@ def test_saved_and_loaded(fitted: AroundDetector, tmp_path: Path) -> None:
     )
     (tmp_path / "part" / "calibration.json").unlink()
     with pytest.raises(BundleError, match=r"calibration\.json"):
+        load_detector(tmp_path)
+
+
+@pytest.mark.parametrize("damaged", ["held.parquet", "memory.safetensors"])
+def test_a_file_that_does_not_fit_is_refused_by_name(
+    damaged: str, fitted: AroundDetector, tmp_path: Path
+) -> None:
+    fitted.save(tmp_path)
+    pl.DataFrame({"window_id": ["a"]}).write_parquet(tmp_path / "held.parquet")
+    if damaged == "memory.safetensors":
+        fitted.memory_.held.write_parquet(tmp_path / "held.parquet")
+        short = {name: value[:2] for name, value in fitted.memory_.values.items()}
+        save_file(short, tmp_path / damaged)
+    with pytest.raises(BundleError, match=rf"{damaged} is missing, damaged"):
         load_detector(tmp_path)
 
 
