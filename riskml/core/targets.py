@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from riskml.core.argument_numbers import check_number
 from riskml.core.errors import ConfigError, RiskmlError, did_you_mean
 
 if TYPE_CHECKING:
@@ -305,6 +306,9 @@ def _check_arguments(plain: Any, key: str, given: Mapping[str, Any]) -> None:
         if parameter.default is parameter.empty and parameter.name not in arguments:
             where = f"{key}.{parameter.name}" if key else parameter.name
             raise ConfigError(f"{where}: must be given, {plain['_target_']} needs it")
+        if parameter.name in plain and parameter.name not in given:
+            where = f"{key}.{parameter.name}" if key else parameter.name
+            check_number(where, parameter, plain[parameter.name])
 
 
 def _locate(name: str | None, key: str) -> Callable[..., Any]:

@@ -31,8 +31,8 @@ def split_rest(
 ) -> tuple[FloatArray, list[str] | None]:
     """Shares in which as little as can be is left without a feature.
 
-    Only deep detectors have gradients, and only parts that are no features are split: the VAE's
-    divergence, or the whole score of a detector without parts. What cannot be split so that the
+    Only deep detectors have gradients, and only what they call `COMBINATION` is split: the VAE's
+    divergence; or the whole score of a detector without parts. What cannot be split so that the
     shares add up, and what the usual window has of it already, stays with `COMBINATION`, so the
     sum is the score as before.
 
@@ -49,7 +49,8 @@ def split_rest(
     if topics is None or not isinstance(detector, DeepDetector) or not len(windows):
         return shares, topics
     features = [feature.topic for feature in windows.spec.features]
-    rest = np.array([topic not in features for topic in topics], bool)
+    # a share of other things than features, such as actions, has no gradient in them
+    rest = np.array([topic == COMBINATION for topic in topics], bool)
     if topics and not rest.any():
         return shares, topics
     whole = shares[:, rest].sum(1) if topics else detector.score(windows)

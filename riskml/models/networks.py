@@ -26,10 +26,10 @@ def check_architecture(settings: Mapping[str, Any]) -> None:
         ConfigError: names the setting.
     """
     for name, value in settings.items():
-        if isinstance(value, str):
-            require(name, value, False, "must be a number")
-        elif name == "window_spread":
+        if name == "window_spread":
             require(name, value, isinstance(value, bool), "must be true or false")
+        elif isinstance(value, str):
+            require(name, value, False, "must be a number")
         elif name == "hidden":
             fits = len(value) > 0 and min(value) >= 1
             require(name, value, fits, "must list one width or more, each at least 1")

@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 from safetensors.numpy import load_file, save_file
 
-from riskml.core.errors import reading, require
+from riskml.core.errors import DataError, reading, require
 from riskml.core.types import FeatureSpec, FloatArray, Windows
 from riskml.models.base import Detector, read_state, write_state
 from riskml.models.habits import Float64, Habits, Round, rounds
@@ -92,7 +92,13 @@ class SequenceDetector(Detector):
         }
 
     def learn(self, windows: Windows, validation: Windows | None = None) -> None:
-        """Learn everybody's mix, each user's habits, and how much they weigh."""
+        """Learn everybody's mix, each user's habits, and how much they weigh.
+
+        Raises:
+            DataError: the windows hold no actions, as those of a table.
+        """
+        if not windows.lengths.any():
+            raise DataError("SequenceDetector judges actions, and these windows hold none")
         self.spec_ = windows.spec
         names = windows.keys["user_id"].unique().sort().to_list()
         self.users_ = {name: i for i, name in enumerate(names)}

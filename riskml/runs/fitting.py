@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -66,12 +67,23 @@ def check_device(run: Run, detector: Detector) -> None:
         ConfigError: the trainer is to run where torch sees nothing to run on.
     """
     accelerator = run.cfg.trainer.get("accelerator")
-    wanted = accelerator in ("gpu", "cuda") and isinstance(detector, DeepDetector)
+    deep = any(isinstance(one, DeepDetector) for one in _with_those_inside(detector))
+    wanted = accelerator in ("gpu", "cuda") and deep
     if wanted and not torch.accelerator.is_available():
         raise ConfigError(
             f"trainer.accelerator={accelerator}: torch sees no GPU here; choose trainer=cpu, or "
             "install a torch that is built for the GPU"
         )
+
+
+def _with_those_inside(detector: Detector) -> Iterator[Detector]:
+    """A detector and all that it is made of."""
+    yield detector
+    members = detector.detectors if isinstance(detector, EnsembleDetector) else []
+    if isinstance(detector, AroundDetector):
+        members = [detector.detector]
+    for member in members:
+        yield from _with_those_inside(member)
 
 
 def _fit_deep(run: Run, detector: DeepDetector, windows: PreparedWindows) -> None:

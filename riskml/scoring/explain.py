@@ -16,11 +16,19 @@ from riskml.core.types import (
     FeatureKind,
     FeatureSpec,
     FloatArray,
+    IntArray,
     Reason,
     Windows,
 )
 from riskml.scoring.newcomers import is_learning, window_counts
-from riskml.scoring.sentences import OF_THE_PAST, cyclic_sentence, shorten, turn_of, value_sentence
+from riskml.scoring.sentences import (
+    ACTION,
+    OF_THE_PAST,
+    cyclic_sentence,
+    shorten,
+    turn_of,
+    value_sentence,
+)
 
 LOW, HIGH = 0.1, 0.9
 MIN_WINDOWS = 5
@@ -28,6 +36,9 @@ MIN_WINDOWS = 5
 
 NEW_USER = "new_user"
 """Topic of the note that a user is new."""
+
+MIX_OF_ACTIONS = "action_embedding"
+"""Topic of what is put down to the window's actions as a whole."""
 
 MIN_ACTIONS = 3
 """Padding, unknown and a single action: no mix that could be unusual."""
@@ -193,14 +204,14 @@ class Explainer:
 
     def _is_telling(self, topic: str, windows: Windows, i: int, row: int) -> bool:
         """Whether what the sentence shows lies outside what is usual."""
-        if topic in OF_THE_PAST:
+        if topic in OF_THE_PAST or topic.startswith(ACTION):
             return True
+        if topic == MIX_OF_ACTIONS:
+            return len(self.spec.actions) > MIN_ACTIONS
         columns = self._columns(topic)
         if not columns:
             return False
         feature = self.spec.features[columns[0]]
-        if topic == "action_embedding":
-            return len(self.spec.actions) > MIN_ACTIONS
         value, low, high = (a[columns] for a in (windows.x[i], self.low[row], self.high[row]))
         if feature.kind == FeatureKind.CYCLIC:
             apart = abs(turn_of(value) - turn_of((low + high) / 2))
@@ -210,12 +221,15 @@ class Explainer:
         return not low[0] <= value[0] <= high[0]
 
     def _sentence(self, topic: str, windows: Windows, i: int, row: int) -> str:
+        if topic == MIX_OF_ACTIONS:
+            return f"the mix of actions is unusual (rarest here: {self._rarest(windows, i)})"
+        if topic.startswith(ACTION):
+            token = self.spec.actions.index(topic.removeprefix(ACTION))
+            return self._action_sentence(token, windows.tokens[i, : windows.lengths[i]])
         columns = self._columns(topic)
         if not columns:
             return OF_THE_PAST.get(topic, "the features together are unlike this user")
         feature = self.spec.features[columns[0]]
-        if topic == "action_embedding":
-            return f"the mix of actions is unusual (rarest here: {self._rarest(windows, i)})"
         value, low, high = (a[columns] for a in (windows.x[i], self.low[row], self.high[row]))
         if feature.kind == FeatureKind.CYCLIC:
             return cyclic_sentence(feature, value, (low + high) / 2)
@@ -226,6 +240,9 @@ class Explainer:
         rare = sorted(tokens.tolist(), key=lambda token: self.action_counts[token])[:n]
         return ", ".join(self._action(token) for token in rare)
 
+    def _action_sentence(self, token: int, tokens: IntArray) -> str:
+        return f"{self._action(token)} × {(tokens == token).sum()}: not expected here"
+
     def _action(self, token: int) -> str:
         if token == UNKNOWN_ACTION:
             return "a new or rare action"
@@ -234,17 +251,13 @@ class Explainer:
     def _action_reasons(
         self, windows: Windows, i: int, shares: FloatArray, top: int
     ) -> list[Reason]:
-        tokens = windows.tokens[i, : windows.lengths[i]].tolist()
+        tokens = windows.tokens[i, : windows.lengths[i]]
         total: dict[int, float] = {}
-        for token, share in zip(tokens, shares.tolist(), strict=False):
+        for token, share in zip(tokens.tolist(), shares.tolist(), strict=False):
             total[token] = total.get(token, 0.0) + share
         largest = sorted(total, key=lambda token: -total[token])[:top]
         return [
-            Reason(
-                self.spec.actions[token],
-                total[token],
-                f"{self._action(token)} × {tokens.count(token)}: not expected here",
-            )
+            Reason(self.spec.actions[token], total[token], self._action_sentence(token, tokens))
             for token in largest
             if total[token] > 0
         ]

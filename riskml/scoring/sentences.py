@@ -21,6 +21,10 @@ OF_THE_PAST = {
 }
 
 
+ACTION = "action: "
+"""Begins the topic of what is put down to one of the window's actions."""
+
+
 def value_sentence(feature: Feature, value: float, low: float, high: float) -> str:
     """What was seen and what is usual, `low` to `high`, of a feature that is no direction."""
     if feature.kind == FeatureKind.BINARY:

@@ -231,6 +231,16 @@ class AroundDetector(Detector):
             detector.spec_ = FeatureSpec.from_dict(state["spec"], np.zeros((0, 0), np.float32))
             detector.restore_limits(state["limits"])
             users = {name: i for i, name in enumerate(state["users"])}
-            held = pl.read_parquet(folder / HELD)
-            detector.memory_ = Memory(users, load_file(folder / MEMORY), held)
+            with reading(folder / HELD):
+                held = pl.read_parquet(folder / HELD)
+                if held.schema != HELD_COLUMNS:
+                    raise ValueError(f"columns are {held.schema}")
+            with reading(folder / MEMORY):
+                values = load_file(folder / MEMORY)
+                sizes = {name: value.shape for name, value in values.items()}
+                if sizes != {
+                    name: value.shape for name, value in detector.blank(len(users)).items()
+                }:
+                    raise ValueError(f"{len(users)} users, but {sizes}")
+            detector.memory_ = Memory(users, values, held)
         return detector

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from riskml.core.errors import DataError, require
-from riskml.core.types import FloatArray, Windows
+from riskml.core.types import FloatArray, IntArray, Windows
 from riskml.models.base import Detector, dotted, load_detector
 from riskml.models.turns import Int64
 from riskml.scoring.calibration import FEWEST, Calibration
+from riskml.scoring.sentences import ACTION
 
 Float64 = npt.NDArray[np.float64]
 
@@ -113,8 +114,15 @@ class Part:
         return evidence_of(scores, Calibration.fit(scores))
 
     def topics(self) -> list[str]:
-        """What the columns of `split` are about; the detector's title where it has no topics."""
-        return self.detector.topics() or [title_of(self.detector)]
+        """What the columns of `split` are about.
+
+        Each action where the detector's parts are a window's actions; the detector's title where
+        it has no parts.
+        """
+        topics = self.detector.topics()
+        if topics is None:
+            return [ACTION + action for action in self.detector.spec_.actions]
+        return topics or [title_of(self.detector)]
 
     def split(
         self, amount: Float64, past: Windows | None, windows: Windows, rows: Int64
@@ -127,10 +135,13 @@ class Part:
             windows: as they were scored.
             rows: which of them are asked for.
         """
-        if not self.detector.topics():
+        topics = self.detector.topics()
+        if topics == []:
             return amount[:, None].astype(np.float32)
-        shares = self.detector.contributions_after(past, windows, rows)
-        raising = np.maximum(shares.astype(np.float64), 0)
+        shares = self.detector.contributions_after(past, windows, rows).astype(np.float64)
+        if topics is None:
+            shares = _by_action(shares, windows.tokens[rows], len(windows.spec.actions))
+        raising = np.maximum(shares, 0)
         raising[raising.sum(1) == 0] = 1
         raising *= (amount / raising.sum(1))[:, None]
         return raising.astype(np.float32)
@@ -145,3 +156,11 @@ class Part:
         """Read what `save` wrote."""
         detector = load_detector(folder / "detector")
         return cls(detector, Calibration.load(folder / "calibration.json"))
+
+
+def _by_action(shares: Float64, tokens: IntArray, actions: int) -> Float64:
+    """Shares of the actions in order [rows, L] summed by action, [rows, actions]."""
+    summed = np.zeros((len(shares), actions))
+    places = np.arange(len(shares))[:, None], tokens[:, : shares.shape[1]]
+    np.add.at(summed, places, shares)
+    return summed

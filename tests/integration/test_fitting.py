@@ -219,6 +219,9 @@ def test_gpu_that_is_not_there(tmp_path: Path) -> None:
     run = make_run(tmp_path, 1, accelerator="gpu")
     with pytest.raises(ConfigError, match=r"trainer\.accelerator=gpu: torch sees no GPU.*=cpu"):
         check_device(run, MAKE["vae"](TrainingSettings()))
+    inside = EnsembleDetector([SlowLeakDetector(MAKE["vae"](TrainingSettings()))])
+    with pytest.raises(ConfigError, match="torch sees no GPU"):
+        check_device(run, inside)
 
 
 def test_several_devices_are_processes_of_this_command(tmp_path: Path) -> None:

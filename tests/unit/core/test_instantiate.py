@@ -88,6 +88,25 @@ def test_wrong_arguments_are_named(model: str, change: dict[str, Any], message: 
         instantiate(config.m, spec=Spec(1))
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"min_delta": 0.1, "patience": 3}, None),
+        ({"patience": "soon"}, "^m.patience=soon must be a number"),
+        ({"patience": True}, "^m.patience=True must be a number"),
+        ({"patience": 2.5}, "^m.patience=2.5 must be a whole number"),
+        ({"patience": float("inf")}, "^m.patience=inf must be a whole number"),
+    ],
+)
+def test_numbers_are_numbers(change: dict[str, Any], message: str | None) -> None:
+    config = OmegaConf.create({"m": {"_target_": STOPPING, "monitor": "x", **change}})
+    if message is None:
+        assert instantiate(config.m).patience == 3
+        return
+    with pytest.raises(ConfigError, match=message):
+        instantiate(config.m)
+
+
 def test_null_target_builds_nothing() -> None:
     with pytest.raises(ConfigError, match=r"^m\._target_: is null"):
         instantiate({"m": {"_target_": None}})

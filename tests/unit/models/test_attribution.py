@@ -95,7 +95,7 @@ def test_the_divergence_goes_onto_features(
     np.testing.assert_allclose(shares[:, -1], at_usual[:, -1], atol=0.05)
 
 
-@pytest.mark.parametrize("name", ["autoencoder", "lstm_ae"])
+@pytest.mark.parametrize("name", ["autoencoder", "lstm_ae", "contrastive"])
 def test_exact_shares_stay_as_they_are(
     name: str, fitted_all: dict[str, DeepDetector], windows: Windows
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 from scipy.special import gammaln
 from sklearn.metrics import roc_auc_score
 
-from riskml.core.errors import ConfigError
+from riskml.core.errors import ConfigError, DataError
 from riskml.core.types import Feature, FeatureKind, FeatureSpec, Windows
 from riskml.models.habits import RARE, Habits, rounds
 from riskml.models.sequence import SequenceDetector
@@ -181,3 +181,8 @@ def test_memories_fade() -> None:
     assert habits.counts[:, 0, a].tolist() == [2.0, 1.0]
     assert habits.counts[:, 0, b].tolist() == [1.0, 1.0]
     assert habits.totals[:, 0].tolist() == [3.0, 2.0]
+
+
+def test_a_table_has_no_actions_to_judge() -> None:
+    with pytest.raises(DataError, match="judges actions"):
+        SequenceDetector().fit(np.ones((30, 2)))

@@ -183,6 +183,13 @@ def test_data_set_chooses_windows_and_threshold(tmp_path: Path) -> None:
     assert cfg.threshold.share == 0.05
 
 
+@pytest.mark.parametrize("name", ["counts", "persistence", "untrained"])
+def test_the_small_organisation_goes_with_any_model_as_it_is(name: str, tmp_path: Path) -> None:
+    cfg = composed("train", tmp_path, "experiment=quick", f"model={name}")
+    assert cfg.model == composed("train", tmp_path, f"model={name}").model
+    assert isinstance(build_detector(cfg.model, cfg), Detector)
+
+
 def test_a_person_may_choose_otherwise(tmp_path: Path) -> None:
     cfg = composed("train", tmp_path, "data=sea", "features.window.size=50", "threshold.share=0.01")
     assert (cfg.features.window.size, cfg.threshold.share) == (50, 0.01)

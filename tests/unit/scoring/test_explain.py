@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -136,6 +137,29 @@ def test_embedding_names_the_rarest_actions() -> None:
         "the mix of actions is unusual (rarest here: 'sudo', a new or rare action, 'copy')"
     )
     assert sentence("action_embedding", row(), tokens=[[2]]).endswith("(rarest here: 'read')")
+
+
+def test_the_mix_of_actions_is_told_without_embeddings_too() -> None:
+    features = tuple(f for f in SPEC.features if f.topic != "action_embedding")
+    spec = FeatureSpec(features, SPEC.actions)
+    made = windows([row()] * 5, tokens=[[2, 4]] * 5)
+    plain = replace(made, x=made.x[:, : len(spec)], spec=spec)
+    shares = np.array([[3.0, 1.0]], np.float32)
+    first = Explainer.fit(plain, ACTION_COUNTS).explain(
+        plain.take(np.arange(1)), shares, ["action_embedding", "minutes"]
+    )[0]
+    assert first[0].text == "the mix of actions is unusual (rarest here: 'sudo', 'read')"
+
+
+def test_an_action_beside_other_topics() -> None:
+    made = windows([row()], tokens=[[4, 1, 4]])
+    shares = np.array([[2.0, 1.0, 0.5]], np.float32)
+    topics = ["action: sudo", "persistence", "action: <unknown>"]
+    assert [r.text for r in fitted().explain(made, shares, topics)[0]] == [
+        "'sudo' × 2: not expected here",
+        "this user's windows just before were unusual too",
+        "a new or rare action × 1: not expected here",
+    ]
 
 
 def test_unknown_topic_is_the_combination() -> None:

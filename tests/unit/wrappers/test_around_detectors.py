@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
+from safetensors.numpy import save_file
 from sklearn.base import clone
-from walks import LATER, TRAIN, days, table, train, usual
+from walks import LATER, SPEC, TRAIN, days, table, train, usual
 
 from riskml.baselines.simple import WindowLengthDetector
 from riskml.core.errors import BundleError, ConfigError
+from riskml.core.types import Windows
 from riskml.models.base import load_detector
+from riskml.models.sequence import SequenceDetector
 from riskml.wrappers.around import AroundDetector
 from riskml.wrappers.persistence import PersistenceDetector
 from riskml.wrappers.quarantine import QuarantineDetector
@@ -68,6 +73,24 @@ def test_two_batches_are_as_good_as_one(fitted: AroundDetector) -> None:
     assert not np.allclose(fitted.score(rest), whole[120:], rtol=1e-3)
 
 
+def test_parts_of_actions_are_told_by_action() -> None:
+    spec = replace(SPEC, actions=("<pad>", "<unknown>", "read", "sudo"))
+
+    def with_actions(windows: Windows, action: int) -> Windows:
+        tokens = np.full((len(windows), 3), action, np.int32)
+        lengths = np.full(len(windows), 3, np.int32)
+        return replace(windows, spec=spec, tokens=tokens, lengths=lengths)
+
+    early, later = (with_actions(windows, 2) for windows in train())
+    early.tokens[early.keys["user_id"].to_numpy() == "user1"] = 3
+    detector = QuarantineDetector(PersistenceDetector(SequenceDetector())).fit(early, later)
+    odd = with_actions(days(np.ones((1, 1), np.int64), NOW), 3)
+    parts = detector.contributions(odd)[0]
+    assert parts.sum() == pytest.approx(detector.score(odd)[0], rel=1e-5)
+    told = dict(zip(detector.topics(), parts.tolist(), strict=True))
+    assert told["action: sudo"] > 0 == told["action: read"]
+
+
 def test_scoring_leaves_the_detector_as_it_is(fitted: AroundDetector) -> None:
     windows = days(usual(5, 10, 5) * 5, NOW)
     first = fitted.score(windows)
@@ -85,6 +108,20 @@ def test_saved_and_loaded(fitted: AroundDetector, tmp_path: Path) -> None:
     )
     (tmp_path / "part" / "calibration.json").unlink()
     with pytest.raises(BundleError, match=r"calibration\.json"):
+        load_detector(tmp_path)
+
+
+@pytest.mark.parametrize("damaged", ["held.parquet", "memory.safetensors"])
+def test_a_file_that_does_not_fit_is_refused_by_name(
+    damaged: str, fitted: AroundDetector, tmp_path: Path
+) -> None:
+    fitted.save(tmp_path)
+    pl.DataFrame({"window_id": ["a"]}).write_parquet(tmp_path / "held.parquet")
+    if damaged == "memory.safetensors":
+        fitted.memory_.held.write_parquet(tmp_path / "held.parquet")
+        short = {name: value[:2] for name, value in fitted.memory_.values.items()}
+        save_file(short, tmp_path / damaged)
+    with pytest.raises(BundleError, match=rf"{damaged} is missing, damaged"):
         load_detector(tmp_path)
 
 
