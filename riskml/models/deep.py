@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from abc import abstractmethod
 from dataclasses import asdict, dataclass
@@ -140,6 +141,8 @@ class DeepDetector(SteppingModule, Detector):
 
     def _quiet_trainer(self, folder: str) -> pl.Trainer:
         settings = self.training_settings
+        # its notes on devices are not for somebody who called fit()
+        logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
         return pl.Trainer(
             max_epochs=settings.max_epochs,
             max_steps=settings.max_steps,

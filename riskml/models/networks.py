@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from riskml.core.errors import require
-from riskml.core.types import PAD, FeatureKind, FeatureSpec
+from riskml.core.errors import DataError, require
+from riskml.core.types import PAD, UNKNOWN_ACTION, FeatureKind, FeatureSpec
 from riskml.features.scaling import LIMIT, FeatureScaler
 
 INPUT_LIMIT = 8.0
@@ -61,7 +61,13 @@ def encoder(sizes: Sequence[int]) -> nn.Sequential:
 
 
 def action_embedding(spec: FeatureSpec, width: int) -> nn.Embedding:
-    """Learns on from the spec's action vectors; vectors of `width` by chance if it has none."""
+    """Learns on from the spec's action vectors; vectors of `width` by chance if it has none.
+
+    Raises:
+        DataError: the spec knows no actions, as that of a table.
+    """
+    if len(spec.actions) <= UNKNOWN_ACTION + 1:
+        raise DataError("this detector judges actions, and these windows hold none")
     vectors = torch.from_numpy(spec.action_vectors)
     if vectors.shape[1] == 0:
         vectors = torch.randn(len(vectors), width) * 0.1

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_windows import DEEP, LIKELIHOODS, as_user, make_windows, quick, with_times
+from made_windows import DEEP, LIKELIHOODS, SEQUENCES, as_user, make_windows, quick, with_times
 
+from riskml.core.errors import DataError
 from riskml.core.types import Windows
 from riskml.features.scaling import FeatureScaler
 from riskml.models.batches import to_tensors, user_index
@@ -169,3 +170,9 @@ def test_one_spread_a_feature(name: str, windows: Windows, tmp_path: Path) -> No
     graph = detector.graph()
     tensors = to_tensors(windows, detector.users())
     np.testing.assert_allclose(graph(*tensors).detach(), detector.score(windows), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_a_table_without_actions_is_refused(name: str) -> None:
+    with pytest.raises(DataError, match="judges actions"):
+        DEEP[name]().fit(np.random.default_rng(0).poisson(2, (60, 3)))
