@@ -70,6 +70,7 @@ def fit_files(
     detector.train_on(
         FilesDataModule(detector, train, validation or train, pool), trainer, ckpt_path
     )
+    detector.eval().cpu()
     detector.remember(np.concatenate([detector.score(windows) for windows in train]))
     return detector
 
