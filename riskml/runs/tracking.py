@@ -1,4 +1,4 @@
-"""MLflow runs that always end: FINISHED, or FAILED where something went wrong."""
+"""MLflow runs that always end, those inside them too: FINISHED, or FAILED where something broke."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,13 +18,22 @@ if TYPE_CHECKING:
 
 PROCESS_TAG = "riskml.process"
 INTERRUPTED_TAG = "riskml.interrupted"
+PARENT_TAG = "mlflow.parentRunId"
+METRICS_AT_ONCE, PARAMETERS_AT_ONCE = 1000, 100
+"""What MLflow takes in one request."""
 
 
 class Tracker(Protocol):
     """Where a run tells what it does."""
 
-    def run(self, name: str) -> Any:
-        """Context manager: the run, ended whatever happens."""
+    def run(self, name: str) -> AbstractContextManager[None]:
+        """The run, ended whatever happens."""
+        ...
+
+    def child(
+        self, name: str, tags: Mapping[str, str] | None = None
+    ) -> AbstractContextManager[Tracker]:
+        """A run inside this one, ended whatever happens, with a tracker of its own."""
         ...
 
     def parameters(self, values: Mapping[str, Any]) -> None:
@@ -51,6 +60,11 @@ class NoTracker:
     def run(self, name: str) -> Iterator[None]:
         """Do nothing around a run."""
         yield
+
+    @contextmanager
+    def child(self, name: str, tags: Mapping[str, str] | None = None) -> Iterator[Tracker]:
+        """Nobody is told of a run inside either."""
+        yield self
 
     def parameters(self, values: Mapping[str, Any]) -> None:
         """Nothing."""
@@ -85,10 +99,29 @@ class MLflowTracker:
     def run(self, name: str) -> Iterator[None]:
         """Start a run; end it FINISHED, FAILED on an error, FINISHED and tagged on Ctrl-C."""
         self._client = self._connect()
-        experiment = self._experiment_id()
-        self._end_abandoned(experiment)
+        self._experiment = self._experiment_id()
+        self._end_abandoned(self._experiment)
+        with self._started(name, {}):
+            yield
+
+    @contextmanager
+    def child(self, name: str, tags: Mapping[str, str] | None = None) -> Iterator[Tracker]:
+        """Start a run inside this one; it ends as `run` does, children of children too.
+
+        Args:
+            name: of it.
+            tags: to find it by.
+        """
+        inside = MLflowTracker(self.tracking_uri, self.artifact_location, self.experiment)
+        inside._client, inside._experiment = self._client, self._experiment
+        with inside._started(name, {PARENT_TAG: self._run_id, **(tags or {})}):
+            yield inside
+
+    @contextmanager
+    def _started(self, name: str, tags: Mapping[str, str]) -> Iterator[None]:
+        process = f"{socket.gethostname()}:{os.getpid()}"
         run = self._client.create_run(
-            experiment, run_name=name, tags={PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}"}
+            self._experiment, run_name=name, tags={PROCESS_TAG: process, **tags}
         )
         self._run_id = run.info.run_id
         try:
@@ -134,23 +167,27 @@ class MLflowTracker:
                 self._client.set_terminated(run.info.run_id, "FAILED")
 
     def parameters(self, values: Mapping[str, Any]) -> None:
-        """Log chosen settings."""
-        for name, value in values.items():
-            self._client.log_param(self._run_id, name, value)
+        """Log chosen settings, many in one request: each costs a transaction."""
+        from mlflow.entities import Param
+
+        chosen = [Param(name, str(value)) for name, value in values.items()]
+        for start in range(0, len(chosen), PARAMETERS_AT_ONCE):
+            some = chosen[start : start + PARAMETERS_AT_ONCE]
+            self._client.log_batch(self._run_id, params=some)
 
     def metrics(self, values: Mapping[str, float | None], step: int = 0) -> None:
-        """Log numbers in one batch."""
+        """Log numbers, many in one request."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        self._client.log_batch(
-            self._run_id,
-            metrics=[
-                Metric(name, float(value), now, step)
-                for name, value in values.items()
-                if value is not None
-            ],
-        )
+        defined = [
+            Metric(name, float(value), now, step)
+            for name, value in values.items()
+            if value is not None
+        ]
+        for start in range(0, len(defined), METRICS_AT_ONCE):
+            some = defined[start : start + METRICS_AT_ONCE]
+            self._client.log_batch(self._run_id, metrics=some)
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Log a file, or all files of a folder."""
