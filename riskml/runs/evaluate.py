@@ -16,7 +16,13 @@ from riskml.evaluation.evaluator import Evaluation, evaluate_detector
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows
 from riskml.models.base import Detector, load_detector
-from riskml.runs.assembly import build_detector, build_scoring, build_threshold, model_config
+from riskml.runs.assembly import (
+    build_detector,
+    build_scoring,
+    build_threshold,
+    chosen_parameters,
+    model_config,
+)
 from riskml.runs.context import (
     DETECTOR,
     FEATURES,
@@ -42,6 +48,7 @@ def evaluate(cfg: DictConfig) -> Path:
     """
     cfg, trained = complete(cfg)
     with start_run(cfg, f"evaluate {cfg.model.name} on {cfg.data.name}") as run:
+        run.tracker.parameters(chosen_parameters(cfg))
         dataset = read_data(run, earlier_log(cfg, trained))
         extractor = None if trained is None else FeatureExtractor.load(trained / FEATURES)
         extractor, windows = make_windows(run, dataset, extractor)

@@ -34,8 +34,14 @@ from riskml.features.preparation import PreparedWindows, prepare
 from riskml.features.windows import WINDOW_ID
 from riskml.models.attribution import split_rest
 from riskml.models.base import Detector
-from riskml.runs.assembly import build_dataset, build_extractor, build_threshold
+from riskml.runs.assembly import (
+    build_dataset,
+    build_extractor,
+    build_threshold,
+    detector_parameters,
+)
 from riskml.runs.context import PLOTS, REFERENCE, Run
+from riskml.runs.tracked_comparison import track
 from riskml.scoring.explain import Explainer
 
 SHOWN_ALERTS = 20
@@ -55,6 +61,7 @@ def read_data(run: Run, reference: BatchReference | None = None) -> Dataset:
     with run.console.status(f"reading {data.name}"):
         dataset = build_dataset(data, run.cfg.features, reference)
     events = dataset.events
+    run.tracker.dataset(data.name, events.drop(PERIOD), dataset.fingerprint)
     first, last = time_span(events["timestamp"], events["timestamp"])
     run.say(
         f"{data.name}: {len(events):,} events of {events['user_id'].n_unique():,} users, "
@@ -176,7 +183,9 @@ def report(run: Run, comparison: Comparison, windows: PreparedWindows) -> None:
     write_tables(run.folder, focus, comparison.alerts)
     with run.console.status("drawing plots"):
         save_plots(evaluations, run.folder / PLOTS)
-    run.tracker.metrics({f"test/{name}": value for name, value in focus.metrics.items()})
+    names = [row.name for row in comparison.rows]
+    settings = {name: detector_parameters(run.cfg, name) for name in names}
+    track(run.tracker, comparison, settings)
     for name in ("metrics.json", "alerts.csv", PLOTS):
         run.tracker.artifact(run.folder / name, PLOTS if name == PLOTS else None)
     print_table(run.console, evaluations, comparison.about.budget, refused)
