@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import sha256
 from typing import Protocol
 
 import polars as pl
@@ -49,6 +51,16 @@ class Dataset:
 
     def __post_init__(self) -> None:
         require("data.warm_up", self.warm_up, 0 <= self.warm_up < 1, "must lie in [0, 1)")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of events and truth as they were read; the same log gives the same."""
+        digest = sha256()
+        for table in (self.events.drop("period"), self.truth):
+            if table is not None:
+                for part in table.select(sorted(table.columns)).iter_slices(100_000):
+                    digest.update(part.write_json().encode())
+        return digest.hexdigest()
 
     @property
     def train_events(self) -> pl.DataFrame:

@@ -25,12 +25,17 @@ class Evaluation:
 
     Args:
         name: of the detector, as in `model=`.
-        scores: test windows in order of start, with score, p_value, risk, alert, learning (the
-            user is new), and label where the truth is known.
+        scores: test windows in order of start, with score, p_value, risk, alert, known_windows
+            (of the user in the train period), learning (the user is new), and label and incidents
+            where the truth is known.
         calibration: score → risk.
         alerting: what decides about the windows after these.
         metrics: stable names, see docs/outputs.md.
         note: what a reader has to know to compare the scores; may be empty.
+        fold: of the backtest; 0 where there is one.
+        seed: of the detector.
+        incidents: see `PreparedWindows`.
+        normal_weight: how many normal windows a normal test window stands for.
     """
 
     name: str
@@ -39,6 +44,10 @@ class Evaluation:
     alerting: Alerting
     metrics: Metrics
     note: str = ""
+    fold: int = 0
+    seed: int = 0
+    incidents: pl.DataFrame | None = None
+    normal_weight: float = 1.0
 
     @property
     def threshold(self) -> float:
@@ -84,6 +93,9 @@ def evaluate_detector(
         pl.Series("p_value", calibration.p_value(scores, keys[PEER])),
         pl.Series("risk", calibration.risk(scores, keys[PEER])),
         pl.Series("alert", alerts),
+        pl.col("user_id")
+        .replace_strict(known, default=0, return_dtype=pl.Int64)
+        .alias("known_windows"),
         pl.Series("learning", is_learning(keys["user_id"], known, settings.learning_windows)),
         pl.Series("within_budget", rule.top(evidence, keys)),
     )
@@ -94,7 +106,16 @@ def evaluate_detector(
         "score_seconds": score_seconds,
         "threshold": alerting.threshold,
     }
-    return Evaluation(name, table, calibration, alerting, metrics, detector.note())
+    return Evaluation(
+        name,
+        table,
+        calibration,
+        alerting,
+        metrics,
+        detector.note(),
+        incidents=windows.incidents,
+        normal_weight=windows.normal_weight,
+    )
 
 
 def measure(

@@ -31,6 +31,8 @@ class PreparedWindows:
             ids); None where there is no truth.
         normal_weight: how many normal windows a normal test window stands for.
         profile: what is known after the last event, to score later ones with.
+        incidents: one row an incident, where they are known: incident_id, scenario (null where
+            there is none), user_id (of its first event), start, end, n_events.
     """
 
     train: Windows
@@ -39,6 +41,7 @@ class PreparedWindows:
     test_truth: pl.DataFrame | None
     normal_weight: float = 1.0
     profile: Profile = field(default_factory=Profile)
+    incidents: pl.DataFrame | None = None
 
     @property
     def unknown_action_rate(self) -> float:
@@ -65,11 +68,18 @@ def prepare(dataset: Dataset, extractor: FeatureExtractor) -> PreparedWindows:
                 f"the {name} period holds no whole window: the log is too short for its windows "
                 "and data.split; give a longer log or shorter windows (features=session)"
             )
-    truth = None
+    truth = incidents = None
     if dataset.truth is not None:
         truth = _window_truth(parts[TEST], events, dataset.truth)
+        incidents = _incidents(events, dataset.truth)
     return PreparedWindows(
-        parts[TRAIN], parts[CALIBRATION], parts[TEST], truth, dataset.normal_weight, profile
+        parts[TRAIN],
+        parts[CALIBRATION],
+        parts[TEST],
+        truth,
+        dataset.normal_weight,
+        profile,
+        incidents,
     )
 
 
@@ -91,6 +101,26 @@ def _window_truth(windows: Windows, events: pl.DataFrame, truth: pl.DataFrame) -
     by_window = known.group_by(WINDOW_ID).agg(pl.col("label").max(), incidents.alias("incidents"))
     return _in_order(windows, by_window).with_columns(
         pl.col("label").fill_null(0), pl.col("incidents").fill_null([])
+    )
+
+
+def _incidents(events: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame | None:
+    """Who, when and how many events; None where the truth has no incidents."""
+    if "incident_id" not in truth.columns:
+        return None
+    scenario = pl.col("scenario").first() if "scenario" in truth.columns else pl.lit(None)
+    return (
+        truth.filter(pl.col("incident_id").is_not_null() & (pl.col("label") == 1))
+        .join(events.select("event_id", "user_id", "timestamp"), on="event_id")
+        .sort("timestamp", "event_id")
+        .group_by("incident_id", maintain_order=True)
+        .agg(
+            scenario.cast(pl.String).alias("scenario"),
+            pl.col("user_id").first(),
+            pl.col("timestamp").min().alias("start"),
+            pl.col("timestamp").max().alias("end"),
+            pl.len().cast(pl.Int64).alias("n_events"),
+        )
     )
 
 

@@ -27,7 +27,7 @@ from riskml.runs.context import (
     start_run,
 )
 from riskml.runs.fitting import fit
-from riskml.runs.steps import explain_alerts, make_windows, read_data, report
+from riskml.runs.steps import compare, explain_alerts, make_windows, read_data, report
 from riskml.scoring.explain import Explainer
 
 FROM_RUN = ("data", "features", "threshold", "scoring", "seed")
@@ -50,7 +50,8 @@ def evaluate(cfg: DictConfig) -> Path:
         new = build_scoring(cfg.get("scoring")).learning_windows
         explainer = Explainer.fit(windows.train, extractor.vocabulary.counts, new)
         reasons = explain_alerts(focus, detector, explainer, windows)
-        report(run, [focus, *others], reasons, windows, refused)
+        comparison = compare(run, [focus, *others], dataset, extractor, windows, reasons, refused)
+        report(run, comparison, windows)
         run.say(
             f"results     {run.folder}\nplots       {run.folder / 'plots'}"
             f"\nMLflow page {run.tracker.page()}"

@@ -21,6 +21,10 @@ from riskml.features.engines import RayTasks
 from riskml.models.deep import TrainingError
 from riskml.runs.tracking import EpochMetrics, NoTracker
 
+KILLED = "was killed, as a rule for want of memory: use fewer workers"
+LOST = ("gloo", "Connection closed by peer", "Connection reset by peer", "Broken pipe")
+"""What the connections between workers say when one of them is gone."""
+
 Epoch = tuple[dict[str, float], int]
 """Numbers of an epoch, and which one."""
 
@@ -228,9 +232,11 @@ def clear_error(error: Exception) -> Exception:
             return cause
     for rank, cause in failures.items():
         if hasattr(cause, "health_check_failure"):
-            return TrainingError(
-                f"worker {rank} was killed, as a rule for want of memory: use fewer workers"
-            )
+            return TrainingError(f"worker {rank} {KILLED}")
+    for rank, cause in failures.items():
+        # a worker may tell of the connection before Ray has seen that the other one is gone
+        if any(sign in str(cause) for sign in LOST):
+            return TrainingError(f"another worker than {rank} {KILLED}")
         return TrainingError(f"worker {rank} failed: {type(cause).__name__}: {cause}")
     return TrainingError(str(error).splitlines()[-1])
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
 
+import polars as pl
+from omegaconf import DictConfig, OmegaConf
 from rich.markup import escape
 
 from riskml.core.redaction import printable
@@ -13,6 +17,7 @@ from riskml.data.batch_reference import BatchReference
 from riskml.data.datasets import Dataset
 from riskml.data.quality import summarise, write_quarantine
 from riskml.data.splits import PERIOD
+from riskml.evaluation.comparison import About, Comparison, Fold, rows_of
 from riskml.evaluation.evaluator import Evaluation
 from riskml.evaluation.outputs import (
     alert_rows,
@@ -26,11 +31,15 @@ from riskml.evaluation.outputs import (
 from riskml.evaluation.plots import save_plots
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows, prepare
+from riskml.features.windows import WINDOW_ID
 from riskml.models.attribution import split_rest
 from riskml.models.base import Detector
 from riskml.runs.assembly import build_dataset, build_extractor, build_threshold
 from riskml.runs.context import PLOTS, REFERENCE, Run
 from riskml.scoring.explain import Explainer
+
+SHOWN_ALERTS = 20
+"""How many alerts the report shows with their events."""
 
 
 def read_data(run: Run, reference: BatchReference | None = None) -> Dataset:
@@ -91,38 +100,87 @@ def explain_alerts(
     return explainer.explain(alerts, shares, topics)
 
 
-def report(
+def compare(
     run: Run,
     evaluations: Sequence[Evaluation],
-    reasons: Explanations,
+    dataset: Dataset,
+    extractor: FeatureExtractor,
     windows: PreparedWindows,
+    reasons: Explanations,
     refused: Mapping[str, str] | None = None,
-) -> None:
+) -> Comparison:
+    """All that was measured on these windows, the detector in focus first.
+
+    Args:
+        run: whose settings they are.
+        evaluations: the detector in focus first.
+        dataset: whose events are behind the windows.
+        extractor: that made the windows.
+        windows: by period.
+        reasons: of the alerts of the detector in focus.
+        refused: baselines that these windows do not suit, with the reason.
+    """
+    alerts = alerts_table(evaluations[0], reasons)
+    about = About(
+        data=run.cfg.data.name,
+        budget=build_threshold(run.cfg.threshold).describe(),
+        seed=run.cfg.seed,
+        data_fingerprint=dataset.fingerprint,
+        config_fingerprint=config_fingerprint(run.cfg),
+        created=datetime.now(UTC),
+        features=len(windows.train.spec),
+        unknown_action_rate=windows.unknown_action_rate,
+    )
+    return Comparison(
+        about,
+        (Fold.of(0, windows),),
+        rows_of(evaluations),
+        alerts,
+        events_behind(alerts.head(SHOWN_ALERTS), dataset, extractor),
+        dict(refused or {}),
+    )
+
+
+def config_fingerprint(cfg: DictConfig) -> str:
+    """SHA-256 of the settings that can change a number: all but places and names of places."""
+    kept = {name: cfg[name] for name in cfg if name not in ("paths", "logger", "run", "ckpt_path")}
+    text = OmegaConf.to_yaml(OmegaConf.create(kept), resolve=False, sort_keys=True)
+    return sha256(text.encode()).hexdigest()
+
+
+def events_behind(
+    alerts: pl.DataFrame, dataset: Dataset, extractor: FeatureExtractor
+) -> pl.DataFrame:
+    """The events of these windows in order of time, with their `window_id`."""
+    own = dataset.events.drop(PERIOD).filter(
+        pl.col("user_id").is_in(alerts["user_id"].unique().to_list())
+    )
+    if alerts.is_empty():
+        return own.with_columns(pl.lit(None, pl.String).alias(WINDOW_ID))
+    assigned = extractor.assign(own)
+    return assigned.join(alerts.select(WINDOW_ID), on=WINDOW_ID, how="semi").sort("timestamp")
+
+
+def report(run: Run, comparison: Comparison, windows: PreparedWindows) -> None:
     """Write metrics.json, scores, alerts and plots; show the table and the riskiest alerts.
 
     Args:
         run: where to.
-        evaluations: the detector in focus first.
-        reasons: of its alerts.
+        comparison: what was measured.
         windows: by period.
-        refused: baselines that these windows do not suit, with the reason.
     """
-    focus = evaluations[0]
-    about = {
-        "data": run.cfg.data.name,
-        "seed": run.cfg.seed,
-        "budget": build_threshold(run.cfg.threshold).describe(),
-    }
+    evaluations = [row.evaluations[0] for row in comparison.rows]
+    focus, refused = evaluations[0], comparison.refused
+    about = {name: getattr(comparison.about, name) for name in ("data", "seed", "budget")}
     write_metrics(run.folder, metrics_document(evaluations, windows, about, refused))
-    alerts = alerts_table(focus, reasons)
-    write_tables(run.folder, focus, alerts)
+    write_tables(run.folder, focus, comparison.alerts)
     with run.console.status("drawing plots"):
         save_plots(evaluations, run.folder / PLOTS)
     run.tracker.metrics({f"test/{name}": value for name, value in focus.metrics.items()})
     for name in ("metrics.json", "alerts.csv", PLOTS):
         run.tracker.artifact(run.folder / name, PLOTS if name == PLOTS else None)
-    print_table(run.console, evaluations, about["budget"], refused)
-    print_alerts(run.console, alerts, int(focus.scores["alert"].sum()))
+    print_table(run.console, evaluations, comparison.about.budget, refused)
+    print_alerts(run.console, comparison.alerts, int(focus.scores["alert"].sum()))
     warn_if_over_budget(run, focus)
 
 

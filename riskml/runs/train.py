@@ -23,7 +23,7 @@ from riskml.runs.assembly import (
 )
 from riskml.runs.context import BUNDLE, DETECTOR, FEATURES, Run, remember_latest, start_run
 from riskml.runs.fitting import check_device, check_resumable, fit
-from riskml.runs.steps import explain_alerts, make_windows, read_data, report
+from riskml.runs.steps import compare, explain_alerts, make_windows, read_data, report
 from riskml.scoring.explain import Explainer
 
 PARITY = 1e-5
@@ -55,7 +55,8 @@ def train(cfg: DictConfig) -> Path:
             windows.train, extractor.vocabulary.counts, scoring.learning_windows
         )
         reasons = explain_alerts(evaluation, detector, explainer, windows)
-        report(run, [evaluation], reasons, windows)
+        comparison = compare(run, [evaluation], dataset, extractor, windows, reasons)
+        report(run, comparison, windows)
         export(run, detector, extractor, evaluation, explainer, windows)
         remember_latest(Path(cfg.paths.outputs), run.folder)
         run.say(f"run folder  {run.folder}\nMLflow page {run.tracker.page()}")

@@ -46,6 +46,7 @@ def test_table(make_windows: MakeWindows) -> None:
         "p_value",
         "risk",
         "alert",
+        "known_windows",
         "learning",
         "within_budget",
         "label",

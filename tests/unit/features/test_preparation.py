@@ -134,6 +134,30 @@ def test_order_of_truth_does_not_matter_and_an_incident_stands_once() -> None:
     assert 0 < first.test_truth["label"].sum() < len(first.test)
 
 
+def test_incidents_are_who_did_what_and_when(straddling: pl.DataFrame) -> None:
+    truth = pl.DataFrame(
+        {
+            "event_id": ["e4", "e2", "e3", "e6"],
+            "label": [1, 1, 1, 0],
+            "incident_id": ["b", "a", "b", "a"],
+            "scenario": ["leak", None, "leak", None],
+        },
+        schema_overrides={"label": pl.Int8},
+    )
+    incidents = prepared(dataset(straddling, truth), SessionWindows()).incidents
+    assert incidents is not None
+    rows = incidents.with_columns(pl.col("start", "end").dt.strftime("%d %H:%M")).rows()
+    assert rows == [
+        ("a", None, "ann", "05 00:10", "05 00:10", 1),
+        ("b", "leak", "ann", "05 09:00", "05 23:50", 2),
+    ]
+    without = prepared(dataset(straddling, truth.drop("scenario")), SessionWindows()).incidents
+    assert without is not None
+    assert without["scenario"].to_list() == [None, None]
+    unnamed = truth.drop("incident_id")
+    assert prepared(dataset(straddling, unnamed), SessionWindows()).incidents is None
+
+
 def test_truth_without_incidents_and_windows_without_truth(straddling: pl.DataFrame) -> None:
     truth = pl.DataFrame({"event_id": ["e6"], "label": [1]}, schema_overrides={"label": pl.Int8})
     table = prepared(dataset(straddling, truth), SessionWindows()).test_truth

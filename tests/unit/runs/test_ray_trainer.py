@@ -43,12 +43,17 @@ class Unhealthy(Exception):
     health_check_failure = "gone"
 
 
+CUT = Wrapped(RuntimeError("[gloo] Connection closed by peer [127.0.0.1]:1. This may indicate"))
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
         (Failed(Wrapped(ValueError("other")), Wrapped(TrainingError("the loss"))), "the loss"),
         (Failed(Wrapped(ValueError("odd"))), "worker 0 failed: ValueError: odd"),
         (Failed(Unhealthy()), "worker 0 was killed, .*: use fewer workers"),
+        (Failed(CUT), "another worker than 0 was killed, .*: use fewer workers"),
+        (Failed(CUT, Unhealthy()), "worker 1 was killed, .*: use fewer workers"),
         (Failed(), "all of it"),
     ],
 )

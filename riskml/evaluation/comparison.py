@@ -1,0 +1,181 @@
+"""Detectors side by side: each over all folds and seeds, the one in focus first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+
+from riskml.core.schema import time_span
+from riskml.evaluation.evaluator import Evaluation
+from riskml.evaluation.metrics import Metrics
+from riskml.features.preparation import PreparedWindows
+
+
+@dataclass(frozen=True)
+class Interval:
+    """95 % of what resampling gives."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far the detector in focus is above another, on the same resamples.
+
+    Args:
+        value: difference of the metric.
+        low, high: 95 % interval.
+        p_value: two-sided.
+    """
+
+    value: float
+    low: float
+    high: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check of the data or of a detector has found.
+
+    Args:
+        trap: which one, a stable name.
+        verdict: "ok", "warning", or "refused" (the numbers would mislead and are withheld).
+        text: for people.
+        detector: None where it is about the data.
+    """
+
+    trap: str
+    verdict: str
+    text: str
+    detector: str | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One detector of the table.
+
+    Args:
+        evaluations: by fold, then by seed.
+        metrics: over all of them, see docs/outputs.md.
+        intervals: by metric.
+        lead: by metric, how far the detector in focus is above this one; empty for itself.
+    """
+
+    evaluations: tuple[Evaluation, ...]
+    metrics: Metrics
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
+    lead: Mapping[str, Difference] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Of the detector, as in `model=`."""
+        return self.evaluations[0].name
+
+    @property
+    def note(self) -> str:
+        """Footnote of the table; may be empty."""
+        return self.evaluations[0].note
+
+    @property
+    def seeds(self) -> list[int]:
+        """That it was fitted with."""
+        return sorted({evaluation.seed for evaluation in self.evaluations})
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Periods of one fold as they came out: start, end and number of windows of each."""
+
+    number: int
+    train: tuple[datetime, datetime, int]
+    calibration: tuple[datetime, datetime, int]
+    test: tuple[datetime, datetime, int]
+
+    @classmethod
+    def of(cls, number: int, windows: PreparedWindows) -> Fold:
+        """What these windows cover."""
+        parts = (windows.train, windows.calibration, windows.test)
+        spans = [(*time_span(part.keys["start"], part.keys["end"]), len(part)) for part in parts]
+        return cls(number, *spans)
+
+
+@dataclass(frozen=True)
+class About:
+    """What was evaluated, for whoever reads the numbers later.
+
+    Args:
+        data: name of the data set.
+        budget: of alerts, in words.
+        seed: of the run.
+        data_fingerprint: SHA-256 of events and truth.
+        config_fingerprint: SHA-256 of the resolved settings, without paths.
+        created: UTC.
+        command: that makes it again; may be empty.
+        features: number of them.
+        unknown_action_rate: share of test events whose action was not seen in training.
+    """
+
+    data: str
+    budget: str
+    seed: int
+    data_fingerprint: str
+    config_fingerprint: str
+    created: datetime
+    command: str = ""
+    features: int = 0
+    unknown_action_rate: float = 0.0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All of an evaluation: what metrics.json, table, report and MLflow are made from.
+
+    Args:
+        about: what was evaluated.
+        folds: of the backtest; one where there was a single split.
+        rows: the detector in focus first, then in the order they were asked for.
+        alerts: of the detector in focus over all folds, riskiest first, with `reasons`.
+        events: raw events behind the first alerts, with `window_id`, in order of time.
+        refused: detectors that these windows do not suit, with the reason.
+        findings: of the checks against fooling oneself.
+    """
+
+    about: About
+    folds: tuple[Fold, ...]
+    rows: tuple[Row, ...]
+    alerts: pl.DataFrame
+    events: pl.DataFrame
+    refused: Mapping[str, str] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def focus(self) -> Row:
+        """The detector in focus."""
+        return self.rows[0]
+
+
+def rows_of(evaluations: Sequence[Evaluation]) -> tuple[Row, ...]:
+    """One row a detector, in the order in which they first come."""
+    names = dict.fromkeys(evaluation.name for evaluation in evaluations)
+    rows = []
+    for name in names:
+        own = [evaluation for evaluation in evaluations if evaluation.name == name]
+        own.sort(key=lambda evaluation: (evaluation.fold, evaluation.seed))
+        rows.append(Row(tuple(own), mean_metrics([evaluation.metrics for evaluation in own])))
+    return tuple(rows)
+
+
+def mean_metrics(several: Sequence[Metrics]) -> Metrics:
+    """The mean of each metric over those where it is defined."""
+    names = dict.fromkeys(name for metrics in several for name in metrics)
+    found: Metrics = {}
+    for name in names:
+        values = [metrics[name] for metrics in several if metrics.get(name) is not None]
+        found[name] = float(np.mean([v for v in values if v is not None])) if values else None
+    return found if len(several) > 1 else dict(several[0])
