@@ -142,9 +142,11 @@ def by_group(
     Args:
         table: of scores with label, see `detections`.
         incidents: see `detections`.
-        column: `scenario`, or a column of the table (`peer`, `learning`). A scenario's group are
-            the risky windows of its incidents among all normal windows, since normal windows have
-            no scenario; other groups are rows of the table.
+        column: a column of the table (`peer`, say), or
+            `scenario`: the risky windows of its incidents among all normal windows, since normal
+            windows have no scenario; or
+            `tenure`: users without a train window ("unseen"), those still learnt ("new"), and the
+            others ("known").
         normal_weight: how many normal windows each normal one stands for.
 
     Returns:
@@ -189,8 +191,12 @@ def _group_metrics(part: pl.DataFrame, normal_weight: float) -> dict[str, float 
 
 
 def _parts(table: pl.DataFrame, column: str) -> list[tuple[str, pl.DataFrame]]:
+    if column == "tenure":
+        unseen, new = pl.col("known_windows") == 0, pl.col("learning")
+        tenure = pl.when(unseen).then(pl.lit("unseen")).when(new).then(pl.lit("new"))
+        table = table.with_columns(tenure=tenure.otherwise(pl.lit("known")))
     parts = table.partition_by(column, as_dict=True)
-    return [(str(name), parts[(name,)]) for name in table[column].unique().sort()]
+    return [(_shown(name), parts[(name,)]) for name in table[column].unique().sort()]
 
 
 def _scenarios(
@@ -206,7 +212,7 @@ def _scenarios(
             (pl.col("label") == 0) | (pl.col("incidents").list.len() > 0)
         )
         if part["label"].sum():
-            groups.append((str(scenario), part))
+            groups.append((_shown(scenario), part))
     return groups
 
 
@@ -218,6 +224,10 @@ def _benign_user_weeks(table: pl.DataFrame, column: str) -> int:
     week = (pl.col("end").dt.date() - first).dt.total_days() // int(WEEK)
     flagged = table.filter(pl.col(column) & ~pl.col("user_id").is_in(attacked.implode()))
     return flagged.select("user_id", week=week).n_unique()
+
+
+def _shown(group: object) -> str:
+    return "unknown" if group is None else str(group)
 
 
 def _number(value: object) -> float | None:

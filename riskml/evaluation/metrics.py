@@ -12,10 +12,10 @@ from riskml.evaluation.ranking import (
     average_precision,
     average_precision_at,
     best_f1,
+    partial_roc_area,
     rank_bins,
     recall_at_rate,
     roc_area,
-    standardised_roc_area,
 )
 
 Labels = npt.NDArray[np.int8]
@@ -66,7 +66,7 @@ def ranking_metrics(
     bins, groups = rank_bins(risky, scores)
     counts = RankedCounts.of(np.asarray(np.bincount(bins, weight, 3 * groups + 1), np.float64))
     names = [*_ranking_names(), "average_precision_at_prevalence", "oracle_f1"]
-    if groups == 0 or not (counts.all_positives() > 0 and counts.all_normals() > 0):
+    if groups == 0 or not (counts.all_positives > 0 and counts.all_normals > 0):
         return dict.fromkeys([*names, "oracle_f1_threshold"])
     f1, best = best_f1(counts, normal_weight)
     values = [
@@ -85,7 +85,7 @@ def ranking_values(counts: RankedCounts, normal_weight: float = 1.0) -> dict[str
         average_precision(counts, normal_weight),
         roc_area(counts),
         *(recall_at_rate(counts, rate) for rate in FALSE_POSITIVE_RATES),
-        standardised_roc_area(counts, PARTIAL),
+        partial_roc_area(counts, PARTIAL),
     ]
     return dict(zip(_ranking_names(), values, strict=True))
 

@@ -8,6 +8,7 @@ that a metric and its bootstrap are one piece of code.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -42,21 +43,31 @@ class RankedCounts:
         normals = counts[groups:]
         return cls(counts[:groups], normals[0:-1:2], normals[1::2], normals[-1])
 
-    def all_positives(self) -> Floats:
-        """Weight of all risky windows [...]."""
-        return np.asarray(self.positives.sum(axis=0))
-
-    def all_normals(self) -> Floats:
-        """Weight of all normal windows [...]."""
-        return np.asarray((self.between + self.tied).sum(axis=0) + self.below)
-
+    @cached_property
     def hits(self) -> Floats:
         """Weight of risky windows at or above each score [G, ...]."""
         return np.cumsum(self.positives, axis=0)
 
+    @cached_property
     def false_alarms(self) -> Floats:
         """Weight of normal windows at or above each score [G, ...]."""
         return np.cumsum(self.between + self.tied, axis=0)
+
+    @cached_property
+    def all_positives(self) -> Floats:
+        """Weight of all risky windows [...]."""
+        return np.asarray(self.hits[-1] if len(self.hits) else np.zeros_like(self.below))
+
+    @cached_property
+    def all_normals(self) -> Floats:
+        """Weight of all normal windows [...]."""
+        return np.asarray(self.below + (self.false_alarms[-1] if len(self.hits) else 0.0))
+
+    def up_to(self, limit: Floats) -> RankedCounts:
+        """The first scores alone, all that at most so many false alarms reach, and one more."""
+        far = np.asarray(self.false_alarms > limit).reshape(len(self.hits), -1).all(axis=1)
+        end = int(far.argmax()) + 1 if far.any() else len(far)
+        return RankedCounts(self.positives[:end], self.between[:end], self.tied[:end], self.below)
 
 
 def rank_bins(labels: npt.NDArray[np.bool_], scores: npt.NDArray[np.floating]) -> tuple[Bins, int]:
@@ -80,57 +91,63 @@ def rank_bins(labels: npt.NDArray[np.bool_], scores: npt.NDArray[np.floating]) -
 
 def average_precision(counts: RankedCounts, normal_weight: Floats | float = 1.0) -> Floats:
     """Sum of precision × gain in recall over the scores, NaN without risky windows [...]."""
-    hits = counts.hits()
-    raised = hits + normal_weight * counts.false_alarms()
+    raised = counts.hits + normal_weight * counts.false_alarms
     with np.errstate(divide="ignore", invalid="ignore"):
-        precision = np.where(raised > 0, hits / raised, 0.0)
-        return _defined((precision * counts.positives).sum(axis=0) / hits[-1], counts)
+        gained = counts.positives * counts.hits / np.where(raised > 0, raised, 1.0)
+        return _defined(gained.sum(axis=0) / counts.all_positives, counts)
 
 
 def average_precision_at(counts: RankedCounts, prevalence: float) -> Floats:
     """Average precision as it would be if this share of all windows were risky [...]."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        odds = counts.all_positives() / counts.all_normals()
+        odds = counts.all_positives / counts.all_normals
     return average_precision(counts, odds * (1 - prevalence) / prevalence)
 
 
-def roc_area(counts: RankedCounts, up_to: float = 1.0) -> Floats:
-    """Area under the ROC curve up to a share of false alarms, straight lines across ties [...]."""
-    hits, after = counts.hits(), counts.false_alarms()
-    before = after - counts.tied
-    normals = counts.all_normals()
-    limit = up_to * normals
-    level = np.clip(limit - (before - counts.between), 0, counts.between)
-    slope = np.clip(limit - before, 0, counts.tied)
+def roc_area(counts: RankedCounts) -> Floats:
+    """Chance that a risky window scores above a normal one, ties half [...]."""
+    passed = counts.false_alarms - counts.tied / 2
     with np.errstate(divide="ignore", invalid="ignore"):
-        rise = np.where(counts.tied > 0, slope / counts.tied, 0.0) * counts.positives
-        area = ((level + slope) * (hits - counts.positives) + slope * rise / 2).sum(axis=0)
-        area = area + np.clip(limit - after[-1], 0, counts.below) * hits[-1]
-        return _defined(area / (normals * hits[-1]), counts)
+        share = (counts.positives * passed).sum(axis=0) / counts.all_positives
+        return _defined(1 - share / counts.all_normals, counts)
 
 
-def standardised_roc_area(counts: RankedCounts, up_to: float) -> Floats:
-    """`roc_area` put between 0.5 for chance and 1 for all found at once (McClish 1989) [...]."""
-    chance = up_to**2 / 2
-    return (1 + (roc_area(counts, up_to) - chance) / (up_to - chance)) / 2
+def partial_roc_area(counts: RankedCounts, rate: float) -> Floats:
+    """Area under the ROC curve up to a share of false alarms, straight lines across ties [...].
+
+    It is put between 0.5 for chance and 1 for all found at once (McClish 1989).
+    """
+    limit = rate * counts.all_normals
+    first = counts.up_to(limit)
+    before = first.false_alarms - first.tied
+    level = np.clip(limit - before + first.between, 0, first.between)
+    slope = np.clip(limit - before, 0, first.tied)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rise = first.positives * slope / np.where(first.tied > 0, first.tied, 1.0)
+        area = (level + slope) * (first.hits - first.positives) + slope * rise / 2
+        beyond = np.clip(limit - first.false_alarms[-1], 0, None) * first.hits[-1]
+        share = (area.sum(axis=0) + beyond) / (counts.all_normals * counts.all_positives)
+    chance = rate**2 / 2
+    return _defined((1 + (share - chance) / (rate - chance)) / 2, counts)
 
 
 def recall_at_rate(counts: RankedCounts, rate: float) -> Floats:
     """Best recall of a threshold that raises at most this share of normal windows [...]."""
-    hits, normals = counts.hits(), counts.all_normals()
-    allowed = counts.false_alarms() <= (rate + ROUNDING * rate) * normals
+    limit = (rate + ROUNDING * rate) * counts.all_normals
+    first = counts.up_to(limit)
+    found = np.where(first.false_alarms <= limit, first.hits, 0.0).max(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return _defined(np.where(allowed, hits, 0.0).max(axis=0) / hits[-1], counts)
+        return _defined(found / counts.all_positives, counts)
 
 
 def best_f1(counts: RankedCounts, normal_weight: float = 1.0) -> tuple[Floats, Bins]:
     """The highest F1 of any threshold, and the place of its score [...]; for `oracle_` names."""
-    hits = counts.hits()
-    f1 = 2 * hits / (hits + normal_weight * counts.false_alarms() + hits[-1])
+    raised = counts.hits + normal_weight * counts.false_alarms
+    f1 = 2 * counts.hits / (raised + counts.all_positives)
     return f1.max(axis=0), f1.argmax(axis=0)
 
 
 def _defined(values: Floats, counts: RankedCounts) -> Floats:
     """NaN where one kind of window is missing."""
-    both = (counts.all_positives() > 0) & (counts.all_normals() > 0)
+    both = (counts.all_positives > 0) & (counts.all_normals > 0)
     return np.where(both, values, np.nan)
