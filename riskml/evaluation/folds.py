@@ -47,11 +47,12 @@ def over_folds(
     columns = [name for name in _POOLED if all(name in table.columns for table in tables)]
     whole = pl.concat([table.select(columns) for table in tables])
     alerts = int(whole["alert"].sum())
+    span = sum(days(table) for table in tables if len(table))
     metrics: Metrics = {
         "test_windows": len(whole),
         "alerts_at_threshold": alerts,
         "alerts_at_budget": int(whole["within_budget"].sum()),
-        "alerts_per_day_at_threshold": alerts / sum(days(table) for table in tables),
+        "alerts_per_day_at_threshold": alerts / span if span else None,
         "alerts_promised": promised,
         "alerts_delivered_ratio": alerts / promised if promised else None,
         **reliability_metrics(whole),
@@ -70,7 +71,7 @@ def over_folds(
     ]
     metrics |= {
         "positive_windows": int(labels.sum()),
-        "prevalence": float(labels.mean()),
+        "prevalence": float(labels.mean()) if len(labels) else None,
         "incidents": len(detections(tables, incidents, "budget")),
         **mean_of_defined(ranking),
     }

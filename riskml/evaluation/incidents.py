@@ -113,8 +113,8 @@ def incident_metrics(
     false = normal_weight * sum(
         int((table[CHOSEN[where]] & (table["label"] == 0)).sum()) for table in tables
     )
-    span = sum(days(table) for table in tables if len(table))
-    weeks = sum(max(1.0, days(table) / WEEK) for table in tables if len(table))
+    spans = [days(table) for table in tables if len(table)]
+    weeks = sum(max(1.0, span / WEEK) for span in spans)
     flagged = sum(_benign_user_weeks(table, CHOSEN[where]) for table in tables)
     return {
         "incident_recall": len(caught) / len(each) if len(each) else None,
@@ -126,7 +126,7 @@ def incident_metrics(
             for statistic in ("median", "mean")
         },
         "alerts_per_true_incident": (hits + false) / len(caught) if len(caught) else None,
-        "false_alerts_per_day": false / span if span else None,
+        "false_alerts_per_day": false / sum(spans) if spans else None,
         "benign_users_flagged_per_week": flagged / weeks if weeks and normal_weight == 1 else None,
     }
 

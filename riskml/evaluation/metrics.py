@@ -81,6 +81,8 @@ def ranking_metrics(
 
 def ranking_values(counts: RankedCounts, normal_weight: float = 1.0) -> dict[str, Floats]:
     """The ranking metrics that need nothing but counts, by name; NaN where not defined [...]."""
+    if not len(counts.positives):
+        return dict.fromkeys(_ranking_names(), np.full_like(counts.below, np.nan))
     values = [
         average_precision(counts, normal_weight),
         roc_area(counts),

@@ -65,8 +65,8 @@ class RankedCounts:
 
     def up_to(self, limit: Floats) -> RankedCounts:
         """The first scores alone, all that at most so many false alarms reach, and one more."""
-        far = np.asarray(self.false_alarms > limit).reshape(len(self.hits), -1).all(axis=1)
-        end = int(far.argmax()) + 1 if far.any() else len(far)
+        reached = np.asarray(self.false_alarms <= limit).reshape(len(self.hits), -1)
+        end = int(np.count_nonzero(np.any(reached, axis=1))) + 1
         return RankedCounts(self.positives[:end], self.between[:end], self.tied[:end], self.below)
 
 

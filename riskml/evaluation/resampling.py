@@ -131,8 +131,7 @@ def _joined(units: Codes, rows: Codes, others: Codes) -> Codes:
     n = int(units.max(initial=-1)) + 1
     m = int(others.max(initial=-1)) + 1
     edges = coo_array((np.ones(len(rows)), (units[rows], n + others)), shape=(n + m, n + m))
-    _, found = connected_components(edges, directed=False)
-    return np.unique(found[:n], return_inverse=True)[1].astype(np.int64)
+    return np.unique(_first_of_component(edges)[:n], return_inverse=True)[1].astype(np.int64)
 
 
 def _own_incidents(
@@ -145,5 +144,13 @@ def _own_incidents(
     edges = coo_array(
         (np.ones(len(rows)), (first[rows], incident)), shape=(n + len(user), n + len(user))
     )
+    component = _first_of_component(edges)
+    return np.unique(component[first[risky]], return_inverse=True)[1].astype(np.int64)
+
+
+def _first_of_component(edges: coo_array) -> Codes:
+    """The lowest node that each node is joined to, which no order of the rows can change."""
     _, found = connected_components(edges, directed=False)
-    return np.unique(found[first[risky]], return_inverse=True)[1].astype(np.int64)
+    _, lowest, component = np.unique(found, return_index=True, return_inverse=True)
+    first: Codes = lowest[component].astype(np.int64)
+    return first
