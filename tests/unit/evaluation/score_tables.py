@@ -49,13 +49,13 @@ def score_table(days: list[float], **columns: list[Any]) -> pl.DataFrame:
 def random_table(
     seed: int, n: int = 60, users: int = 8, days: float = 5.0, levels: float = 1.0
 ) -> pl.DataFrame:
-    """Few users with many ties; some risky windows have no incident, some have two."""
+    """Few users with many ties; risky windows have no incident, their user's, or one more."""
     rng = np.random.default_rng(seed)
     user = rng.integers(0, users, n)
     label = rng.random(n) < 0.25
     own = [
-        [f"{'ab'[i % 2]}{user[i] // 2}" for i in range(rng.integers(0, 3))] if risky else []
-        for risky in label
+        [f"a{who}", f"b{who // 2}"][: rng.integers(0, 3)] if risky else []
+        for who, risky in zip(user, label, strict=True)
     ]
     score = np.round((rng.normal(size=n) + label) * levels) / levels
     return score_table(

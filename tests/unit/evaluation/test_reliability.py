@@ -85,12 +85,12 @@ def two_groups(n: int, good: float, seed: int = 0) -> pl.DataFrame:
 
 
 def test_brier_score_of_known_chances() -> None:
-    table = two_groups(20_000, 0.8)
+    table = two_groups(8000, 0.8)
     true = np.where(table["score"] == 1, 0.24 / (0.24 + 0.14), 0.06 / (0.06 + 0.56))
     best = brier_score_loss(table["label"], true)
     found = brier_metrics(table)
-    assert found["oracle_brier"] == pytest.approx(best, abs=0.001)
-    assert found["oracle_brier_skill"] == pytest.approx(1 - best / 0.21, abs=0.02)
+    assert found["oracle_brier"] == pytest.approx(best, abs=0.003)
+    assert found["oracle_brier_skill"] == pytest.approx(1 - best / 0.21, abs=0.04)
     weighted = brier_metrics(table, normal_weight=10)
     assert weighted["oracle_brier"] < found["oracle_brier"]  # type: ignore[operator]
 
