@@ -58,7 +58,7 @@ def evaluate(cfg: DictConfig) -> Path:
         explainer = Explainer.fit(windows.train, extractor.vocabulary.counts, new)
         reasons = explain_alerts(focus, detector, explainer, windows)
         comparison = compare(run, [focus, *others], dataset, extractor, windows, reasons, refused)
-        report(run, comparison, windows)
+        report(run, comparison)
         run.say(
             f"results     {run.folder}\nplots       {run.folder / 'plots'}"
             f"\nMLflow page {run.tracker.page()}"

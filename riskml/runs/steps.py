@@ -23,12 +23,11 @@ from riskml.evaluation.outputs import (
     alert_rows,
     alerts_table,
     metrics_document,
-    print_alerts,
-    print_table,
     write_metrics,
     write_tables,
 )
 from riskml.evaluation.plots import save_plots
+from riskml.evaluation.printed import print_alerts, print_table
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows, prepare
 from riskml.features.windows import WINDOW_ID
@@ -168,18 +167,16 @@ def events_behind(
     return assigned.join(alerts.select(WINDOW_ID), on=WINDOW_ID, how="semi").sort("timestamp")
 
 
-def report(run: Run, comparison: Comparison, windows: PreparedWindows) -> None:
+def report(run: Run, comparison: Comparison) -> None:
     """Write metrics.json, scores, alerts and plots; show the table and the riskiest alerts.
 
     Args:
         run: where to.
         comparison: what was measured.
-        windows: by period.
     """
     evaluations = [row.evaluations[0] for row in comparison.rows]
-    focus, refused = evaluations[0], comparison.refused
-    about = {name: getattr(comparison.about, name) for name in ("data", "seed", "budget")}
-    write_metrics(run.folder, metrics_document(evaluations, windows, about, refused))
+    focus = evaluations[0]
+    write_metrics(run.folder, metrics_document(comparison))
     write_tables(run.folder, focus, comparison.alerts)
     with run.console.status("drawing plots"):
         save_plots(evaluations, run.folder / PLOTS)
@@ -188,7 +185,7 @@ def report(run: Run, comparison: Comparison, windows: PreparedWindows) -> None:
     track(run.tracker, comparison, settings)
     for name in ("metrics.json", "alerts.csv", PLOTS):
         run.tracker.artifact(run.folder / name, PLOTS if name == PLOTS else None)
-    print_table(run.console, evaluations, comparison.about.budget, refused)
+    print_table(run.console, comparison)
     print_alerts(run.console, comparison.alerts, int(focus.scores["alert"].sum()))
     warn_if_over_budget(run, focus)
 

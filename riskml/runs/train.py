@@ -56,7 +56,7 @@ def train(cfg: DictConfig) -> Path:
         )
         reasons = explain_alerts(evaluation, detector, explainer, windows)
         comparison = compare(run, [evaluation], dataset, extractor, windows, reasons)
-        report(run, comparison, windows)
+        report(run, comparison)
         export(run, detector, extractor, evaluation, explainer, windows)
         remember_latest(Path(cfg.paths.outputs), run.folder)
         run.say(f"run folder  {run.folder}\nMLflow page {run.tracker.page()}")
