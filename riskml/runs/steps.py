@@ -23,6 +23,7 @@ from riskml.evaluation.outputs import (
     alert_rows,
     alerts_table,
     metrics_document,
+    write_detectors,
     write_metrics,
     write_tables,
 )
@@ -177,13 +178,14 @@ def report(run: Run, comparison: Comparison) -> None:
     evaluations = [row.evaluations[0] for row in comparison.rows]
     focus = evaluations[0]
     write_metrics(run.folder, metrics_document(comparison))
+    write_detectors(run.folder, comparison)
     write_tables(run.folder, focus, comparison.alerts)
     with run.console.status("drawing plots"):
         save_plots(evaluations, run.folder / PLOTS)
     names = [row.name for row in comparison.rows]
     settings = {name: detector_parameters(run.cfg, name) for name in names}
     track(run.tracker, comparison, settings)
-    for name in ("metrics.json", "alerts.csv", PLOTS):
+    for name in ("metrics.json", "detectors.csv", "alerts.csv", PLOTS):
         run.tracker.artifact(run.folder / name, PLOTS if name == PLOTS else None)
     print_table(run.console, comparison)
     print_alerts(run.console, comparison.alerts, int(focus.scores["alert"].sum()))
