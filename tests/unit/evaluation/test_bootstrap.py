@@ -38,7 +38,7 @@ def by_hand(
     parts = user_parts(tables)
     found: dict[str, list[float | None]] = {}
     for _ in range(B):
-        draw = rng.integers(0, len(parts), len(parts))
+        draw = rng.integers(0, len(parts), len(parts), np.uint32)
         folds = []
         for table in tables:
             copies = [
@@ -116,11 +116,11 @@ def incidents_by_hand(table: pl.DataFrame, seed: int) -> dict[str, list[float | 
     for _ in range(B):
         normals = [
             normal.filter(pl.col("user_id") == users[i])
-            for i in rng.integers(0, len(users), len(users))
+            for i in rng.integers(0, len(users), len(users), np.uint32)
         ]
         attacks = [
             risky.filter(pl.col("incidents").list.first() == incidents[i])
-            for i in rng.integers(0, len(incidents), len(incidents))
+            for i in rng.integers(0, len(incidents), len(incidents), np.uint32)
         ]
         both = pl.concat([*normals, *attacks])
         labels = both["label"].to_numpy()
@@ -165,6 +165,28 @@ def test_incidents_that_share_a_window_are_drawn_together() -> None:
     }
     windows = {round(n / (3 * n + m + 2 * k), 9) for n, m, k in thirds()}
     assert {round(value, 9) for value in drawn["recall_at_threshold"]} == windows
+
+
+@pytest.mark.parametrize("incidents", [True, False])
+def test_windows_are_drawn_alone_but_those_of_an_incident_together(incidents: bool) -> None:
+    table = random_table(5, n=60, users=1)
+    own = pl.when(pl.col("incidents").list.len() > 0).then(["x"]).otherwise([])
+    table = table.with_columns(incidents=own if incidents else [])
+    found = resample([table], by="window", resamples=B, seed=2)
+    attacked = table["incidents"].list.len().to_numpy() > 0
+    place = table["window_id"].rank("dense").to_numpy() - 1
+    where = np.flatnonzero(attacked)
+    first = np.arange(60)
+    first[place[where]] = place[where].min() if incidents else place[where]
+    cluster = np.unique(first, return_inverse=True)[1][place]
+    rng = np.random.default_rng(2)
+    labels, scores = table["label"].to_numpy(), table["score"].to_numpy()
+    for value in found.resampled["average_precision"]:
+        n = cluster.max() + 1
+        times = np.bincount(rng.integers(0, n, n, np.uint32), minlength=n)[cluster]
+        copied = ranking_metrics(np.repeat(labels, times), np.repeat(scores, times))
+        assert value == pytest.approx(copied["average_precision"])
+    assert found.intervals()["roc_auc"].left_out == 0
 
 
 def thirds() -> list[tuple[int, int, int]]:
@@ -262,7 +284,7 @@ def test_nothing_to_resample(by: str, rows: str) -> None:
 
 def test_what_cannot_be_drawn() -> None:
     table = random_table(0)
-    with pytest.raises(ConfigError, match="by=day must be 'user' or 'incident'"):
+    with pytest.raises(ConfigError, match="by=day must be one of user, incident, window"):
         resample([table], by="day")
     with pytest.raises(ConfigError, match="resamples=0 must be at least 1"):
         resample([table], resamples=0)
