@@ -157,16 +157,16 @@ def resample(
 def _draws(sums: ClusterSums, resamples: int, seed: int) -> Iterator[Floats]:
     """How many of each sort of cluster are in each resample, some at a time [sorts, some]."""
     rng = np.random.default_rng(seed)
-    parts = np.split(sums.sort, np.cumsum(sums.blocks)[:-1])
     sorts = sums.matrix.shape[1]
+    small = sums.sort.astype(np.min_scalar_type(sorts))  # stays in the cache
+    parts = np.split(small, np.cumsum(sums.blocks)[:-1])
     some = max(1, min(AT_A_TIME, NUMBERS // sum(sums.matrix.shape)))
     for first in range(0, resamples, some):
         times = np.zeros((min(some, resamples - first), sorts))
         for row in times:
             for part in parts:
                 if size := len(part):
-                    drawn = rng.integers(0, size, size, np.uint32)
-                    row += np.bincount(part[drawn], minlength=sorts)
+                    row += np.bincount(part[rng.integers(0, size, size)], minlength=sorts)
         yield np.ascontiguousarray(times.T)
 
 

@@ -38,7 +38,7 @@ def by_hand(
     parts = user_parts(tables)
     found: dict[str, list[float | None]] = {}
     for _ in range(B):
-        draw = rng.integers(0, len(parts), len(parts), np.uint32)
+        draw = rng.integers(0, len(parts), len(parts))
         folds = []
         for table in tables:
             copies = [
@@ -116,11 +116,11 @@ def incidents_by_hand(table: pl.DataFrame, seed: int) -> dict[str, list[float | 
     for _ in range(B):
         normals = [
             normal.filter(pl.col("user_id") == users[i])
-            for i in rng.integers(0, len(users), len(users), np.uint32)
+            for i in rng.integers(0, len(users), len(users))
         ]
         attacks = [
             risky.filter(pl.col("incidents").list.first() == incidents[i])
-            for i in rng.integers(0, len(incidents), len(incidents), np.uint32)
+            for i in rng.integers(0, len(incidents), len(incidents))
         ]
         both = pl.concat([*normals, *attacks])
         labels = both["label"].to_numpy()
@@ -183,7 +183,7 @@ def test_windows_are_drawn_alone_but_those_of_an_incident_together(incidents: bo
     labels, scores = table["label"].to_numpy(), table["score"].to_numpy()
     for value in found.resampled["average_precision"]:
         n = cluster.max() + 1
-        times = np.bincount(rng.integers(0, n, n, np.uint32), minlength=n)[cluster]
+        times = np.bincount(rng.integers(0, n, n), minlength=n)[cluster]
         copied = ranking_metrics(np.repeat(labels, times), np.repeat(scores, times))
         assert value == pytest.approx(copied["average_precision"])
     assert found.intervals()["roc_auc"].left_out == 0
