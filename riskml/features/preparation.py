@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import numpy as np
 import polars as pl
 
-from riskml.core.errors import DataError
-from riskml.core.schema import time_span
+from riskml.core.errors import ConfigError, DataError
 from riskml.core.types import Windows
 from riskml.data.datasets import Dataset
-from riskml.data.splits import CALIBRATION, PERIOD, TEST, TRAIN
+from riskml.data.splits import CALIBRATION, GAP, PERIOD, TEST, TRAIN
 from riskml.features.actions import unknown_rate
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.profile import Profile
@@ -26,13 +24,15 @@ class PreparedWindows:
     Args:
         train, calibration, test: a window that reaches into a later period belongs to that one.
             The first part of the train period is not among `train`: nothing was known of anybody
-            then, so all was new (see `Dataset.warm_up`).
+            then, so all was new (see `Dataset.learnt_from`). In a fold with a gap, a window that
+            reaches into the gap is none of them, and test windows begin after it.
         test_truth: one row a test window, in its order: `label` (0 or 1) and `incidents` (list of
             ids); None where there is no truth.
         normal_weight: how many normal windows a normal test window stands for.
         profile: what is known after the last event, to score later ones with.
         incidents: one row an incident, where they are known: incident_id, scenario (null where
             there is none), user_id (of its first event), start, end, n_events.
+        before: calibration windows and those of the gap after them; None where there is no gap.
     """
 
     train: Windows
@@ -42,6 +42,12 @@ class PreparedWindows:
     normal_weight: float = 1.0
     profile: Profile = field(default_factory=Profile)
     incidents: pl.DataFrame | None = None
+    before: Windows | None = None
+
+    @property
+    def before_test(self) -> Windows:
+        """What came between the train and the test period, for detectors that remember."""
+        return self.calibration if self.before is None else self.before
 
     @property
     def unknown_action_rate(self) -> float:
@@ -52,21 +58,40 @@ class PreparedWindows:
 def prepare(dataset: Dataset, extractor: FeatureExtractor) -> PreparedWindows:
     """Transform all events with a fitted extractor and cut the windows into periods.
 
+    In a fold of a backtest that ends before the log does, windows that may still grow then are
+    left out: the next fold has them whole.
+
     Raises:
         DataError: a period has no window of its own.
+        ConfigError: a fold ends before the log, and these windows have no end.
     """
-    windows, profile = extractor.transform(dataset.events, Profile(), open_windows=True)
+    until = None if dataset.fold is None else dataset.fold.test_until
+    if until is not None and not extractor.window.ends:
+        raise ConfigError(
+            "features.window: sessions that the log names have no end, so folds would cut them; "
+            "give features.window.gap_minutes, or choose backtest=single"
+        )
+    windows, profile = extractor.transform(
+        dataset.events, Profile(watermark=until), open_windows=until is None
+    )
     events = extractor.assign(dataset.events)
-    period = _in_order(windows, events.group_by(WINDOW_ID).agg(pl.col(PERIOD).max()))[PERIOD]
-    warm = (windows.keys["start"] >= _warm_from(dataset)).to_numpy()
-    parts = {}
-    for name in (TRAIN, CALIBRATION, TEST):
-        in_period = (period == name).to_numpy()
-        parts[name] = windows.take(in_period & warm if name == TRAIN else in_period)
-        if not len(parts[name]):
+    reach = events.group_by(WINDOW_ID).agg(
+        pl.col(PERIOD).min().alias("first"), pl.col(PERIOD).max().alias("last")
+    )
+    first, last = _in_order(windows, reach).select("first", "last")
+    has_gap = dataset.fold is not None and dataset.fold.has_gap
+    rows = {
+        TRAIN: (last == TRAIN) & (windows.keys["start"] >= dataset.learnt_from),
+        CALIBRATION: last == CALIBRATION,
+        TEST: (last == TEST) & ((first == TEST) if has_gap else True),
+    }
+    parts = {name: windows.take(chosen.to_numpy()) for name, chosen in rows.items()}
+    for name, part in parts.items():
+        if not len(part):
+            setting = "data.split" if dataset.fold is None else "backtest"
             raise DataError(
                 f"the {name} period holds no whole window: the log is too short for its windows "
-                "and data.split; give a longer log or shorter windows (features=session)"
+                f"and {setting}; give a longer log or shorter windows (features=session)"
             )
     truth = incidents = None
     if dataset.truth is not None:
@@ -80,14 +105,8 @@ def prepare(dataset: Dataset, extractor: FeatureExtractor) -> PreparedWindows:
         dataset.normal_weight,
         profile,
         incidents,
+        windows.take(last.is_in([CALIBRATION, GAP]).to_numpy()) if has_gap else None,
     )
-
-
-def _warm_from(dataset: Dataset) -> datetime:
-    """When the warm-up is over."""
-    time = dataset.train_events["timestamp"]
-    first, last = time_span(time, time)
-    return first + dataset.warm_up * (last - first)
 
 
 def _window_truth(windows: Windows, events: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:

@@ -95,7 +95,7 @@ def explain_alerts(
     """
     rows = alert_rows(evaluation)["row"].to_numpy().astype("int64")
     alerts = windows.test.take(rows)
-    exact = detector.contributions_after(windows.calibration, windows.test, rows)
+    exact = detector.contributions_after(windows.before_test, windows.test, rows)
     shares, topics = split_rest(detector, alerts, exact, explainer.usual(alerts))
     return explainer.explain(alerts, shares, topics)
 
