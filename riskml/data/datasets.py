@@ -10,7 +10,7 @@ from typing import Protocol
 
 import polars as pl
 
-from riskml.core.errors import ConfigError, DataError, require
+from riskml.core.errors import DataError, require
 from riskml.core.redaction import hiding_values, shown
 from riskml.core.schema import time_span
 from riskml.data.batch_checks import BatchChecks
@@ -91,14 +91,8 @@ class Dataset:
         """The same log as it was at the end of a fold, cut into its periods.
 
         Raises:
-            ConfigError: the log has a published protocol.
             DataError: a period has no events.
         """
-        if not self.over_time:
-            raise ConfigError(
-                "backtest: this log is split by a column, as its published protocol says, and has "
-                "no other folds; choose backtest=single"
-            )
         events = periods.assign(self.events.drop(PERIOD))
         return replace(self, events=events, fold=periods)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from riskml.core.errors import DataError, require
+from riskml.core.errors import ConfigError, DataError, require
 from riskml.core.schema import time_span
 from riskml.data.datasets import Dataset
 from riskml.data.splits import MINUTE, FoldPeriods, nearest_midnight
@@ -108,6 +108,11 @@ class RollingFolds(Folds):
 
     def plan(self, dataset: Dataset) -> tuple[FoldPeriods, ...]:
         """The folds that the log holds, the last of which ends with it."""
+        if not dataset.over_time:
+            raise ConfigError(
+                "backtest: this log is split by a column, as its published protocol says, and has "
+                "no other folds; choose backtest=single"
+            )
         time = dataset.events["timestamp"]
         first, last = time_span(time, time)
         begin, end = nearest_midnight(first), nearest_midnight(last)
