@@ -221,6 +221,12 @@ def chosen_parameters(cfg: DictConfig) -> dict[str, Any]:
     return chosen
 
 
+def detector_parameters(cfg: DictConfig, name: str) -> dict[str, Any]:
+    """The settings of one detector of an evaluation, that in focus or a baseline."""
+    model = cfg.model if name == cfg.model.name else model_config(cfg, name)
+    return _flat("model", OmegaConf.to_container(model, resolve=True))
+
+
 def _flat(prefix: str, node: Any) -> dict[str, Any]:
     if not isinstance(node, dict):
         return {prefix: node}

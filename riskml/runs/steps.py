@@ -19,16 +19,21 @@ from riskml.evaluation.comparison import About, Comparison
 from riskml.evaluation.evaluator import Evaluation
 from riskml.evaluation.outputs import (
     metrics_document,
-    print_alerts,
-    print_table,
     write_metrics,
     write_tables,
 )
 from riskml.evaluation.plots import save_plots
+from riskml.evaluation.printed import print_alerts, print_table
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows, prepare
-from riskml.runs.assembly import build_dataset, build_extractor, build_threshold
+from riskml.runs.assembly import (
+    build_dataset,
+    build_extractor,
+    build_threshold,
+    detector_parameters,
+)
 from riskml.runs.context import PLOTS, REFERENCE, Run
+from riskml.runs.tracked_comparison import track
 
 PLACES = ("paths", "logger", "run", "resume", "ckpt_path")
 """Settings that say where things are and change no number."""
@@ -47,6 +52,7 @@ def read_data(run: Run, reference: BatchReference | None = None) -> Dataset:
     with run.console.status(f"reading {data.name}"):
         dataset = build_dataset(data, run.cfg.features, reference)
     events = dataset.events
+    run.tracker.dataset(data.name, events.drop(PERIOD), dataset.fingerprint)
     first, last = time_span(events["timestamp"], events["timestamp"])
     run.say(
         f"{data.name}: {len(events):,} events of {events['user_id'].n_unique():,} users, "
@@ -130,7 +136,8 @@ def report(run: Run, comparison: Comparison) -> None:
     write_tables(run.folder, focus, comparison.alerts)
     with run.console.status("drawing plots"):
         save_plots([row.evaluations[0] for row in comparison.rows], run.folder / PLOTS)
-    run.tracker.metrics({f"test/{name}": value for name, value in focus.metrics.items()})
+    settings = {row.name: detector_parameters(run.cfg, row.name) for row in comparison.rows}
+    track(run.tracker, comparison, settings)
     for name in ("metrics.json", "alerts.csv", PLOTS):
         run.tracker.artifact(run.folder / name, PLOTS if name == PLOTS else None)
     print_table(run.console, comparison)
