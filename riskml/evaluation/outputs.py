@@ -137,9 +137,22 @@ def alert_rows(evaluation: Evaluation) -> pl.DataFrame:
     )
 
 
-def write_tables(folder: Path, evaluation: Evaluation, alerts: pl.DataFrame) -> None:
-    """Write scores.parquet, alerts.parquet, and alerts.csv for a spreadsheet."""
-    evaluation.scores.drop("within_budget").write_parquet(folder / "scores.parquet")
+def write_tables(folder: Path, row: Row, alerts: pl.DataFrame) -> None:
+    """Write scores.parquet, alerts.parquet, and alerts.csv for a spreadsheet.
+
+    Args:
+        folder: where to.
+        row: the detector in focus; its scores of all folds and seeds.
+        alerts: its alerts, with reasons.
+    """
+    scores = [
+        evaluation.scores.drop("within_budget").with_columns(
+            pl.lit(evaluation.fold, pl.Int64).alias("fold"),
+            pl.lit(evaluation.seed, pl.Int64).alias("seed"),
+        )
+        for evaluation in row.evaluations
+    ]
+    pl.concat(scores).write_parquet(folder / "scores.parquet")
     alerts = alerts.drop("within_budget", "row")
     alerts.write_parquet(folder / "alerts.parquet")
     lists = [name for name, kind in alerts.schema.items() if kind == pl.List(pl.String)]

@@ -18,6 +18,7 @@ from evaluation_cases import (
     with_reasons,
 )
 
+from riskml.evaluation.comparison import Row
 from riskml.evaluation.evaluator import Evaluation
 from riskml.evaluation.outputs import (
     MAX_EXPLAINED,
@@ -74,14 +75,15 @@ def test_tables_are_read_as_they_were_written(
 ) -> None:
     made = evaluated(prepared(make_windows, incidents), SCORES)
     alerts = with_reasons(made)
-    write_tables(tmp_path, made, alerts)
+    write_tables(tmp_path, Row((made,), {}), alerts)
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         "alerts.csv",
         "alerts.parquet",
         "scores.parquet",
     ]
     scores = pl.read_parquet(tmp_path / "scores.parquet")
-    assert scores.equals(made.scores.drop("within_budget"))
+    assert scores.drop("fold", "seed").equals(made.scores.drop("within_budget"))
+    assert scores.select(pl.col("fold", "seed").unique()).rows() == [(0, 0)]
     stored = pl.read_parquet(tmp_path / "alerts.parquet")
     assert stored.equals(alerts.drop("within_budget", "row"))
     sheet = pl.read_csv(tmp_path / "alerts.csv")
@@ -95,11 +97,11 @@ def test_no_alerts(make_windows: MakeWindows, tmp_path: Path) -> None:
     made = evaluated(prepared(make_windows, INCIDENTS), np.full(60, -5))
     alerts = alerts_table(made, [])
     assert alerts.is_empty()
-    write_tables(tmp_path, made, alerts)
+    write_tables(tmp_path, Row((made,), {}), alerts)
     assert pl.read_csv(tmp_path / "alerts.csv").is_empty()
 
 
 def test_names_from_the_log_are_no_formulas(evaluation: Evaluation, tmp_path: Path) -> None:
     alerts = with_reasons(evaluation).with_columns(user_id=pl.lit("=cmd()"))
-    write_tables(tmp_path, evaluation, alerts)
+    write_tables(tmp_path, Row((evaluation,), {}), alerts)
     assert pl.read_csv(tmp_path / "alerts.csv")["user_id"].str.starts_with("'=cmd()").all()
