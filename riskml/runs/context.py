@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,3 +90,19 @@ def load_config(folder: Path) -> DictConfig:
     cfg = OmegaConf.load(folder / CONFIG_FILE)
     assert isinstance(cfg, DictConfig)
     return cfg
+
+
+def command_of(cfg: DictConfig) -> str:
+    """What to type to have the run made again; empty where no command line made it.
+
+    An evaluation of the last train run names that run: another may be the last by then.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    if not HydraConfig.initialized():
+        return ""
+    job = HydraConfig.get()
+    words = [word for word in job.overrides.task if not word.startswith(("run=", "paths."))]
+    if cfg.get("run"):
+        words.append(f"run={cfg.run}")
+    return shlex.join(["python", f"{job.job.name}.py", *words])

@@ -26,6 +26,8 @@ PARENT_TAG, NOTE_TAG, CONTEXT_TAG = (
     "mlflow.data.context",
 )
 """Names that MLflow's own page knows."""
+PAGE = "http://127.0.0.1:5000"
+"""Where `mlflow ui` answers unless it is told otherwise."""
 DIGEST = 12
 """How many characters of a fingerprint tell one data set from another; MLflow takes 36."""
 METRICS_AT_ONCE, PARAMETERS_AT_ONCE = 1000, 100
@@ -116,7 +118,7 @@ class MLflowTracker:
         self.tracking_uri = tracking_uri
         self.artifact_location = artifact_location
         self.experiment = experiment
-        self._run_id = ""
+        self._run_id = self._experiment = ""
         self._inputs: list[DatasetInput] = []
 
     @contextmanager
@@ -227,7 +229,7 @@ class MLflowTracker:
         # MLflow by itself would note the user and the script as the source
         source = CodeDatasetSource({"fingerprint": fingerprint})
         described = from_polars(events, source, name=name, digest=fingerprint[:DIGEST])
-        context = InputTag(CONTEXT_TAG, "train, calibration, test")
+        context = InputTag(CONTEXT_TAG, "train, test")  # one data set can have one only
         self._inputs.append(DatasetInput(Dataset(**described.to_dict()), [context]))
         self._client.log_inputs(self._run_id, datasets=self._inputs[-1:])
 
@@ -243,8 +245,15 @@ class MLflowTracker:
             self._client.log_artifact(self._run_id, str(path), folder)
 
     def page(self) -> str:
-        """The command that opens the page."""
-        return f"mlflow ui --backend-store-uri {self.tracking_uri}"
+        """The address of the page, and the command before it where no server is running."""
+        # MLflow opens on traces of language models unless the address says what is looked for
+        path = f"/#/experiments/{self._experiment}/runs?workflowType=machine_learning"
+        if self.tracking_uri.startswith(("http://", "https://")):
+            return self.tracking_uri.rstrip("/") + path
+        return (
+            f"mlflow ui --backend-store-uri {self.tracking_uri}\n"
+            f"            {PAGE}{path if self._experiment else ''}"
+        )
 
 
 def _alive(process: int) -> bool:
