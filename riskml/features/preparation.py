@@ -58,7 +58,7 @@ def prepare(dataset: Dataset, extractor: FeatureExtractor) -> PreparedWindows:
     windows, profile = extractor.transform(dataset.events, Profile(), open_windows=True)
     events = extractor.assign(dataset.events)
     period = _in_order(windows, events.group_by(WINDOW_ID).agg(pl.col(PERIOD).max()))[PERIOD]
-    warm = (windows.keys["start"] >= _warm_from(dataset)).to_numpy()
+    warm = (windows.keys["start"] >= warm_from(dataset)).to_numpy()
     parts = {}
     for name in (TRAIN, CALIBRATION, TEST):
         in_period = (period == name).to_numpy()
@@ -83,7 +83,7 @@ def prepare(dataset: Dataset, extractor: FeatureExtractor) -> PreparedWindows:
     )
 
 
-def _warm_from(dataset: Dataset) -> datetime:
+def warm_from(dataset: Dataset) -> datetime:
     """When the warm-up is over."""
     time = dataset.train_events["timestamp"]
     first, last = time_span(time, time)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -29,8 +29,16 @@ WRAPPERS = (EnsembleDetector, AroundDetector)
 """Detectors made of others, each of which is fitted as its own kind is."""
 
 
-def fit(run: Run, detector: Detector, windows: PreparedWindows) -> float:
+def fit(
+    run: Run, detector: Detector, windows: PreparedWindows, further: Sequence[Callback] = ()
+) -> float:
     """Fit on the train windows; deep detectors stop early on the calibration windows.
+
+    Args:
+        run: with trainer and callbacks in its config.
+        detector: of any kind.
+        windows: by period.
+        further: callbacks of a deep detector's trainer, beside those of the config.
 
     Returns:
         Seconds that it took.
@@ -41,7 +49,7 @@ def fit(run: Run, detector: Detector, windows: PreparedWindows) -> float:
     """
     start = time.perf_counter()
     if isinstance(detector, DeepDetector):
-        _fit_deep(run, detector, windows)
+        _fit_deep(run, detector, windows, further)
     elif isinstance(detector, WRAPPERS):
         detector.fit(windows.train, windows.calibration, partial(_fit_part, run))
     else:
@@ -86,10 +94,12 @@ def _with_those_inside(detector: Detector) -> Iterator[Detector]:
         yield from _with_those_inside(member)
 
 
-def _fit_deep(run: Run, detector: DeepDetector, windows: PreparedWindows) -> None:
+def _fit_deep(
+    run: Run, detector: DeepDetector, windows: PreparedWindows, further: Sequence[Callback]
+) -> None:
     resume = _checkpoint(run.cfg.ckpt_path)
     folder = resume.parent if resume else run.folder / CHECKPOINTS
-    trainer = build_trainer(run, folder)
+    trainer = build_trainer(run, folder, further=further)
     try:
         detector.fit(windows.train, windows.calibration, trainer, str(resume) if resume else None)
     except (KeyboardInterrupt, SystemExit) as stopped:
@@ -112,7 +122,10 @@ def _fit_part(run: Run, detector: Detector, windows: Windows, later: Windows, ti
 
 
 def build_trainer(
-    run: Run, checkpoints: Path, training: TrainingSettings | None = None
+    run: Run,
+    checkpoints: Path,
+    training: TrainingSettings | None = None,
+    further: Sequence[Callback] = (),
 ) -> pl.Trainer:
     """The trainer of the config with its callbacks, telling the run's tracker of every epoch.
 
@@ -121,6 +134,7 @@ def build_trainer(
         checkpoints: where they go. A resumed run goes on in the folder it began in, or Lightning
             would forget which epoch was the best.
         training: whose epochs and patience count, where they are not those of `model`.
+        further: callbacks beside those of the config.
     """
     # its notes on devices and plug-ins are not about this run
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -136,7 +150,7 @@ def build_trainer(
             callback.patience = training.patience
     limits = {"max_epochs": training.max_epochs} if training else {}
     bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
-    callbacks += [EpochMetrics(run.tracker), FirstCheckpoint()]
+    callbacks += [EpochMetrics(run.tracker), FirstCheckpoint(), *further]
     given = {"callbacks": callbacks, "logger": False, "enable_progress_bar": bar, **limits}
     trainer: pl.Trainer = build(run.cfg.trainer, **given)
     if trainer.num_devices > 1 and run.cfg.trainer.get("strategy", "auto") == "auto":

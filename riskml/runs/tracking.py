@@ -18,13 +18,25 @@ if TYPE_CHECKING:
 
 PROCESS_TAG = "riskml.process"
 INTERRUPTED_TAG = "riskml.interrupted"
+PARENT_TAG = "mlflow.parentRunId"
 
 
 class Tracker(Protocol):
     """Where a run tells what it does."""
 
-    def run(self, name: str) -> Any:
-        """Context manager: the run, ended whatever happens."""
+    run_id: str
+    """Of the run that is told of; empty where there is none."""
+
+    def run(self, name: str, again: str = "") -> Any:
+        """Context manager: the run, ended whatever happens; `again` goes on with an earlier one."""
+        ...
+
+    def join(self, run_id: str) -> None:
+        """Tell of a run that another process has begun and will end."""
+        ...
+
+    def child(self, name: str) -> Any:
+        """Context manager: the tracker of a run inside this one, ended whatever happens."""
         ...
 
     def parameters(self, values: Mapping[str, Any]) -> None:
@@ -47,10 +59,20 @@ class Tracker(Protocol):
 class NoTracker:
     """Tells nobody."""
 
+    run_id = ""
+
     @contextmanager
-    def run(self, name: str) -> Iterator[None]:
+    def run(self, name: str, again: str = "") -> Iterator[None]:
         """Do nothing around a run."""
         yield
+
+    def join(self, run_id: str) -> None:
+        """Nothing."""
+
+    @contextmanager
+    def child(self, name: str) -> Iterator[Tracker]:
+        """Itself."""
+        yield self
 
     def parameters(self, values: Mapping[str, Any]) -> None:
         """Nothing."""
@@ -79,28 +101,71 @@ class MLflowTracker:
         self.tracking_uri = tracking_uri
         self.artifact_location = artifact_location
         self.experiment = experiment
-        self._run_id = ""
+        self.run_id = ""
 
     @contextmanager
-    def run(self, name: str) -> Iterator[None]:
-        """Start a run; end it FINISHED, FAILED on an error, FINISHED and tagged on Ctrl-C."""
+    def run(self, name: str, again: str = "") -> Iterator[None]:
+        """Start a run; end it FINISHED, FAILED on an error, FINISHED and tagged on Ctrl-C.
+
+        Args:
+            name: for people.
+            again: id of an earlier run that is gone on with; if the store has it no more, a new
+                one is begun.
+        """
         self._client = self._connect()
         experiment = self._experiment_id()
         self._end_abandoned(experiment)
-        run = self._client.create_run(
-            experiment, run_name=name, tags={PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}"}
-        )
-        self._run_id = run.info.run_id
+        if again and self._revived(again):
+            self.run_id = again
+        else:
+            self.run_id = self._begun(experiment, name, {})
+        with self._ending():
+            yield
+
+    def join(self, run_id: str) -> None:
+        """Tell of a run that another process has begun and will end."""
+        self._client = self._connect()
+        self.run_id = run_id
+
+    @contextmanager
+    def child(self, name: str) -> Iterator[Tracker]:
+        """A run inside this one, shown below it; ended as `run` ends one."""
+        inner = MLflowTracker(self.tracking_uri, self.artifact_location, self.experiment)
+        inner._client = self._client
+        tags = {PARENT_TAG: self.run_id}
+        inner.run_id = inner._begun(self._experiment_id(), name, tags)
+        with inner._ending():
+            yield inner
+
+    def _begun(self, experiment: str, name: str, tags: dict[str, str]) -> str:
+        """Id of a new run."""
+        tags = {PROCESS_TAG: this_process(), **tags}
+        run = self._client.create_run(experiment, run_name=name, tags=tags)
+        return str(run.info.run_id)
+
+    def _revived(self, run_id: str) -> bool:
+        """Take up an earlier run again; False where there is none of this id."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.update_run(run_id, status="RUNNING")
+        except MlflowException:
+            return False
+        self._client.set_tag(run_id, PROCESS_TAG, this_process())
+        return True
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
         try:
             yield
         except KeyboardInterrupt:
-            self._client.set_tag(self._run_id, INTERRUPTED_TAG, "true")
-            self._client.set_terminated(self._run_id, "FINISHED")
+            self._client.set_tag(self.run_id, INTERRUPTED_TAG, "true")
+            self._client.set_terminated(self.run_id, "FINISHED")
             raise
         except BaseException:
-            self._client.set_terminated(self._run_id, "FAILED")
+            self._client.set_terminated(self.run_id, "FAILED")
             raise
-        self._client.set_terminated(self._run_id, "FINISHED")
+        self._client.set_terminated(self.run_id, "FINISHED")
 
     def _connect(self) -> MlflowClient:
         # heavy: only when a run really starts
@@ -130,13 +195,13 @@ class MLflowTracker:
         for run in running:
             host, _, process = run.data.tags.get(PROCESS_TAG, "").rpartition(":")
             ours = host == socket.gethostname() and process.isdigit()
-            if ours and not _alive(int(process)):
+            if ours and not alive(int(process)):
                 self._client.set_terminated(run.info.run_id, "FAILED")
 
     def parameters(self, values: Mapping[str, Any]) -> None:
         """Log chosen settings."""
         for name, value in values.items():
-            self._client.log_param(self._run_id, name, value)
+            self._client.log_param(self.run_id, name, value)
 
     def metrics(self, values: Mapping[str, float | None], step: int = 0) -> None:
         """Log numbers in one batch."""
@@ -144,7 +209,7 @@ class MLflowTracker:
 
         now = int(time.time() * 1000)
         self._client.log_batch(
-            self._run_id,
+            self.run_id,
             metrics=[
                 Metric(name, float(value), now, step)
                 for name, value in values.items()
@@ -155,16 +220,22 @@ class MLflowTracker:
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Log a file, or all files of a folder."""
         if path.is_dir():
-            self._client.log_artifacts(self._run_id, str(path), folder)
+            self._client.log_artifacts(self.run_id, str(path), folder)
         else:
-            self._client.log_artifact(self._run_id, str(path), folder)
+            self._client.log_artifact(self.run_id, str(path), folder)
 
     def page(self) -> str:
         """The command that opens the page."""
         return f"mlflow ui --backend-store-uri {self.tracking_uri}"
 
 
-def _alive(process: int) -> bool:
+def this_process() -> str:
+    """Host and process id."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def alive(process: int) -> bool:
+    """Whether a process of this machine runs."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
