@@ -29,13 +29,13 @@ def borda(found: Sequence[Mapping[str, float]], weights: Mapping[str, float]) ->
         found: of each that was tried the terms, higher is better; a missing one is the worst.
         weights: of the terms that count.
 
-    >>> borda([{"a": 3.0, "b": 1.0}, {"a": 1.0, "b": 2.0}, {"a": 2.0, "b": 9.0}], {"a": 3, "b": 1})
-    array([0.75 , 0.125, 0.625])
+    >>> borda([{"a": 3.0, "b": 1.0}, {"a": 1.0, "b": 9.0}], {"a": 3, "b": 1})
+    array([0.625, 0.375])
     """
     total = np.zeros(len(found))
     for term, weight in weights.items():
         values = np.array([one.get(term, -np.inf) for one in found])
-        total += weight * (rankdata(values) - 1) / max(len(found) - 1, 1)
+        total += weight * (rankdata(values) - 0.5) / max(len(found), 1)
     share: Float64 = total / max(sum(weights.values()), 1e-12)
     return share
 
@@ -66,7 +66,7 @@ def precision_within(labels: Labels, scores: FloatArray, budget: Mask) -> float:
 
 def agreement(scores: FloatArray, consensus: Float64) -> float:
     """Rank correlation with the mean rank of others, as a share: 0.5 is none, 1 the same order."""
-    if np.ptp(scores) == 0:
+    if np.ptp(scores) == 0 or np.ptp(consensus) == 0:
         return 0.5
     return float((1 + spearmanr(scores, consensus).statistic) / 2)
 

@@ -173,7 +173,10 @@ def report(
     best = choice.best[0]
     run.tracker.metrics({f"best/{name}": value for name, value in best.user_attrs[TERMS].items()})
     run.tracker.artifact(run.folder / PLOTS, PLOTS)
-    run.console.print(table(study, space, choice))
+    run.console.print(table(study, choice))
+    values = space.values(best.params)
+    changed = " ".join(f"{name}={_typed(value)}" for name, value in values.items())
+    run.say(f"best        trial {best.number}: {changed}")
 
 
 def write(run: Run, found: Mapping[str, Any]) -> None:
@@ -231,26 +234,24 @@ def document(
     }
 
 
-def table(study: SweepStudy, space: Space, choice: Choice) -> Table:
-    """The best trials for people, with their terms and what they set."""
+def table(study: SweepStudy, choice: Choice) -> Table:
+    """The best trials for people, with their terms."""
     made = Table(
         title=f"Best of {len(study.counted())} trials ({len(choice.best)} complete) of "
         f"{study.name}\nquality: mean rank among them by {_weighed(choice.weights)}",
         title_justify="left",
     )
-    for column in ("trial", "quality", *choice.weights, "score s/1000"):
+    for column in ("trial", "quality", *choice.weights, "s/1000"):
         made.add_column(column, justify="right")
-    made.add_column("settings", overflow="fold")
+    made.add_column("", no_wrap=True)
     for trial in choice.best[:SHOWN]:
-        values = space.values(trial.params)
-        told = ", ".join(f"{k.partition('.')[2]}={_short(v)}" for k, v in values.items())
         is_default = trial.user_attrs.get(DEFAULT)
         made.add_row(
             str(trial.number),
             f"{choice.quality[trial.number]:.3f}",
             *(f"{trial.user_attrs[TERMS].get(term, float('nan')):.3f}" for term in choice.weights),
             f"{trial.user_attrs[SCORE_SECONDS]:.3f}",
-            "as configured" if is_default else told,
+            "as configured" if is_default else "",
         )
     return made
 
@@ -260,5 +261,8 @@ def _weighed(weights: Mapping[str, float]) -> str:
     return ", ".join(f"{names.get(term, term)} ({weight:g})" for term, weight in weights.items())
 
 
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def _typed(value: Any) -> str:
+    """A value as it is typed on the command line."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(value) if isinstance(value, str) else json.dumps(value, separators=(",", ":"))

@@ -157,6 +157,7 @@ def be_quiet() -> None:
     """Keep what Optuna and Lightning say of every trial to themselves."""
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    warnings.filterwarnings("ignore", "Initializing zero-element tensors", UserWarning)
 
 
 def work_apart(text: str, run_id: str) -> None:
