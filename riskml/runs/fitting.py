@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, ProgressBar
 
 from riskml.core.errors import ConfigError
@@ -30,14 +31,19 @@ WRAPPERS = (EnsembleDetector, AroundDetector)
 
 
 def fit(
-    run: Run, detector: Detector, windows: PreparedWindows, further: Sequence[Callback] = ()
+    run: Run,
+    detector: Detector,
+    windows: PreparedWindows,
+    training: TrainingSettings | None = None,
+    further: Sequence[Callback] = (),
 ) -> float:
     """Fit on the train windows; deep detectors stop early on the calibration windows.
 
     Args:
         run: with trainer and callbacks in its config.
-        detector: of any kind.
+        detector: unfitted.
         windows: by period.
+        training: whose epochs and patience count, where they are not those of `model`.
         further: callbacks of a deep detector's trainer, beside those of the config.
 
     Returns:
@@ -49,7 +55,7 @@ def fit(
     """
     start = time.perf_counter()
     if isinstance(detector, DeepDetector):
-        _fit_deep(run, detector, windows, further)
+        _fit_deep(run, detector, windows, training, further)
     elif isinstance(detector, WRAPPERS):
         detector.fit(windows.train, windows.calibration, partial(_fit_part, run))
     else:
@@ -68,13 +74,13 @@ def check_resumable(run: Run, detector: Detector) -> None:
         raise ConfigError(f"ckpt_path: {run.cfg.model.name} keeps no checkpoints to go on from")
 
 
-def check_device(run: Run, detector: Detector) -> None:
+def check_device(cfg: DictConfig, detector: Detector) -> None:
     """Refuse a GPU that is not there before any data is read.
 
     Raises:
         ConfigError: the trainer is to run where torch sees nothing to run on.
     """
-    accelerator = run.cfg.trainer.get("accelerator")
+    accelerator = cfg.trainer.get("accelerator")
     deep = any(isinstance(one, DeepDetector) for one in _with_those_inside(detector))
     wanted = accelerator in ("gpu", "cuda") and deep
     if wanted and not torch.accelerator.is_available():
@@ -95,11 +101,15 @@ def _with_those_inside(detector: Detector) -> Iterator[Detector]:
 
 
 def _fit_deep(
-    run: Run, detector: DeepDetector, windows: PreparedWindows, further: Sequence[Callback]
+    run: Run,
+    detector: DeepDetector,
+    windows: PreparedWindows,
+    training: TrainingSettings | None,
+    further: Sequence[Callback],
 ) -> None:
-    resume = _checkpoint(run.cfg.ckpt_path)
+    resume = _checkpoint(run.cfg.get("ckpt_path"))
     folder = resume.parent if resume else run.folder / CHECKPOINTS
-    trainer = build_trainer(run, folder, further=further)
+    trainer = build_trainer(run, folder, training, further)
     try:
         detector.fit(windows.train, windows.calibration, trainer, str(resume) if resume else None)
     except (KeyboardInterrupt, SystemExit) as stopped:

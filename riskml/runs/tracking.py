@@ -1,4 +1,4 @@
-"""MLflow runs that always end: FINISHED, or FAILED where something went wrong."""
+"""MLflow runs that always end, those inside them too: FINISHED, or FAILED where something broke."""
 
 from __future__ import annotations
 
@@ -7,36 +7,51 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytorch_lightning as pl
 
 if TYPE_CHECKING:
+    import polars
+    from mlflow.entities import DatasetInput
     from mlflow.tracking import MlflowClient
 
 PROCESS_TAG = "riskml.process"
 INTERRUPTED_TAG = "riskml.interrupted"
-PARENT_TAG = "mlflow.parentRunId"
+PARENT_TAG, NOTE_TAG, CONTEXT_TAG = (
+    "mlflow.parentRunId",
+    "mlflow.note.content",
+    "mlflow.data.context",
+)
+"""Names that MLflow's own page knows."""
+DIGEST = 12
+"""How many characters of a fingerprint tell one data set from another; MLflow takes 36."""
+METRICS_AT_ONCE, PARAMETERS_AT_ONCE = 1000, 100
+"""What MLflow takes in one request."""
 
 
 class Tracker(Protocol):
     """Where a run tells what it does."""
 
-    run_id: str
-    """Of the run that is told of; empty where there is none."""
+    @property
+    def run_id(self) -> str:
+        """Of the run that is told of; empty where there is none."""
+        ...
 
-    def run(self, name: str, again: str = "") -> Any:
-        """Context manager: the run, ended whatever happens; `again` goes on with an earlier one."""
+    def run(self, name: str, again: str = "") -> AbstractContextManager[None]:
+        """The run, ended whatever happens; `again` goes on with an earlier one of this id."""
         ...
 
     def join(self, run_id: str) -> None:
         """Tell of a run that another process has begun and will end."""
         ...
 
-    def child(self, name: str) -> Any:
-        """Context manager: the tracker of a run inside this one, ended whatever happens."""
+    def child(
+        self, name: str, tags: Mapping[str, str] | None = None
+    ) -> AbstractContextManager[Tracker]:
+        """A run inside this one, ended whatever happens, with a tracker of its own."""
         ...
 
     def parameters(self, values: Mapping[str, Any]) -> None:
@@ -45,6 +60,14 @@ class Tracker(Protocol):
 
     def metrics(self, values: Mapping[str, float | None], step: int = 0) -> None:
         """Numbers; undefined ones are left out."""
+        ...
+
+    def dataset(self, name: str, events: polars.DataFrame, fingerprint: str) -> None:
+        """What the run, and each run inside it from now on, learns from and is tested on."""
+        ...
+
+    def describe(self, text: str) -> None:
+        """A description in Markdown."""
         ...
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
@@ -70,14 +93,20 @@ class NoTracker:
         """Nothing."""
 
     @contextmanager
-    def child(self, name: str) -> Iterator[Tracker]:
-        """Itself."""
+    def child(self, name: str, tags: Mapping[str, str] | None = None) -> Iterator[Tracker]:
+        """Nobody is told of a run inside either."""
         yield self
 
     def parameters(self, values: Mapping[str, Any]) -> None:
         """Nothing."""
 
     def metrics(self, values: Mapping[str, float | None], step: int = 0) -> None:
+        """Nothing."""
+
+    def dataset(self, name: str, events: polars.DataFrame, fingerprint: str) -> None:
+        """Nothing."""
+
+    def describe(self, text: str) -> None:
         """Nothing."""
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
@@ -101,7 +130,13 @@ class MLflowTracker:
         self.tracking_uri = tracking_uri
         self.artifact_location = artifact_location
         self.experiment = experiment
-        self.run_id = ""
+        self._run_id = ""
+        self._inputs: list[DatasetInput] = []
+
+    @property
+    def run_id(self) -> str:
+        """Of the run that is told of; empty before it."""
+        return self._run_id
 
     @contextmanager
     def run(self, name: str, again: str = "") -> Iterator[None]:
@@ -109,42 +144,57 @@ class MLflowTracker:
 
         Args:
             name: for people.
-            again: id of an earlier run that is gone on with; if the store has it no more, a new
-                one is begun.
+            again: id of an earlier run that is gone on with; where the store does not have it, a
+                new one is begun.
         """
-        self._client = self._connect()
-        experiment = self._experiment_id()
-        self._end_abandoned(experiment)
-        if again and self._revived(again):
-            self.run_id = again
-        else:
-            self.run_id = self._begun(experiment, name, {})
-        with self._ending():
+        self.join("")
+        self._end_abandoned(self._experiment)
+        with self._started(name, {}, again):
             yield
 
     def join(self, run_id: str) -> None:
         """Tell of a run that another process has begun and will end."""
         self._client = self._connect()
-        self.run_id = run_id
+        self._experiment = self._experiment_id()
+        self._run_id = run_id
 
     @contextmanager
-    def child(self, name: str) -> Iterator[Tracker]:
-        """A run inside this one, shown below it; ended as `run` ends one."""
-        inner = MLflowTracker(self.tracking_uri, self.artifact_location, self.experiment)
-        inner._client = self._client
-        tags = {PARENT_TAG: self.run_id}
-        inner.run_id = inner._begun(self._experiment_id(), name, tags)
-        with inner._ending():
-            yield inner
+    def child(self, name: str, tags: Mapping[str, str] | None = None) -> Iterator[Tracker]:
+        """Start a run inside this one; it ends as `run` does, children of children too.
 
-    def _begun(self, experiment: str, name: str, tags: dict[str, str]) -> str:
-        """Id of a new run."""
+        Args:
+            name: of it.
+            tags: to find it by.
+        """
+        inside = MLflowTracker(self.tracking_uri, self.artifact_location, self.experiment)
+        inside._client, inside._experiment = self._client, self._experiment
+        inside._inputs = list(self._inputs)
+        with inside._started(name, {PARENT_TAG: self._run_id, **(tags or {})}):
+            yield inside
+
+    @contextmanager
+    def _started(self, name: str, tags: Mapping[str, str], again: str = "") -> Iterator[None]:
         tags = {PROCESS_TAG: this_process(), **tags}
-        run = self._client.create_run(experiment, run_name=name, tags=tags)
-        return str(run.info.run_id)
+        if again and self._revived(again):
+            self._run_id = again
+        else:
+            run = self._client.create_run(self._experiment, run_name=name, tags=tags)
+            self._run_id = run.info.run_id
+        try:
+            if self._inputs:
+                self._client.log_inputs(self._run_id, datasets=self._inputs)
+            yield
+        except KeyboardInterrupt:
+            self._client.set_tag(self._run_id, INTERRUPTED_TAG, "true")
+            self._client.set_terminated(self._run_id, "FINISHED")
+            raise
+        except BaseException:
+            self._client.set_terminated(self._run_id, "FAILED")
+            raise
+        self._client.set_terminated(self._run_id, "FINISHED")
 
     def _revived(self, run_id: str) -> bool:
-        """Take up an earlier run again; False where there is none of this id."""
+        """Take up an earlier run again; False where the store has none of this id."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -154,20 +204,9 @@ class MLflowTracker:
         self._client.set_tag(run_id, PROCESS_TAG, this_process())
         return True
 
-    @contextmanager
-    def _ending(self) -> Iterator[None]:
-        try:
-            yield
-        except KeyboardInterrupt:
-            self._client.set_tag(self.run_id, INTERRUPTED_TAG, "true")
-            self._client.set_terminated(self.run_id, "FINISHED")
-            raise
-        except BaseException:
-            self._client.set_terminated(self.run_id, "FAILED")
-            raise
-        self._client.set_terminated(self.run_id, "FINISHED")
-
     def _connect(self) -> MlflowClient:
+        # MLflow tells its makers how it is used unless it is asked not to before it is imported
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         # heavy: only when a run really starts
         from mlflow.tracking import MlflowClient
 
@@ -199,30 +238,51 @@ class MLflowTracker:
                 self._client.set_terminated(run.info.run_id, "FAILED")
 
     def parameters(self, values: Mapping[str, Any]) -> None:
-        """Log chosen settings."""
-        for name, value in values.items():
-            self._client.log_param(self.run_id, name, value)
+        """Log chosen settings, many in one request: each costs a transaction."""
+        from mlflow.entities import Param
+
+        chosen = [Param(name, str(value)) for name, value in values.items()]
+        for start in range(0, len(chosen), PARAMETERS_AT_ONCE):
+            some = chosen[start : start + PARAMETERS_AT_ONCE]
+            self._client.log_batch(self._run_id, params=some)
 
     def metrics(self, values: Mapping[str, float | None], step: int = 0) -> None:
-        """Log numbers in one batch."""
+        """Log numbers, many in one request."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        self._client.log_batch(
-            self.run_id,
-            metrics=[
-                Metric(name, float(value), now, step)
-                for name, value in values.items()
-                if value is not None
-            ],
-        )
+        defined = [
+            Metric(name, float(value), now, step)
+            for name, value in values.items()
+            if value is not None
+        ]
+        for start in range(0, len(defined), METRICS_AT_ONCE):
+            some = defined[start : start + METRICS_AT_ONCE]
+            self._client.log_batch(self._run_id, metrics=some)
+
+    def dataset(self, name: str, events: polars.DataFrame, fingerprint: str) -> None:
+        """Log name, short fingerprint, columns and number of events; no values."""
+        from mlflow.data.code_dataset_source import CodeDatasetSource
+        from mlflow.data.polars_dataset import from_polars
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        # MLflow by itself would note the user and the script as the source
+        source = CodeDatasetSource({"fingerprint": fingerprint})
+        described = from_polars(events, source, name=name, digest=fingerprint[:DIGEST])
+        context = InputTag(CONTEXT_TAG, "train, calibration, test")
+        self._inputs.append(DatasetInput(Dataset(**described.to_dict()), [context]))
+        self._client.log_inputs(self._run_id, datasets=self._inputs[-1:])
+
+    def describe(self, text: str) -> None:
+        """Set the description that MLflow's page shows."""
+        self._client.set_tag(self._run_id, NOTE_TAG, text)
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Log a file, or all files of a folder."""
         if path.is_dir():
-            self._client.log_artifacts(self.run_id, str(path), folder)
+            self._client.log_artifacts(self._run_id, str(path), folder)
         else:
-            self._client.log_artifact(self.run_id, str(path), folder)
+            self._client.log_artifact(self._run_id, str(path), folder)
 
     def page(self) -> str:
         """The command that opens the page."""
@@ -243,6 +303,21 @@ def alive(process: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+class EpochRecord(NoTracker):
+    """Keeps the numbers of each epoch.
+
+    Attributes:
+        epochs: by epoch.
+    """
+
+    def __init__(self) -> None:
+        self.epochs: list[dict[str, float]] = []
+
+    def metrics(self, values: Mapping[str, float | None], step: int = 0) -> None:
+        """Keep them; an epoch comes after the one before."""
+        self.epochs.append({name: value for name, value in values.items() if value is not None})
 
 
 class EpochMetrics(pl.Callback):

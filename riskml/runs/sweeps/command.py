@@ -132,7 +132,7 @@ def work(run: Run, study: SweepStudy, space: Space, settings: SweepSettings) -> 
         KeyboardInterrupt: once the trials at hand have been marked.
         DataError: the workers cannot work.
     """
-    check_device(run, build_detector(run.cfg.model, run.cfg))
+    check_device(run.cfg, build_detector(run.cfg.model, run.cfg))
     with Watch(run, study) as watch:
         while True:
             buried = study.bury()

@@ -20,7 +20,6 @@ from riskml.evaluation.injection import inject
 from riskml.evaluation.metrics import Labels, Mask
 from riskml.evaluation.unlabelled import Attacks, Judge, TimeFold, ranks_by
 from riskml.features.extractor import FeatureExtractor
-from riskml.features.preparation import warm_from
 from riskml.features.profile import Profile
 from riskml.features.windows import WINDOW_ID
 from riskml.runs.assembly import build_detector, build_extractor, build_threshold, model_config
@@ -56,7 +55,7 @@ class Past:
     @property
     def learnt(self) -> Mask:
         """Windows that may be fitted on: after the warm-up, and no known attacks."""
-        warm = (self.windows.keys["start"] >= warm_from(self.dataset)).to_numpy()
+        warm = (self.windows.keys["start"] >= self.dataset.learnt_from).to_numpy()
         mask: Mask = warm & self.usual
         return mask
 

@@ -139,7 +139,7 @@ def run_trial(bench: Bench, drawn: Mapping[str, Any], tracker: Tracker, report: 
             fold = judge.fold
             parts = PreparedWindows(fold.train, fold.calibration, fold.held, None)
             start = time.perf_counter()
-            fit(run, detector, parts, watch)
+            fit(run, detector, parts, further=watch)
             seconds += time.perf_counter() - start
         terms, score = judge.measure(detector)
         found.append(terms)

@@ -17,7 +17,7 @@ from riskml.models.autoencoder import AutoencoderDetector
 from riskml.models.deep import TrainingSettings
 from riskml.models.transformer import TransformerDetector
 from riskml.models.vae import VAEDetector
-from riskml.scoring.thresholds import DailyBudget
+from riskml.scoring.thresholds import AlertShare
 
 ODD = (3, 8, 11)
 
@@ -53,7 +53,7 @@ def fold(make_windows: MakeWindows, **more: Any) -> TimeFold:
 
 
 def judge(found: TimeFold, **more: Any) -> Judge:
-    return Judge(found, DailyBudget(1.0, 0.2), TERMS, **more)
+    return Judge(found, AlertShare(0.1), TERMS, **more)
 
 
 def test_terms_of_a_good_and_of_a_bad_detector(make_windows: MakeWindows) -> None:
@@ -77,7 +77,7 @@ def test_a_likelihood_counts_where_there_is_one(make_windows: MakeWindows) -> No
 
 
 def test_what_is_off_is_not_measured(make_windows: MakeWindows) -> None:
-    only = Judge(fold(make_windows), DailyBudget(1.0, 0.2), (AGREEMENT,), np.arange(40.0))
+    only = Judge(fold(make_windows), AlertShare(0.1), (AGREEMENT,), np.arange(40.0))
     assert list(only.measure(Gives())[0]) == [AGREEMENT]
 
 

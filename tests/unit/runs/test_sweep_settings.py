@@ -74,10 +74,10 @@ def test_what_decides_over_a_trial_makes_another_study(base: DictConfig) -> None
         cfg = changed(base, *overrides)
         return study_name(cfg, compared(cfg))
 
-    base = name()
-    assert base.startswith("vae-simulated-")
+    plain = name()
+    assert plain.startswith("vae-simulated-")
     same = ("sweep.n_trials=7", "sweep.workers=2", "sweep.keep=0", "paths.outputs=/elsewhere")
-    assert name(*same, "logger=null", "data.source.cache=/there") == base
+    assert name(*same, "logger.experiment=other", "data.source.cache=/there") == plain
     for other in (
         "seed=1",
         "model.beta=1",
@@ -87,7 +87,7 @@ def test_what_decides_over_a_trial_makes_another_study(base: DictConfig) -> None
         "features.min_action_count=3",
         "sweep.objective.injected=2",
     ):
-        assert name(other) != base, other
+        assert name(other) != plain, other
     assert name("sweep.study=mine") == "mine"
 
 

@@ -37,7 +37,9 @@ def base() -> DictConfig:
     """Composing takes a while: once for all, and files are put in by hand."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RISKML_ROOT", str(CONF.parent))
-        return composed("sweep=base")
+        cfg = composed("sweep=base")
+    OmegaConf.set_struct(cfg, False)
+    return cfg
 
 
 def with_file(base: DictConfig, name: str) -> DictConfig:

@@ -179,7 +179,7 @@ def test_ranks_among_all_make_the_quality(study: SweepStudy) -> None:
     copy = ranked_study(study, WEIGHTS)
     assert [trial.value for trial in copy.trials] == pytest.approx([3 / 6, 4 / 6, 2 / 6])
     finish(study, (0.4, 0.0, 0.0))
-    assert ranked_study(study, WEIGHTS).trials[2].value == pytest.approx(3 / 8), "ranks move"
+    assert ranked_study(study, WEIGHTS).trials[2].value == pytest.approx(4 / 8), "ranks move"
 
 
 def test_the_best_come_first_and_of_equals_the_earlier(study: SweepStudy) -> None:
