@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
 from riskml.core.errors import DataError
 from riskml.core.types import FloatArray, Windows

@@ -210,4 +210,4 @@ def fitting_findings(
             name,
         )
     else:
-        yield Finding(FITTED, OK, "fitted on as many windows as the train period has", name)
+        yield Finding(FITTED, OK, f"fitted on as many windows as the train period has", name)
