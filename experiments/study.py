@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -66,11 +67,15 @@ class Cell:
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             return compose("train", overrides=[*self.overrides, *fixed])
 
+    @cache  # noqa: B019  the cells of a study are few
     def fingerprint(self) -> str:
         """SHA-256 of all settings that can change the numbers, places left unresolved."""
         cfg = self.config()
-        known = {name: cfg[name] for name in DECIDING}
-        text = OmegaConf.to_yaml(OmegaConf.create(known), resolve=False, sort_keys=True)
+        known = OmegaConf.create({name: cfg[name] for name in DECIDING})
+        families = known.features.families
+        for name in set(families) - set(known.features.use):
+            del families[name]
+        text = OmegaConf.to_yaml(known, resolve=False, sort_keys=True)
         return sha256(f"{self.scores}\n{text}".encode()).hexdigest()
 
 

@@ -50,12 +50,17 @@ def document(study: Study, maker: Maker) -> dict[str, Any]:
             if made:
                 rows[name] = _row(study, made)
                 seconds += sum(kept.facts["seconds"] for _, kept in made)
-                if len(made) == len(own) and "refused" not in rows[name]:
+                if len(made) == len(own) and _has_users(made[0][1]):
                     resamples[name] = _resampled(study, made)
                     rows[name]["interval"] = _rounded(_intervals(resamples[name], study))
         _add_lead(rows, resamples, study)
         cases[case] = rows
     return {"study": study.name, "title": study.title, "seconds": round(seconds), "cases": cases}
+
+
+def _has_users(kept: Result) -> bool:
+    """Whether there are users to draw from."""
+    return kept.scores is not None and kept.scores["user_id"].n_unique() > 1
 
 
 def _row(study: Study, made: Sequence[tuple[Cell, Result]]) -> dict[str, Any]:
@@ -122,21 +127,41 @@ def markdown(study: Study, results: dict[str, Any]) -> str:
         "",
         f"    python -m experiments {study.name}",
         "",
-        f"A window is a {study.unit}. {seconds:,} seconds of one core in all, on a machine with other"
-        " work: fit and score times are orders of magnitude.",
+        f"A window is a {study.unit}. What is here took {seconds:,} seconds in all, on a machine busy "
+        "with other work, so times are orders of magnitude at best.",
     ]
+    several = sum(bool(rows) for rows in results["cases"].values()) > 1
+    if several:
+        lines += ["", *_overview(study, results["cases"])]
     for case, rows in results["cases"].items():
         if rows:
-            lines += ["", *([f"## {case}", ""] if len(results["cases"]) > 1 else [])]
+            lines += ["", *([f"## {case}", ""] if several else [])]
             lines += _table(study, rows)
             lines += _remarks(study, case, rows)
     lines += ["", "## Commands", "", *_commands(study)]
     return "\n".join(lines) + "\n"
 
 
+def _overview(study: Study, cases: dict[str, Any]) -> Iterator[str]:
+    """The first metric of every row, a column a case; a mean where all cases are there."""
+    main = next(iter(study.columns))
+    made = [case for case, rows in cases.items() if rows]
+    yield f"{study.columns[main]} (mean ± deviation over {_seeds_word(study)}):"
+    yield ""
+    yield f"| detector | {' | '.join(made)} | mean |"
+    yield "|---|" + "---|" * (len(made) + 1)
+    for name in study.rows:
+        found = [cases[case].get(name, {}) for case in made]
+        means = [row["mean"][main] if "mean" in row else None for row in found]
+        known = [mean for mean in means if mean is not None]
+        if known:
+            cells = [_cell(row, main) if "mean" in row else "–" for row in found]
+            mean = f"{np.mean(known):.3f}" if len(known) == len(made) else "–"
+            yield f"| {name} | {' | '.join(cells)} | {mean} |"
+
+
 def _table(study: Study, rows: dict[str, Any]) -> Iterator[str]:
     main, *others = study.columns
-    seeds = "worlds" if study.worlds else "seeds"
     heads = [
         study.columns[main],
         "95 %",
@@ -145,7 +170,7 @@ def _table(study: Study, rows: dict[str, Any]) -> Iterator[str]:
         "fit s",
         "score s",
     ]
-    yield f"| detector | {seeds} | {' | '.join(heads)} |"
+    yield f"| detector | {_seeds_word(study)} | {' | '.join(heads)} |"
     yield "|---|---|" + "---|" * len(heads)
     known = {name: row for name, row in rows.items() if "refused" not in row}
     for name, row in sorted(known.items(), key=lambda item: -(item[1]["mean"][main] or 0)):
@@ -190,6 +215,10 @@ def _commands(study: Study) -> Iterator[str]:
 def _seeds(study: Study, row: Row) -> str:
     seeds = row.seeds or study.seeds
     return "0" if len(seeds) == 1 else f"{seeds[0]} # to {seeds[-1]}"
+
+
+def _seeds_word(study: Study) -> str:
+    return "worlds" if study.worlds else "seeds"
 
 
 def _is_fixed(study: Study, name: str) -> bool:
