@@ -9,14 +9,15 @@ import polars as pl
 
 from riskml.core.errors import DataError
 from riskml.core.types import PEER, FloatArray
-from riskml.evaluation.metrics import Metrics, alert_metrics, ranking_metrics
-from riskml.features.preparation import PreparedWindows, labels_of
+from riskml.evaluation.folds import over_folds
+from riskml.evaluation.metrics import Metrics
+from riskml.features.preparation import PreparedWindows
 from riskml.models.base import Detector
 from riskml.scoring.alerting import Alerting
 from riskml.scoring.calibration import Calibration
 from riskml.scoring.newcomers import is_learning, window_counts
 from riskml.scoring.settings import ScoringSettings
-from riskml.scoring.thresholds import Threshold, days
+from riskml.scoring.thresholds import Threshold
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def evaluate_detector(
     before, keys = windows.calibration.keys, windows.test.keys
     calibration_scores = detector.score(windows.calibration)
     start = time.perf_counter()
-    scores = detector.score_after(windows.calibration, windows.test)
+    scores = detector.score_after(windows.before_test, windows.test)
     score_seconds = time.perf_counter() - start
     _check_finite(name, keys, scores)
     calibration = settings.calibrate(calibration_scores, before[PEER])
@@ -101,7 +102,7 @@ def evaluate_detector(
     )
     if windows.test_truth is not None:
         table = table.with_columns(windows.test_truth["label"], windows.test_truth["incidents"])
-    metrics = measure(table, windows.normal_weight, rule.promised(keys)) | {
+    metrics = measure(table, windows.normal_weight, rule.promised(keys), windows.incidents) | {
         "fit_seconds": fit_seconds,
         "score_seconds": score_seconds,
         "threshold": alerting.threshold,
@@ -119,50 +120,22 @@ def evaluate_detector(
 
 
 def measure(
-    table: pl.DataFrame, normal_weight: float = 1.0, promised: float | None = None
+    table: pl.DataFrame,
+    normal_weight: float = 1.0,
+    promised: float | None = None,
+    incidents: pl.DataFrame | None = None,
+    prevalence: float | None = None,
 ) -> Metrics:
-    """All metrics of a table of scores.
+    """All metrics of a table of scores, see `riskml.evaluation.folds.over_folds`.
 
     Args:
         table: see `Evaluation`.
         normal_weight: how many normal windows each normal one stands for.
         promised: how many alerts the rule was to give, where it promises a number.
+        incidents: see `PreparedWindows`.
+        prevalence: the share of risky windows that `average_precision_at_prevalence` is for.
     """
-    alerts, budget = table["alert"].to_numpy(), table["within_budget"].to_numpy()
-    metrics: Metrics = {
-        "test_windows": len(table),
-        "alerts_at_threshold": int(alerts.sum()),
-        "alerts_at_budget": int(budget.sum()),
-        "alerts_per_day_at_threshold": float(alerts.sum() / days(table)),
-        "alerts_promised": promised,
-        "alerts_delivered_ratio": float(alerts.sum() / promised) if promised else None,
-    }
-    if "label" not in table.columns:
-        return metrics
-    labels = labels_of(table)
-    metrics |= {
-        "positive_windows": int(labels.sum()),
-        "prevalence": float(labels.mean()),
-        **ranking_metrics(labels, table["score"].to_numpy(), normal_weight),
-    }
-    for where, mask in (("budget", budget), ("threshold", alerts)):
-        for metric, value in alert_metrics(labels, mask, normal_weight).items():
-            metrics[f"{metric}_at_{where}"] = value
-        metrics[f"incident_recall_at_{where}"] = _incident_recall(table, where)
-    return metrics
-
-
-def _incident_recall(table: pl.DataFrame, where: str) -> float | None:
-    """Share of incidents with an alert; None where no incidents are known."""
-    chosen = pl.col("within_budget" if where == "budget" else "alert")
-    incidents = (
-        table.select(pl.col("incidents").alias("incident"), chosen.alias("found"))
-        .explode("incident")
-        .drop_nulls("incident")
-        .group_by("incident")
-        .agg(pl.col("found").any())
-    )
-    return None if incidents.is_empty() else float(incidents["found"].cast(pl.Float64).mean())  # type: ignore[arg-type]
+    return over_folds([table], normal_weight, promised, incidents, prevalence)
 
 
 def _check_finite(name: str, keys: pl.DataFrame, scores: FloatArray) -> None:

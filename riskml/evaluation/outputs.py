@@ -1,69 +1,96 @@
-"""What a run leaves for programs and people: metrics, scores, alerts, and a readable table."""
+"""The files that a run leaves for programs and people: metrics, scores, alerts."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from riskml import __version__
 from riskml.core.types import PEER, Explanations
+from riskml.core.versions import versions
+from riskml.evaluation.breakdowns import BREAKDOWNS, break_down
+from riskml.evaluation.comparison import Comparison, Row
 from riskml.evaluation.evaluator import Evaluation
-from riskml.evaluation.metrics import Metrics
-from riskml.features.preparation import PreparedWindows
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+METRICS_SCHEMA = Path(__file__).with_name("metrics.schema.json")
+"""JSON schema (draft 2020-12) of metrics.json."""
+PERIODS = ("train", "calibration", "test")
 MAX_EXPLAINED = 200
 
-COLUMNS = {
-    "average_precision": "AP",
-    "roc_auc": "ROC-AUC",
-    "precision_at_budget": "prec.",
-    "recall_at_budget": "recall",
-    "f1_at_budget": "F1",
-    "fit_seconds": "fit s",
-    "score_seconds": "score s",
-}
 
-
-def metrics_document(
-    evaluations: Sequence[Evaluation],
-    windows: PreparedWindows,
-    about: Mapping[str, Any],
-    refused: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
-    """The content of metrics.json: the detector in focus first, then every detector by name.
-
-    Args:
-        evaluations: the detector in focus first.
-        windows: by period.
-        about: of the run.
-        refused: baselines that these windows do not suit, with the reason.
-    """
+def metrics_document(comparison: Comparison) -> dict[str, Any]:
+    """The content of metrics.json, see docs/outputs.md and `METRICS_SCHEMA`."""
+    about, focus, rows = comparison.about, comparison.focus, comparison.rows
     return {
         "schema_version": SCHEMA_VERSION,
         "riskml_version": __version__,
-        **about,
-        "detector": evaluations[0].name,
+        "data": about.data,
+        "seed": about.seed,
+        "budget": about.budget,
+        "detector": focus.name,
         "windows": {
-            "train": len(windows.train),
-            "calibration": len(windows.calibration),
-            "test": len(windows.test),
+            name: sum(getattr(fold, name)[2] for fold in comparison.folds) for name in PERIODS
         },
-        "features": len(windows.train.spec),
-        "unknown_action_rate": windows.unknown_action_rate,
-        "metrics": evaluations[0].metrics,
-        "detectors": {evaluation.name: evaluation.metrics for evaluation in evaluations},
-        "notes": {
-            evaluation.name: evaluation.note for evaluation in evaluations if evaluation.note
+        "features": about.features,
+        "unknown_action_rate": about.unknown_action_rate,
+        "about": {
+            "created": about.created.isoformat(),
+            "command": about.command,
+            "data_fingerprint": about.data_fingerprint,
+            "config_fingerprint": about.config_fingerprint,
+            "versions": versions(),
         },
-        "refused": dict(refused or {}),
+        "folds": [
+            {"fold": fold.number, **{name: _period(*getattr(fold, name)) for name in PERIODS}}
+            for fold in comparison.folds
+        ],
+        "metrics": focus.metrics,
+        "detectors": {row.name: row.metrics for row in rows},
+        "intervals": {
+            row.name: {name: [found.low, found.high] for name, found in row.intervals.items()}
+            for row in rows
+        },
+        "lead": {
+            row.name: {
+                name: {part: getattr(lead, part) for part in ("value", "low", "high", "p_value")}
+                for name, lead in row.lead.items()
+            }
+            for row in rows
+            if row is not focus
+        },
+        "seeds": {row.name: row.seeds for row in rows},
+        "by_fold": {row.name: _each(row) for row in rows},
+        "by_group": {row.name: _groups(row) for row in rows},
+        "findings": [asdict(finding) for finding in comparison.findings],
+        "notes": {row.name: row.note for row in rows if row.note},
+        "refused": dict(comparison.refused),
+    }
+
+
+def _period(start: datetime, end: datetime, windows: int) -> dict[str, Any]:
+    return {"start": start.isoformat(), "end": end.isoformat(), "windows": windows}
+
+
+def _each(row: Row) -> list[dict[str, Any]]:
+    return [
+        {"fold": each.fold, "seed": each.seed, "metrics": each.metrics} for each in row.evaluations
+    ]
+
+
+def _groups(row: Row) -> dict[str, Any]:
+    """By scenario, role and tenure; nothing without labels."""
+    if "label" not in row.evaluations[0].scores.columns:
+        return {}
+    return {
+        by: {group.pop("group"): group for group in break_down(row, by).to_dicts()}
+        for by in BREAKDOWNS
     }
 
 
@@ -93,9 +120,22 @@ def alert_rows(evaluation: Evaluation) -> pl.DataFrame:
     )
 
 
-def write_tables(folder: Path, evaluation: Evaluation, alerts: pl.DataFrame) -> None:
-    """Write scores.parquet, alerts.parquet, and alerts.csv for a spreadsheet."""
-    evaluation.scores.drop("within_budget").write_parquet(folder / "scores.parquet")
+def write_tables(folder: Path, row: Row, alerts: pl.DataFrame) -> None:
+    """Write scores.parquet, alerts.parquet, and alerts.csv for a spreadsheet.
+
+    Args:
+        folder: where to.
+        row: the detector in focus; its scores of all folds and seeds.
+        alerts: its alerts, with reasons.
+    """
+    scores = [
+        evaluation.scores.drop("within_budget").with_columns(
+            pl.lit(evaluation.fold, pl.Int64).alias("fold"),
+            pl.lit(evaluation.seed, pl.Int64).alias("seed"),
+        )
+        for evaluation in row.evaluations
+    ]
+    pl.concat(scores).write_parquet(folder / "scores.parquet")
     alerts = alerts.drop("within_budget", "row")
     alerts.write_parquet(folder / "alerts.parquet")
     lists = [name for name, kind in alerts.schema.items() if kind == pl.List(pl.String)]
@@ -103,93 +143,3 @@ def write_tables(folder: Path, evaluation: Evaluation, alerts: pl.DataFrame) -> 
     # names come from the log: none may be read as a formula by a spreadsheet
     texts = pl.col(pl.String).str.replace("^([=+\\-@\t\r])", "'$1")
     sheet.with_columns(texts).write_csv(folder / "alerts.csv")
-
-
-def print_table(
-    console: Console,
-    evaluations: Sequence[Evaluation],
-    budget: str,
-    refused: Mapping[str, str] | None = None,
-) -> None:
-    """The comparison for people, best average precision first, with its footnotes.
-
-    Args:
-        console: where to.
-        evaluations: the detector in focus first.
-        budget: of alerts, in words.
-        refused: baselines that these windows do not suit, with the reason; they come last.
-    """
-    refused = refused or {}
-    if evaluations[0].metrics.get("average_precision") is None:
-        console.print("Nothing known to be risky in the test period: no measures, alerts below.")
-        return
-    notes: dict[str, int] = {}
-
-    def marked(name: str, note: str) -> str:
-        return f"{name} [{notes.setdefault(note, len(notes) + 1)}]" if note else name
-
-    positives, total = (
-        evaluations[0].metrics[name] for name in ("positive_windows", "test_windows")
-    )
-    table = Table(
-        title=f"Test period: {positives:,} risky of {total:,} windows\n"
-        f"precision, recall, F1 within the budget: {budget}",
-        title_justify="left",
-    )
-    table.add_column("detector", no_wrap=True)
-    for title in COLUMNS.values():
-        table.add_column(title, justify="right")
-    for evaluation in sorted(evaluations, key=_by_average_precision):
-        style = "bold" if evaluation is evaluations[0] else ""
-        table.add_row(
-            escape(marked(evaluation.name, evaluation.note)),
-            *(_cell(evaluation.metrics, name) for name in COLUMNS),
-            style=style,
-        )
-    for name, reason in refused.items():
-        table.add_row(escape(marked(name, reason)), *("–" for _ in COLUMNS))
-    console.print(table)
-    for note, number in notes.items():
-        console.print(f"[{number}] {_printable(note)}", highlight=False, markup=False)
-
-
-def print_alerts(console: Console, alerts: pl.DataFrame, total: int, top: int = 5) -> None:
-    """The riskiest alerts and why.
-
-    Args:
-        console: where to.
-        alerts: of `alerts_table`.
-        total: how many windows passed the threshold.
-        top: how many are shown.
-    """
-    if alerts.is_empty():
-        console.print("No alerts.")
-        return
-    kept = "" if len(alerts) == total else f" ({len(alerts):,} kept in the files)"
-    console.print(f"[bold]{total:,} alerts{kept}; the riskiest:[/bold]")
-    for alert in alerts.head(top).iter_rows(named=True):
-        truth = {1: "  (truly risky)", 0: "  (normal in truth)"}.get(alert.get("label", -1), "")
-        console.print(
-            f"  risk {alert['risk']:5.1f}  [bold]{escape(_printable(alert['user_id']))}[/bold]  "
-            f"{alert['start']:%Y-%m-%d %H:%M} to {alert['end']:%Y-%m-%d %H:%M} UTC, "
-            f"{alert['n_events']:,} events{truth}",
-            highlight=False,
-        )
-        for reason in alert["reasons"][:4]:
-            console.print(f"        - {_printable(reason)}", highlight=False, markup=False)
-
-
-def _printable(text: str) -> str:
-    """Names come from the log: none may steer the terminal."""
-    return "".join(character if character.isprintable() else "�" for character in text)
-
-
-def _by_average_precision(evaluation: Evaluation) -> float:
-    return -(evaluation.metrics.get("average_precision") or 0.0)
-
-
-def _cell(metrics: Metrics, name: str) -> str:
-    value = metrics.get(name)
-    if value is None:
-        return "–"
-    return f"{value:.2f}" if name.endswith("seconds") else f"{value:.3f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from omegaconf import DictConfig
 
 from riskml.core.errors import BundleError, require
 from riskml.core.schema import time_span
+from riskml.evaluation.backtest import Backtested
 from riskml.evaluation.evaluator import Evaluation, evaluate_detector
+from riskml.evaluation.explained import alerts_and_events
 from riskml.export.bundle import export_bundle, load_bundle
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows
@@ -23,7 +26,7 @@ from riskml.runs.assembly import (
 )
 from riskml.runs.context import BUNDLE, DETECTOR, FEATURES, Run, remember_latest, start_run
 from riskml.runs.fitting import check_device, check_resumable, fit
-from riskml.runs.steps import compare, explain_alerts, make_windows, read_data, report
+from riskml.runs.steps import compare, make_windows, read_data, report
 from riskml.scoring.explain import Explainer
 
 PARITY = 1e-5
@@ -44,19 +47,24 @@ def train(cfg: DictConfig) -> Path:
         rule, detector = build_threshold(cfg.threshold), build_detector(cfg.model, cfg)
         scoring = build_scoring(cfg.get("scoring"))
         check_resumable(run, detector)
-        check_device(run, detector)
+        check_device(cfg, detector)
         dataset = read_data(run)
         extractor, windows = make_windows(run, dataset)
         extractor.save(run.folder / FEATURES)
         seconds = fit(run, detector, windows)
         detector.save(run.folder / DETECTOR)
-        evaluation = evaluate_detector(cfg.model.name, detector, windows, rule, seconds, scoring)
+        evaluation = replace(
+            evaluate_detector(cfg.model.name, detector, windows, rule, seconds, scoring),
+            seed=cfg.seed,
+        )
         explainer = Explainer.fit(
             windows.train, extractor.vocabulary.counts, scoring.learning_windows
         )
-        reasons = explain_alerts(evaluation, detector, explainer, windows)
-        comparison = compare(run, [evaluation], dataset, extractor, windows, reasons)
-        report(run, comparison, windows)
+        alerts, events = alerts_and_events(
+            evaluation, detector, explainer, windows, dataset, extractor
+        )
+        found = Backtested.of_one(evaluation, windows, alerts, events)
+        report(run, compare(run, found, dataset))
         export(run, detector, extractor, evaluation, explainer, windows)
         remember_latest(Path(cfg.paths.outputs), run.folder)
         run.say(f"run folder  {run.folder}\nMLflow page {run.tracker.page()}")

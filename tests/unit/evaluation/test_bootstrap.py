@@ -167,6 +167,28 @@ def test_incidents_that_share_a_window_are_drawn_together() -> None:
     assert {round(value, 9) for value in drawn["recall_at_threshold"]} == windows
 
 
+@pytest.mark.parametrize("incidents", [True, False])
+def test_windows_are_drawn_alone_but_those_of_an_incident_together(incidents: bool) -> None:
+    table = random_table(5, n=60, users=1)
+    own = pl.when(pl.col("incidents").list.len() > 0).then(["x"]).otherwise([])
+    table = table.with_columns(incidents=own if incidents else [])
+    found = resample([table], by="window", resamples=B, seed=2)
+    attacked = table["incidents"].list.len().to_numpy() > 0
+    place = table["window_id"].rank("dense").to_numpy() - 1
+    where = np.flatnonzero(attacked)
+    first = np.arange(60)
+    first[place[where]] = place[where].min() if incidents else place[where]
+    cluster = np.unique(first, return_inverse=True)[1][place]
+    rng = np.random.default_rng(2)
+    labels, scores = table["label"].to_numpy(), table["score"].to_numpy()
+    for value in found.resampled["average_precision"]:
+        n = cluster.max() + 1
+        times = np.bincount(rng.integers(0, n, n), minlength=n)[cluster]
+        copied = ranking_metrics(np.repeat(labels, times), np.repeat(scores, times))
+        assert value == pytest.approx(copied["average_precision"])
+    assert found.intervals()["roc_auc"].left_out == 0
+
+
 def thirds() -> list[tuple[int, int, int]]:
     return [(n, m, 3 - n - m) for n in range(4) for m in range(4 - n)]
 
@@ -262,7 +284,7 @@ def test_nothing_to_resample(by: str, rows: str) -> None:
 
 def test_what_cannot_be_drawn() -> None:
     table = random_table(0)
-    with pytest.raises(ConfigError, match="by=day must be 'user' or 'incident'"):
+    with pytest.raises(ConfigError, match="by=day must be one of user, incident, window"):
         resample([table], by="day")
     with pytest.raises(ConfigError, match="resamples=0 must be at least 1"):
         resample([table], resamples=0)

@@ -17,6 +17,8 @@ from mlflow.tracking import MlflowClient
 
 from riskml.runs.tracking import (
     INTERRUPTED_TAG,
+    PARAMETERS_AT_ONCE,
+    PARENT_TAG,
     PROCESS_TAG,
     EpochMetrics,
     MLflowTracker,
@@ -93,6 +95,43 @@ def test_finished_run_is_not_called_interrupted(tracker: MLflowTracker) -> None:
     assert INTERRUPTED_TAG not in runs(tracker)[0].data.tags
 
 
+def test_children_are_inside_and_write_to_their_own(tracker: MLflowTracker) -> None:
+    many = {f"setting_{i}": i for i in range(PARAMETERS_AT_ONCE + 1)}
+    with tracker.run("whole"):
+        with tracker.child("part", {"fold": "1"}) as part:
+            part.parameters(many)
+            with part.child("piece") as piece:
+                piece.metrics({"loss": 3.0})
+            part.metrics({"loss": 2.0})
+            assert [run.info.status for run in runs(tracker)] == ["RUNNING", "RUNNING", "FINISHED"]
+        tracker.metrics({"loss": 1.0})
+    found = {run.info.run_name: run for run in runs(tracker)}
+    assert {name: run.data.metrics for name, run in found.items()} == {
+        "whole": {"loss": 1.0},
+        "part": {"loss": 2.0},
+        "piece": {"loss": 3.0},
+    }
+    ids = {name: run.info.run_id for name, run in found.items()}
+    parents = {name: run.data.tags.get(PARENT_TAG) for name, run in found.items()}
+    assert parents == {"whole": None, "part": ids["whole"], "piece": ids["part"]}
+    assert found["part"].data.tags["fold"] == "1"
+    assert found["part"].data.params == {name: str(value) for name, value in many.items()}
+    assert {run.info.status for run in found.values()} == {"FINISHED"}
+
+
+def test_child_fails_alone_where_its_error_is_caught(tracker: MLflowTracker) -> None:
+    with tracker.run("whole"), pytest.raises(ValueError), tracker.child("part"):
+        raise ValueError
+    assert [run.info.status for run in runs(tracker)] == ["FINISHED", "FAILED"]
+
+
+def test_ctrl_c_ends_children_as_their_parents(tracker: MLflowTracker) -> None:
+    with pytest.raises(KeyboardInterrupt), tracker.run("whole"), tracker.child("part"):
+        raise KeyboardInterrupt
+    for run in runs(tracker):
+        assert (run.info.status, run.data.tags[INTERRUPTED_TAG]) == ("FINISHED", "true")
+
+
 def abandon(tracker: MLflowTracker, process: str | None) -> str:
     """A run that nobody ended."""
     with tracker.run("first"):
@@ -143,6 +182,8 @@ def test_no_tracker_tells_nobody(tmp_path: Path) -> None:
         nobody.parameters({"a": 1})
         nobody.metrics({"a": 1.0})
         nobody.artifact(tmp_path / "not there")
+        with nobody.child("part", {"fold": "1"}) as part:
+            part.metrics({"a": 1.0})
     assert "not tracked" in nobody.page()
 
 
