@@ -140,6 +140,44 @@ def export(file: Path, store: str) -> None:
     click.echo(f"{len(found):,} verdicts in {file}", err=True)
 
 
+@click.command(epilog="Example: riskml triage --run outputs/train/<date>")
+@click.option("--run", default="latest", show_default=True, help="Folder of a train run.")
+@click.option(
+    "--outputs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("outputs"),
+    show_default=True,
+    help="Where runs are, for `latest`.",
+)
+@click.option("--kind", default="forest", show_default=True, help="forest or xgboost.")
+@click.option("--fewest", default=5, show_default=True, help="Of each verdict, before they count.")
+@click.option("--half-way", default=30.0, show_default=True, help="Verdicts that weigh half.")
+@click.option("--most", default=0.8, show_default=True, help="Largest weight of verdicts, 0 to 1.")
+@click.option("--seed", default=0, show_default=True, help="Of the trees.")
+@_store
+def triage(
+    run: str,
+    outputs: Path,
+    kind: str,
+    fewest: int,
+    half_way: float,
+    most: float,
+    seed: int,
+    store: str,
+) -> None:
+    """Rank a run's windows anew by what auditors said of its alerts (docs/triage.md).
+
+    Writes triage/ into the run's folder: ranking.parquet, alerts.csv (within the budget, with the
+    chance that an auditor would confirm each) and triage.json. Below the fewest verdicts the
+    order stays the detector's.
+    """
+    from riskml.runs.triage import triage as rank_anew
+    from riskml.triage.blending import TriageSettings
+
+    settings = TriageSettings(kind=kind, fewest=fewest, half_way=half_way, most=most, seed=seed)
+    click.echo(rank_anew(outputs, run, _open(store), settings))
+
+
 def _rows(store: str, history: bool) -> pl.DataFrame:
     opened = _open(store)
     return opened.history() if history else opened.latest()
