@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 PIP := -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint types imports check lock clean python-version
+.PHONY: help setup demo experiments experiments-quick test test-slow lint types imports check lock clean python-version
 .DELETE_ON_ERROR:
 
 help:  ## show this list
@@ -40,6 +40,12 @@ $(READY): requirements.lock pyproject.toml | python-version
 demo: $(READY)  ## train a VAE on a simulated organisation, then compare it with the baselines
 	$(BIN)/python train.py model=vae
 	$(BIN)/python evaluate.py
+
+experiments: $(READY)  ## run the studies of experiments/: makes what is missing, writes their tables
+	$(BIN)/python -m experiments
+
+experiments-quick: $(READY)  ## make a few results of each study again, and hold them to its table
+	$(BIN)/python -m experiments --quick
 
 test: $(READY)  ## run the tests, except the slow ones, with coverage
 	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --cov --cov-report=term-missing

@@ -139,6 +139,15 @@ def catalogue_command() -> None:
     click.echo(catalogue(), nl=False)
 
 
+@main.command("schema")
+@click.argument("document", type=click.Choice(["metrics"]))
+def schema_command(document: str) -> None:
+    """Print the JSON schema of a file that runs write: metrics for metrics.json."""
+    from riskml.evaluation.outputs import METRICS_SCHEMA
+
+    click.echo(METRICS_SCHEMA.read_text(), nl=False)
+
+
 def _world(settings: SimulationSettings, folder: Path, workers: int) -> Path:
     """Make the world with a progress bar on standard error, unless it is there already."""
     import json
