@@ -42,8 +42,14 @@ class Run:
 
 
 @contextmanager
-def start_run(cfg: DictConfig, name: str) -> Iterator[Run]:
-    """Make the run folder, keep the resolved config in it, and start tracking."""
+def start_run(cfg: DictConfig, name: str, again: str = "") -> Iterator[Run]:
+    """Make the run folder, keep the resolved config in it, and start tracking.
+
+    Args:
+        cfg: of the run.
+        name: for people.
+        again: id of a tracked run that is gone on with.
+    """
     folder = Path(cfg.paths.run)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +57,7 @@ def start_run(cfg: DictConfig, name: str) -> Iterator[Run]:
         raise ConfigError(f"paths.outputs: cannot write to {folder} ({error})") from error
     OmegaConf.save(cfg, folder / CONFIG_FILE, resolve=True)
     tracker = build_tracker(cfg)
-    with tracker.run(name):
+    with tracker.run(name, again):
         tracker.artifact(folder / CONFIG_FILE)
         yield Run(cfg, folder, Console(soft_wrap=True), tracker)
 
