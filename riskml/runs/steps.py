@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from hashlib import sha256
+from hashlib import file_digest, sha256
+from pathlib import Path
 
 import polars as pl
 from omegaconf import DictConfig, OmegaConf
@@ -28,7 +29,7 @@ from riskml.evaluation.outputs import (
     write_metrics,
     write_tables,
 )
-from riskml.evaluation.plots import save_plots
+from riskml.evaluation.report import HTML, MARKDOWN, write_report
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows, prepare
 from riskml.features.windows import WINDOW_ID
@@ -130,6 +131,7 @@ def compare(
         created=datetime.now(UTC),
         features=len(windows.train.spec),
         unknown_action_rate=windows.unknown_action_rate,
+        window=extractor.window.kind,
     )
     return Comparison(
         about,
@@ -148,6 +150,16 @@ def config_fingerprint(cfg: DictConfig) -> str:
     return sha256(text.encode()).hexdigest()
 
 
+def hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file in a folder, by its name."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                found[str(path.relative_to(folder))] = file_digest(file, "sha256").hexdigest()
+    return found
+
+
 def events_behind(
     alerts: pl.DataFrame, dataset: Dataset, extractor: FeatureExtractor
 ) -> pl.DataFrame:
@@ -162,7 +174,7 @@ def events_behind(
 
 
 def report(run: Run, comparison: Comparison, windows: PreparedWindows) -> None:
-    """Write metrics.json, scores, alerts and plots; show the table and the riskiest alerts.
+    """Write metrics.json, scores, alerts, plots and the report; show the table and some alerts.
 
     Args:
         run: where to.
@@ -174,10 +186,10 @@ def report(run: Run, comparison: Comparison, windows: PreparedWindows) -> None:
     about = {name: getattr(comparison.about, name) for name in ("data", "seed", "budget")}
     write_metrics(run.folder, metrics_document(evaluations, windows, about, refused))
     write_tables(run.folder, focus, comparison.alerts)
-    with run.console.status("drawing plots"):
-        save_plots(evaluations, run.folder / PLOTS)
+    with run.console.status("writing the report"):
+        write_report(run.folder, comparison, PLOTS)
     run.tracker.metrics({f"test/{name}": value for name, value in focus.metrics.items()})
-    for name in ("metrics.json", "alerts.csv", PLOTS):
+    for name in ("metrics.json", "alerts.csv", HTML, MARKDOWN, PLOTS):
         run.tracker.artifact(run.folder / name, PLOTS if name == PLOTS else None)
     print_table(run.console, evaluations, comparison.about.budget, refused)
     print_alerts(run.console, comparison.alerts, int(focus.scores["alert"].sum()))

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from riskml.core.errors import BundleError, require
 from riskml.core.schema import time_span
 from riskml.evaluation.evaluator import Evaluation, evaluate_detector
+from riskml.evaluation.model_card import MODEL_CARD, model_card
 from riskml.export.bundle import export_bundle, load_bundle
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows
@@ -23,7 +24,7 @@ from riskml.runs.assembly import (
 )
 from riskml.runs.context import BUNDLE, DETECTOR, FEATURES, Run, remember_latest, start_run
 from riskml.runs.fitting import check_device, check_resumable, fit
-from riskml.runs.steps import compare, explain_alerts, make_windows, read_data, report
+from riskml.runs.steps import compare, explain_alerts, hashes, make_windows, read_data, report
 from riskml.scoring.explain import Explainer
 
 PARITY = 1e-5
@@ -57,6 +58,10 @@ def train(cfg: DictConfig) -> Path:
         reasons = explain_alerts(evaluation, detector, explainer, windows)
         comparison = compare(run, [evaluation], dataset, extractor, windows, reasons)
         report(run, comparison, windows)
+        files = hashes(run.folder / DETECTOR)
+        card = model_card(comparison, windows.train, files, detector.has_graph)
+        (run.folder / MODEL_CARD).write_text(card, encoding="utf-8")
+        run.tracker.artifact(run.folder / MODEL_CARD)
         export(run, detector, extractor, evaluation, explainer, windows)
         remember_latest(Path(cfg.paths.outputs), run.folder)
         run.say(f"run folder  {run.folder}\nMLflow page {run.tracker.page()}")
