@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +15,7 @@ from riskml.core.errors import ConfigError, DataError, did_you_mean, reading
 from riskml.core.types import FeatureSpec, FloatArray, Windows
 from riskml.features.scaling import FeatureScaler
 from riskml.models.base import Detector, read_state, write_state
+from riskml.models.randomness import randomness_restored
 from riskml.models.tables import Kinds
 
 Float64 = npt.NDArray[np.float64]
@@ -83,6 +80,11 @@ class PyODDetector(Detector):
         self.algorithm, self.seed = algorithm, seed
         self.parameters = dict(parameters or {})
 
+    @property
+    def has_chance(self) -> bool:
+        """Whether the algorithm draws random numbers."""
+        return self.algorithm in SEEDED
+
     def learn(self, windows: Windows, validation: Windows | None = None) -> None:
         """Fit on train windows; validation is not used."""
         self._fit(windows.spec, FeatureScaler.fit(windows), windows.x)
@@ -98,7 +100,7 @@ class PyODDetector(Detector):
             arguments.setdefault("batch_size", min(32, len(x)))
         if self.algorithm == "PCA":
             arguments.setdefault("n_components", _directions(self.train_x_))
-        with _global_randomness_restored():
+        with randomness_restored():
             module = import_module(f"pyod.models.{MODULES[self.algorithm]}")
             self.model_ = getattr(module, self.algorithm)(**arguments)
             try:
@@ -120,7 +122,7 @@ class PyODDetector(Detector):
         x = self.scaler_.transform(windows.x)
         if self.algorithm in ("ECOD", "COPOD"):
             return tails_alone(self.train_x_, x, copula=self.algorithm == "COPOD")
-        with _global_randomness_restored():
+        with randomness_restored():
             scores: FloatArray = np.asarray(self.model_.decision_function(x), np.float32)
         return scores
 
@@ -220,19 +222,3 @@ def _directions(x: FloatArray) -> int:
 
 def _posterior_mean(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
     return mean
-
-
-@contextmanager
-def _global_randomness_restored() -> Iterator[None]:
-    """PyOD's deep models seed the process; put its random states back afterwards."""
-    python, numpy = random.getstate(), np.random.get_state()
-    hash_seed = os.environ.get("PYTHONHASHSEED")
-    with torch.random.fork_rng():
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)
-            os.environ.pop("PYTHONHASHSEED", None)
-            if hash_seed is not None:
-                os.environ["PYTHONHASHSEED"] = hash_seed

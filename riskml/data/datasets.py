@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from hashlib import sha256
 from typing import Protocol
@@ -11,12 +12,13 @@ import polars as pl
 
 from riskml.core.errors import DataError, require
 from riskml.core.redaction import hiding_values, shown
+from riskml.core.schema import time_span
 from riskml.data.batch_checks import BatchChecks
 from riskml.data.batch_reference import BatchReference
 from riskml.data.pseudonymous import PseudonymousLog
 from riskml.data.quality import check_enough
 from riskml.data.sources import EventLog
-from riskml.data.splits import TRAIN, Split
+from riskml.data.splits import PERIOD, TRAIN, FoldPeriods, Split
 
 
 class Source(Protocol):
@@ -40,6 +42,8 @@ class Dataset:
         warnings: what the checks found, lines for people.
         warm_up: share of the train period, from its start, whose windows only make users known
             and are not learnt from: while nobody is known all is new.
+        over_time: whether the periods are cuts in time; else they are a published protocol.
+        fold: of a backtest, where this is one.
     """
 
     events: pl.DataFrame
@@ -48,6 +52,8 @@ class Dataset:
     normal_weight: float = 1.0
     warnings: tuple[str, ...] = ()
     warm_up: float = 0.0
+    over_time: bool = True
+    fold: FoldPeriods | None = None
 
     def __post_init__(self) -> None:
         require("data.warm_up", self.warm_up, 0 <= self.warm_up < 1, "must lie in [0, 1)")
@@ -56,7 +62,7 @@ class Dataset:
     def fingerprint(self) -> str:
         """SHA-256 of events and truth as they were read; the same log gives the same."""
         digest = sha256()
-        for table in (self.events.drop("period"), self.truth):
+        for table in (self.events.drop(PERIOD), self.truth):
             if table is not None:
                 for part in table.select(sorted(table.columns)).iter_slices(100_000):
                     digest.update(part.write_json().encode())
@@ -65,7 +71,30 @@ class Dataset:
     @property
     def train_events(self) -> pl.DataFrame:
         """Events of the train period, the only ones that anything is fitted on."""
-        return self.events.filter(pl.col("period") == TRAIN)
+        return self.events.filter(pl.col(PERIOD) == TRAIN)
+
+    @property
+    def learnt_from(self) -> datetime:
+        """From when on windows of the train period are learnt from; before, they make users known.
+
+        The warm-up is counted from the first event there is: what a fold has before its train
+        period is warm-up already.
+        """
+        time = self.train_events["timestamp"]
+        first, last = time_span(time, time)
+        known = first
+        if self.fold is not None:
+            known = time_span(self.events["timestamp"], time)[0]
+        return max(first, known + self.warm_up * (last - first))
+
+    def in_fold(self, periods: FoldPeriods) -> Dataset:
+        """The same log as it was at the end of a fold, cut into its periods.
+
+        Raises:
+            DataError: a period has no events.
+        """
+        events = periods.assign(self.events.drop(PERIOD))
+        return replace(self, events=events, fold=periods)
 
 
 def load_dataset(
@@ -106,7 +135,7 @@ def load_dataset(
         check_enough(log.events, single_user)
         truth = _binary_truth(log.truth)
         events = split.assign(log.events)
-    return Dataset(events, truth, log.rejected, normal_weight, warnings, warm_up)
+    return Dataset(events, truth, log.rejected, normal_weight, warnings, warm_up, split.over_time)
 
 
 def _checked(

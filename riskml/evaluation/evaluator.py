@@ -81,7 +81,7 @@ def evaluate_detector(
     before, keys = windows.calibration.keys, windows.test.keys
     calibration_scores = detector.score(windows.calibration)
     start = time.perf_counter()
-    scores = detector.score_after(windows.calibration, windows.test)
+    scores = detector.score_after(windows.before_test, windows.test)
     score_seconds = time.perf_counter() - start
     _check_finite(name, keys, scores)
     calibration = settings.calibrate(calibration_scores, before[PEER])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ from rich.table import Table
 
 from riskml import __version__
 from riskml.core.types import PEER, Explanations
+from riskml.evaluation.comparison import Comparison, Row
 from riskml.evaluation.evaluator import Evaluation
 from riskml.evaluation.metrics import Metrics
-from riskml.features.preparation import PreparedWindows
 
 SCHEMA_VERSION = 1
+PERIODS = ("train", "calibration", "test")
 MAX_EXPLAINED = 200
 
 COLUMNS = {
@@ -32,38 +33,25 @@ COLUMNS = {
 }
 
 
-def metrics_document(
-    evaluations: Sequence[Evaluation],
-    windows: PreparedWindows,
-    about: Mapping[str, Any],
-    refused: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
-    """The content of metrics.json: the detector in focus first, then every detector by name.
-
-    Args:
-        evaluations: the detector in focus first.
-        windows: by period.
-        about: of the run.
-        refused: baselines that these windows do not suit, with the reason.
-    """
+def metrics_document(comparison: Comparison) -> dict[str, Any]:
+    """The content of metrics.json: the detector in focus first, then every detector by name."""
+    about, rows = comparison.about, comparison.rows
     return {
         "schema_version": SCHEMA_VERSION,
         "riskml_version": __version__,
-        **about,
-        "detector": evaluations[0].name,
+        "data": about.data,
+        "seed": about.seed,
+        "budget": about.budget,
+        "detector": comparison.focus.name,
         "windows": {
-            "train": len(windows.train),
-            "calibration": len(windows.calibration),
-            "test": len(windows.test),
+            name: sum(getattr(fold, name)[2] for fold in comparison.folds) for name in PERIODS
         },
-        "features": len(windows.train.spec),
-        "unknown_action_rate": windows.unknown_action_rate,
-        "metrics": evaluations[0].metrics,
-        "detectors": {evaluation.name: evaluation.metrics for evaluation in evaluations},
-        "notes": {
-            evaluation.name: evaluation.note for evaluation in evaluations if evaluation.note
-        },
-        "refused": dict(refused or {}),
+        "features": about.features,
+        "unknown_action_rate": about.unknown_action_rate,
+        "metrics": comparison.focus.metrics,
+        "detectors": {row.name: row.metrics for row in rows},
+        "notes": {row.name: row.note for row in rows if row.note},
+        "refused": dict(comparison.refused),
     }
 
 
@@ -93,9 +81,22 @@ def alert_rows(evaluation: Evaluation) -> pl.DataFrame:
     )
 
 
-def write_tables(folder: Path, evaluation: Evaluation, alerts: pl.DataFrame) -> None:
-    """Write scores.parquet, alerts.parquet, and alerts.csv for a spreadsheet."""
-    evaluation.scores.drop("within_budget").write_parquet(folder / "scores.parquet")
+def write_tables(folder: Path, row: Row, alerts: pl.DataFrame) -> None:
+    """Write scores.parquet, alerts.parquet, and alerts.csv for a spreadsheet.
+
+    Args:
+        folder: where to.
+        row: the detector in focus; its scores of all folds and seeds.
+        alerts: its alerts, with reasons.
+    """
+    scores = [
+        evaluation.scores.drop("within_budget").with_columns(
+            pl.lit(evaluation.fold, pl.Int64).alias("fold"),
+            pl.lit(evaluation.seed, pl.Int64).alias("seed"),
+        )
+        for evaluation in row.evaluations
+    ]
+    pl.concat(scores).write_parquet(folder / "scores.parquet")
     alerts = alerts.drop("within_budget", "row")
     alerts.write_parquet(folder / "alerts.parquet")
     lists = [name for name, kind in alerts.schema.items() if kind == pl.List(pl.String)]
@@ -105,21 +106,14 @@ def write_tables(folder: Path, evaluation: Evaluation, alerts: pl.DataFrame) -> 
     sheet.with_columns(texts).write_csv(folder / "alerts.csv")
 
 
-def print_table(
-    console: Console,
-    evaluations: Sequence[Evaluation],
-    budget: str,
-    refused: Mapping[str, str] | None = None,
-) -> None:
+def print_table(console: Console, comparison: Comparison) -> None:
     """The comparison for people, best average precision first, with its footnotes.
 
     Args:
         console: where to.
-        evaluations: the detector in focus first.
-        budget: of alerts, in words.
-        refused: baselines that these windows do not suit, with the reason; they come last.
+        comparison: what was measured; detectors that were refused come last.
     """
-    refused = refused or {}
+    evaluations, refused, budget = comparison.rows, comparison.refused, comparison.about.budget
     if evaluations[0].metrics.get("average_precision") is None:
         console.print("Nothing known to be risky in the test period: no measures, alerts below.")
         return
@@ -184,7 +178,7 @@ def _printable(text: str) -> str:
     return "".join(character if character.isprintable() else "�" for character in text)
 
 
-def _by_average_precision(evaluation: Evaluation) -> float:
+def _by_average_precision(evaluation: Row) -> float:
     return -(evaluation.metrics.get("average_precision") or 0.0)
 
 

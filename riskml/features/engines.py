@@ -79,8 +79,8 @@ class Processes(Engine):
             return
         if self._pool is None:
             # a process is started when its first bucket comes, and sees the variables of then
-            self._open.enter_context(_environment(ONE_THREAD))
-            self._pool = ProcessPoolExecutor(self.workers, get_context("spawn"), _obey_parent)
+            self._open.enter_context(environment(ONE_THREAD))
+            self._pool = ProcessPoolExecutor(self.workers, get_context("spawn"), obey_parent)
             self._open.callback(self._pool.shutdown, cancel_futures=True)
         waiting = [self._pool.submit(work, bucket) for bucket in buckets]
         try:
@@ -117,7 +117,7 @@ class RayTasks(Engine):
         # a cluster of this process alone needs no token in the home folder, and tells nobody
         alone = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
         quiet = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_DEDUP_LOGS": "0"}
-        self._open.enter_context(_environment(quiet if address else quiet | alone, weak=True))
+        self._open.enter_context(environment(quiet if address else quiet | alone, weak=True))
         try:
             import ray
         except ImportError as error:
@@ -180,7 +180,7 @@ def _call(work: Callable[[int], T], bucket: int) -> T:
     return work(bucket)
 
 
-def _obey_parent() -> None:
+def obey_parent() -> None:
     """End with the parent, which would else leave workers that wait for ever; Ctrl-C is its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow, daemon=True).start()
@@ -194,7 +194,7 @@ def _follow() -> None:
 
 
 @contextmanager
-def _environment(values: dict[str, str], weak: bool = False) -> Iterator[None]:
+def environment(values: dict[str, str], weak: bool = False) -> Iterator[None]:
     """Set variables for a while; weak: only those that are not set."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update({n: v for n, v in values.items() if not weak or before[n] is None})

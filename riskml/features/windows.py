@@ -34,6 +34,8 @@ class Windowing(Protocol):
     kind: str
     overlap: bool
     """Whether an event may be earlier than one of a window that is closed."""
+    ends: bool
+    """Whether a time comes from which on no event can join a window."""
 
     def columns(self) -> tuple[str, ...]:
         """Columns of the log that the rule reads beside the event schema."""
@@ -94,6 +96,7 @@ class SessionWindows:
             raise ConfigError(f"features.window.max_events={max_events} must be at least 1")
         self.gap_minutes, self.column, self.max_events = gap_minutes, column, max_events
         self.overlap = column is not None
+        self.ends = gap_minutes is not None
 
     def columns(self) -> tuple[str, ...]:
         """The column that names the session, if one does."""
@@ -180,6 +183,7 @@ class UserDayWindows:
 
     kind = "user_day"
     overlap = False
+    ends = True
 
     def columns(self) -> tuple[str, ...]:
         """None."""
@@ -251,6 +255,7 @@ class BlockWindows:
 
     kind = "block"
     overlap = False
+    ends = True
 
     def __init__(self, size: int = 100) -> None:
         if size < 1:

@@ -31,6 +31,11 @@ class Detector(OutlierEstimator):
     remembers: bool = False
     """Whether a score depends on the windows of the same user before it."""
 
+    @property
+    def has_chance(self) -> bool:
+        """Whether another seed may give another detector: any of its settings is a seed."""
+        return _has_seed(self.settings())
+
     def score_after(self, past: Windows, windows: Windows) -> FloatArray:
         """Scores of windows that come after others, float32 [n].
 
@@ -162,3 +167,9 @@ def load_detector(folder: Path) -> Detector:
 def dotted(kind: type) -> str:
     """The name that stands for a class in files."""
     return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _has_seed(value: Any) -> bool:
+    if isinstance(value, dict):
+        return "seed" in value or any(_has_seed(inner) for inner in value.values())
+    return isinstance(value, list | tuple) and any(_has_seed(inner) for inner in value)

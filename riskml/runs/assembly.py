@@ -22,6 +22,7 @@ from riskml.scoring.settings import ScoringSettings
 from riskml.scoring.thresholds import Threshold
 
 NAME, MEMBER, MEMBERS = "name", "detector", "detectors"
+SEED, TABLE_NAME = "seed", "as"
 
 
 def build(node: DictConfig | None, **arguments: Any) -> Any:
@@ -67,7 +68,7 @@ def build_extractor(node: DictConfig) -> FeatureExtractor:
     return extractor
 
 
-def build_detector(node: DictConfig, cfg: DictConfig) -> Detector:
+def build_detector(node: DictConfig, cfg: DictConfig, seed: int | None = None) -> Detector:
     """The unfitted detector; those inside others are found by their names.
 
     Args:
@@ -75,12 +76,60 @@ def build_detector(node: DictConfig, cfg: DictConfig) -> Detector:
             conf/model, or whole nodes: a `name` with settings that win over its file's, or a
             `_target_`.
         cfg: the whole config, which model files refer to.
+        seed: takes the place of every `seed` in the node, unless it is None.
 
     Raises:
         ConfigError: no such model, or one inside itself.
     """
-    detector: Detector = build(_with_members(node, cfg, "model", (str(node.get(NAME)),)))
+    whole = _with_members(node, cfg, "model", (str(node.get(NAME)),))
+    if seed is not None:
+        whole = copy.deepcopy(whole)
+        _set_seeds(whole, seed)
+    detector: Detector = build(whole)
     return detector
+
+
+def _set_seeds(node: Any, seed: int) -> None:
+    if isinstance(node, DictConfig):
+        for key in node:
+            if key == SEED:
+                node[key] = seed
+            else:
+                _set_seeds(node[key], seed)
+    elif isinstance(node, ListConfig):
+        for value in node:
+            _set_seeds(value, seed)
+
+
+def chosen_detectors(cfg: DictConfig) -> dict[str, DictConfig]:
+    """Each of `detectors` by its name, as a whole node; the first is in focus.
+
+    Args:
+        cfg: with names of files in conf/model in it, or nodes of a `name` with settings that win
+            over its file's. `as` is another name for the table, where one comes twice.
+
+    Raises:
+        ConfigError: no such model, or two of one name.
+    """
+    given = cfg.detectors
+    fits = isinstance(given, ListConfig) and len(given) > 0
+    require("detectors", given, fits, "must be a list of models, such as [vae,pyod_iforest]")
+    nodes: dict[str, DictConfig] = {}
+    for i, member in enumerate(given):
+        key = f"detectors[{i}]"
+        member = OmegaConf.create({NAME: member}) if isinstance(member, str) else member
+        if not isinstance(member, DictConfig) or not {NAME, TABLE_NAME} & member.keys():
+            raise ConfigError(f"{key}={member} must be the name of a model, or settings with one")
+        own = {str(name): value for name, value in member.items() if name != TABLE_NAME}
+        node = _member(OmegaConf.create(own), cfg, key, ())
+        name = str(member.get(TABLE_NAME) or member[NAME])
+        if name in nodes:
+            raise ConfigError(
+                f"{key}: '{name}' comes twice: name them apart, {{name: {member.get(NAME)}, "
+                f"{TABLE_NAME}: ...}}"
+            )
+        nodes[name] = OmegaConf.merge({NAME: name}, node)  # type: ignore[assignment]
+    return nodes
 
 
 def _with_members(

@@ -16,12 +16,13 @@ from riskml.runs.assembly import build_tracker
 from riskml.runs.tracking import Tracker
 
 CONFIG_FILE, LATEST_FILE, REFERENCE = "config.yaml", "latest.json", "reference.json"
-FEATURES, DETECTOR, CHECKPOINTS, PLOTS, BUNDLE = (
+FEATURES, DETECTOR, CHECKPOINTS, PLOTS, BUNDLE, PARTS = (
     "features",
     "detector",
     "checkpoints",
     "plots",
     "bundle",
+    "parts",
 )
 
 

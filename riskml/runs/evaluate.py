@@ -1,57 +1,75 @@
-"""`python evaluate.py`: a trained run, or a model fitted afresh, beside the baselines."""
+"""`python evaluate.py`: detectors over folds in time, fitted anew in each, beside baselines."""
 
 from __future__ import annotations
 
-import json
-import time
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
-from rich.progress import Progress
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
-from riskml.core.errors import DataError
+from riskml.core.errors import ConfigError
 from riskml.core.targets import check_targets
 from riskml.data.batch_reference import BatchReference
-from riskml.evaluation.evaluator import Evaluation, evaluate_detector
-from riskml.features.extractor import FeatureExtractor
-from riskml.features.preparation import PreparedWindows
-from riskml.models.base import Detector, load_detector
-from riskml.runs.assembly import build_detector, build_scoring, build_threshold, model_config
+from riskml.data.datasets import Dataset
+from riskml.data.folds import Folds, SingleFold
+from riskml.evaluation.backtest import Backtested, backtest
+from riskml.runs.assembly import (
+    build,
+    build_scoring,
+    build_threshold,
+    chosen_detectors,
+)
 from riskml.runs.context import (
-    DETECTOR,
-    FEATURES,
+    PARTS,
     REFERENCE,
     Run,
     find_run,
     load_config,
     start_run,
 )
-from riskml.runs.fitting import fit
-from riskml.runs.steps import compare, explain_alerts, make_windows, read_data, report
-from riskml.scoring.explain import Explainer
+from riskml.runs.entrants import entrants_of, features_of
+from riskml.runs.resuming import begun, fingerprint_of
+from riskml.runs.steps import compare, config_fingerprint, read_data, report
 
 FROM_RUN = ("data", "features", "threshold", "scoring", "seed")
 """Settings that come from the run unless they are given."""
 
+A_DAY = 86_400.0
+
 
 def evaluate(cfg: DictConfig) -> Path:
-    """Evaluate the detector in focus and the baselines on the same windows.
+    """Evaluate the detectors in question and the baselines on the same windows.
 
     Returns:
         The folder with metrics.json, scores, alerts and plots.
     """
-    cfg, trained = complete(cfg)
+    named = cfg.get("model") is not None or cfg.get("detectors") is not None
+    if cfg.get("resume"):
+        cfg, named = begun(cfg), True
+        fingerprint = fingerprint_of(Path(cfg.resume))
+        trained = None if cfg.run is None else find_run(Path(cfg.paths.outputs), cfg.run)
+    else:
+        cfg, trained = complete(cfg)
+        fingerprint = config_fingerprint(cfg)
+    # processes have no Hydra that could resolve anything
+    settled = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
+    assert isinstance(settled, DictConfig)
     with start_run(cfg, f"evaluate {cfg.model.name} on {cfg.data.name}") as run:
-        dataset = read_data(run, earlier_log(cfg, trained))
-        extractor = None if trained is None else FeatureExtractor.load(trained / FEATURES)
-        extractor, windows = make_windows(run, dataset, extractor)
-        detector, focus = _focus(run, trained, windows)
-        others, refused = fit_baselines(run, windows)
-        new = build_scoring(cfg.get("scoring")).learning_windows
-        explainer = Explainer.fit(windows.train, extractor.vocabulary.counts, new)
-        reasons = explain_alerts(focus, detector, explainer, windows)
-        comparison = compare(run, [focus, *others], dataset, extractor, windows, reasons, refused)
-        report(run, comparison, windows)
+        folds = folds_of(cfg)
+        if not named and trained is None:
+            run.say(f"{cfg.model.name} is fitted afresh in every fold: the trained one is left out")
+        dataset, found = _backtest(run, settled, folds, trained, fingerprint)
+        for step, epoch in enumerate(found.epochs if len(found.folds) == 1 else ()):
+            run.tracker.metrics(epoch, step)
+        _say_folds(run, found)
+        report(run, compare(run, found, dataset, fingerprint))
         run.say(
             f"results     {run.folder}\nplots       {run.folder / 'plots'}"
             f"\nMLflow page {run.tracker.page()}"
@@ -59,32 +77,108 @@ def evaluate(cfg: DictConfig) -> Path:
     return run.folder
 
 
+def _backtest(
+    run: Run, cfg: DictConfig, folds: Folds, trained: Path | None, fingerprint: str
+) -> tuple[Dataset, Backtested]:
+    """Read the data, then fit and judge everybody in every fold."""
+    # settings that are wrong should say so before the data is read
+    entrants, features = entrants_of(cfg, trained), features_of(cfg, trained)
+    rule, scoring = build_threshold(cfg.threshold), build_scoring(cfg.get("scoring"))
+    dataset = read_data(run, earlier_log(cfg, trained))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    try:
+        # some units take minutes, so the speed is that of the whole run
+        with Progress(
+            *columns, console=run.console, transient=True, speed_estimate_period=A_DAY
+        ) as progress:
+            task = progress.add_task("fitting and judging", total=None)
+
+            def watch(done: int, total: int, doing: str) -> None:
+                progress.update(task, completed=done, total=total, description=doing)
+
+            found = backtest(
+                dataset,
+                entrants.detectors,
+                features,
+                folds,
+                rule,
+                scoring,
+                entrants.seeds,
+                run.folder / PARTS,
+                entrants.fit,
+                entrants.fit_seconds,
+                watch=watch,
+                settings=fingerprint,
+            )
+    except KeyboardInterrupt:
+        run.say(f"interrupted; go on with: python evaluate.py resume={run.folder}")
+        raise
+    return dataset, found
+
+
+def folds_of(cfg: DictConfig) -> Folds:
+    """The rule that makes folds; the split of the data where there are no settings for it."""
+    folds: Folds = build(cfg.get("backtest")) or SingleFold()
+    return folds
+
+
+def _say_folds(run: Run, found: Backtested) -> None:
+    for fold in found.folds:
+        title = f"fold {fold.number}: " if len(found.folds) > 1 else ""
+        periods = ", ".join(
+            f"{name} {start:%Y-%m-%d} to {end:%Y-%m-%d} ({windows:,})"
+            for name, (start, end, windows) in (
+                ("train", fold.train),
+                ("calibration", fold.calibration),
+                ("test", fold.test),
+            )
+        )
+        run.say(f"{title}windows: {periods}")
+    run.say(f"{found.features} features; unknown actions in test {found.unknown_action_rate:.2%}")
+
+
 def complete(cfg: DictConfig) -> tuple[DictConfig, Path | None]:
     """Fill in from a train run what the command line does not say.
 
     Returns:
-        The whole config, and the run whose detector is evaluated, or None where `model=` asks for
-        one that is fitted afresh.
+        The whole config, and the run whose detector is evaluated, or None where it is fitted
+        afresh: because `model=` or `detectors=` asks for it, or because there are folds or seeds.
 
     Raises:
-        ConfigError: neither a run nor model and data are given.
+        ConfigError: neither a run nor detectors and data are given, or no such model.
     """
-    fresh = cfg.model is not None
-    if fresh and cfg.data is not None:
-        cfg.seed = 0 if cfg.seed is None else cfg.seed
-        return cfg, None
-    folder = find_run(Path(cfg.paths.outputs), cfg.run)
-    past = load_config(folder)
+    chosen = cfg.get("detectors") is not None
+    if chosen and cfg.model is not None:
+        raise ConfigError(
+            "model and detectors: give one of them; the first of detectors is in focus"
+        )
+    fresh = chosen or cfg.model is not None
     whole = OmegaConf.create({str(key): cfg._get_node(key) for key in cfg})
-    for key in FROM_RUN:
-        if whole.get(key) is None:
-            whole[key] = past.get(key)  # older runs have no scoring
-    if not fresh:
-        whole.model = past.model
-        whole.features = past.features
     assert isinstance(whole, DictConfig)
+    folder = None
+    if fresh and cfg.data is not None:
+        whole.seed = 0 if cfg.seed is None else cfg.seed
+    else:
+        folder = find_run(Path(cfg.paths.outputs), cfg.run)
+        past = load_config(folder)
+        for key in FROM_RUN:
+            if whole.get(key) is None:
+                whole[key] = past.get(key)  # older runs have no scoring
+        if not fresh:
+            whole.model = past.model
+            whole.features = past.features
+    if chosen:
+        whole.model = next(iter(chosen_detectors(whole).values()))
+    anew = fresh or folds_of(whole).moves or whole.get("seeds") is not None
+    whole.run = None if anew or folder is None else str(folder.resolve())
     check_targets(whole)
-    return whole, None if fresh else folder
+    return whole, None if anew else folder
 
 
 def earlier_log(cfg: DictConfig, trained: Path | None) -> BatchReference | None:
@@ -96,57 +190,3 @@ def earlier_log(cfg: DictConfig, trained: Path | None) -> BatchReference | None:
         return None
     reference = BatchReference.load(trained / REFERENCE)
     return None if reference is None else reference.without_volumes()
-
-
-def _focus(run: Run, trained: Path | None, windows: PreparedWindows) -> tuple[Detector, Evaluation]:
-    seconds: float | None = None
-    if trained is None:
-        detector = build_detector(run.cfg.model, run.cfg)
-        seconds = fit(run, detector, windows)
-    else:
-        detector = load_detector(trained / DETECTOR)
-        seconds = _fit_seconds(trained)
-    return detector, _evaluated(run, run.cfg.model.name, detector, windows, seconds)
-
-
-def _evaluated(
-    run: Run, name: str, detector: Detector, windows: PreparedWindows, seconds: float | None
-) -> Evaluation:
-    rule, scoring = build_threshold(run.cfg.threshold), build_scoring(run.cfg.get("scoring"))
-    return evaluate_detector(name, detector, windows, rule, seconds, scoring)
-
-
-def _fit_seconds(trained: Path) -> float | None:
-    """As measured when the run was trained."""
-    try:
-        seconds: float | None = json.loads((trained / "metrics.json").read_text())["metrics"][
-            "fit_seconds"
-        ]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # only a time for the table is lost
-    return seconds
-
-
-def fit_baselines(run: Run, windows: PreparedWindows) -> tuple[list[Evaluation], dict[str, str]]:
-    """Fit and evaluate each baseline on the same windows.
-
-    Returns:
-        Their evaluations, and the reasons of those that these windows do not suit.
-    """
-    names = [name for name in run.cfg.baselines if name != run.cfg.model.name]
-    evaluations: list[Evaluation] = []
-    refused: dict[str, str] = {}
-    with Progress(console=run.console, transient=True) as progress:
-        task = progress.add_task("baselines", total=len(names))
-        for name in names:
-            progress.update(task, description=f"baseline {name}")
-            detector = build_detector(model_config(run.cfg, name), run.cfg)
-            start = time.perf_counter()
-            try:
-                detector.fit(windows.train, windows.calibration)
-                seconds = time.perf_counter() - start
-                evaluations.append(_evaluated(run, name, detector, windows, seconds))
-            except DataError as error:
-                refused[name] = str(error)  # the others are still worth a table
-            progress.advance(task)
-    return evaluations, refused

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, ProgressBar
 
 from riskml.core.errors import ConfigError
@@ -29,8 +30,19 @@ WRAPPERS = (EnsembleDetector, AroundDetector)
 """Detectors made of others, each of which is fitted as its own kind is."""
 
 
-def fit(run: Run, detector: Detector, windows: PreparedWindows) -> float:
+def fit(
+    run: Run,
+    detector: Detector,
+    windows: PreparedWindows,
+    training: TrainingSettings | None = None,
+) -> float:
     """Fit on the train windows; deep detectors stop early on the calibration windows.
+
+    Args:
+        run: with trainer and callbacks in its config.
+        detector: unfitted.
+        windows: by period.
+        training: whose epochs and patience count, where they are not those of `model`.
 
     Returns:
         Seconds that it took.
@@ -41,7 +53,7 @@ def fit(run: Run, detector: Detector, windows: PreparedWindows) -> float:
     """
     start = time.perf_counter()
     if isinstance(detector, DeepDetector):
-        _fit_deep(run, detector, windows)
+        _fit_deep(run, detector, windows, training)
     elif isinstance(detector, WRAPPERS):
         detector.fit(windows.train, windows.calibration, partial(_fit_part, run))
     else:
@@ -60,13 +72,13 @@ def check_resumable(run: Run, detector: Detector) -> None:
         raise ConfigError(f"ckpt_path: {run.cfg.model.name} keeps no checkpoints to go on from")
 
 
-def check_device(run: Run, detector: Detector) -> None:
+def check_device(cfg: DictConfig, detector: Detector) -> None:
     """Refuse a GPU that is not there before any data is read.
 
     Raises:
         ConfigError: the trainer is to run where torch sees nothing to run on.
     """
-    accelerator = run.cfg.trainer.get("accelerator")
+    accelerator = cfg.trainer.get("accelerator")
     deep = any(isinstance(one, DeepDetector) for one in _with_those_inside(detector))
     wanted = accelerator in ("gpu", "cuda") and deep
     if wanted and not torch.accelerator.is_available():
@@ -86,10 +98,12 @@ def _with_those_inside(detector: Detector) -> Iterator[Detector]:
         yield from _with_those_inside(member)
 
 
-def _fit_deep(run: Run, detector: DeepDetector, windows: PreparedWindows) -> None:
-    resume = _checkpoint(run.cfg.ckpt_path)
+def _fit_deep(
+    run: Run, detector: DeepDetector, windows: PreparedWindows, training: TrainingSettings | None
+) -> None:
+    resume = _checkpoint(run.cfg.get("ckpt_path"))
     folder = resume.parent if resume else run.folder / CHECKPOINTS
-    trainer = build_trainer(run, folder)
+    trainer = build_trainer(run, folder, *([] if training is None else [training]))
     try:
         detector.fit(windows.train, windows.calibration, trainer, str(resume) if resume else None)
     except (KeyboardInterrupt, SystemExit) as stopped:

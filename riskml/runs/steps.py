@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import file_digest, sha256
 from pathlib import Path
 
-import polars as pl
 from omegaconf import DictConfig, OmegaConf
 from rich.markup import escape
 
 from riskml.core.redaction import printable
 from riskml.core.schema import time_span
-from riskml.core.types import Explanations
 from riskml.data.batch_reference import BatchReference
 from riskml.data.datasets import Dataset
 from riskml.data.quality import summarise, write_quarantine
 from riskml.data.splits import PERIOD
-from riskml.evaluation.comparison import About, Comparison, Fold, rows_of
+from riskml.evaluation.backtest import Backtested
+from riskml.evaluation.comparison import About, Comparison
 from riskml.evaluation.evaluator import Evaluation
 from riskml.evaluation.outputs import (
-    alert_rows,
-    alerts_table,
     metrics_document,
     print_alerts,
     print_table,
@@ -32,15 +28,11 @@ from riskml.evaluation.outputs import (
 from riskml.evaluation.report import HTML, MARKDOWN, write_report
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows, prepare
-from riskml.features.windows import WINDOW_ID
-from riskml.models.attribution import split_rest
-from riskml.models.base import Detector
 from riskml.runs.assembly import build_dataset, build_extractor, build_threshold
 from riskml.runs.context import PLOTS, REFERENCE, Run
-from riskml.scoring.explain import Explainer
 
-SHOWN_ALERTS = 20
-"""How many alerts the report shows with their events."""
+PLACES = ("paths", "logger", "run", "resume", "ckpt_path")
+"""Settings that say where things are and change no number."""
 
 
 def read_data(run: Run, reference: BatchReference | None = None) -> Dataset:
@@ -86,67 +78,45 @@ def make_windows(
     return extractor, windows
 
 
-def explain_alerts(
-    evaluation: Evaluation, detector: Detector, explainer: Explainer, windows: PreparedWindows
-) -> Explanations:
-    """Reasons of each alert, riskiest first.
-
-    From exact shares; what they leave without a feature by gradients; else, where the detector has
-    neither, from the distance to the usual range.
-    """
-    rows = alert_rows(evaluation)["row"].to_numpy().astype("int64")
-    alerts = windows.test.take(rows)
-    exact = detector.contributions_after(windows.calibration, windows.test, rows)
-    shares, topics = split_rest(detector, alerts, exact, explainer.usual(alerts))
-    return explainer.explain(alerts, shares, topics)
-
-
 def compare(
-    run: Run,
-    evaluations: Sequence[Evaluation],
-    dataset: Dataset,
-    extractor: FeatureExtractor,
-    windows: PreparedWindows,
-    reasons: Explanations,
-    refused: Mapping[str, str] | None = None,
+    run: Run, found: Backtested, dataset: Dataset, fingerprint: str | None = None
 ) -> Comparison:
-    """All that was measured on these windows, the detector in focus first.
+    """All that was measured, the detector in focus first.
 
     Args:
         run: whose settings they are.
-        evaluations: the detector in focus first.
-        dataset: whose events are behind the windows.
-        extractor: that made the windows.
-        windows: by period.
-        reasons: of the alerts of the detector in focus.
-        refused: baselines that these windows do not suit, with the reason.
+        found: by detector, fold and seed.
+        dataset: the log.
+        fingerprint: of the settings, where the run has it from an earlier one.
     """
-    alerts = alerts_table(evaluations[0], reasons)
     about = About(
         data=run.cfg.data.name,
         budget=build_threshold(run.cfg.threshold).describe(),
         seed=run.cfg.seed,
         data_fingerprint=dataset.fingerprint,
-        config_fingerprint=config_fingerprint(run.cfg),
+        config_fingerprint=fingerprint or config_fingerprint(run.cfg),
         created=datetime.now(UTC),
-        features=len(windows.train.spec),
-        unknown_action_rate=windows.unknown_action_rate,
-        window=extractor.window.kind,
+        features=found.features,
+        unknown_action_rate=found.unknown_action_rate,
+        window=build_extractor(run.cfg.features).window.kind,
     )
     return Comparison(
         about,
-        (Fold.of(0, windows),),
-        rows_of(evaluations),
-        alerts,
-        events_behind(alerts.head(SHOWN_ALERTS), dataset, extractor),
-        dict(refused or {}),
+        found.folds,
+        found.rows,
+        found.alerts,
+        found.events,
+        dict(found.refused),
+        found.findings,
     )
 
 
 def config_fingerprint(cfg: DictConfig) -> str:
     """SHA-256 of the settings that can change a number: all but places and names of places."""
-    kept = {name: cfg[name] for name in cfg if name not in ("paths", "logger", "run", "ckpt_path")}
-    text = OmegaConf.to_yaml(OmegaConf.create(kept), resolve=False, sort_keys=True)
+    kept = OmegaConf.create({str(name): cfg._get_node(name) for name in cfg if name not in PLACES})
+    if "backtest" in kept:
+        kept.backtest.pop("workers", None)
+    text = OmegaConf.to_yaml(kept, resolve=False, sort_keys=True)
     return sha256(text.encode()).hexdigest()
 
 
@@ -160,40 +130,26 @@ def hashes(folder: Path) -> dict[str, str]:
     return found
 
 
-def events_behind(
-    alerts: pl.DataFrame, dataset: Dataset, extractor: FeatureExtractor
-) -> pl.DataFrame:
-    """The events of these windows in order of time, with their `window_id`."""
-    own = dataset.events.drop(PERIOD).filter(
-        pl.col("user_id").is_in(alerts["user_id"].unique().to_list())
-    )
-    if alerts.is_empty():
-        return own.with_columns(pl.lit(None, pl.String).alias(WINDOW_ID))
-    assigned = extractor.assign(own)
-    return assigned.join(alerts.select(WINDOW_ID), on=WINDOW_ID, how="semi").sort("timestamp")
-
-
-def report(run: Run, comparison: Comparison, windows: PreparedWindows) -> None:
+def report(run: Run, comparison: Comparison) -> None:
     """Write metrics.json, scores, alerts, plots and the report; show the table and some alerts.
 
     Args:
         run: where to.
         comparison: what was measured.
-        windows: by period.
     """
-    evaluations = [row.evaluations[0] for row in comparison.rows]
-    focus, refused = evaluations[0], comparison.refused
-    about = {name: getattr(comparison.about, name) for name in ("data", "seed", "budget")}
-    write_metrics(run.folder, metrics_document(evaluations, windows, about, refused))
+    focus = comparison.focus
+    write_metrics(run.folder, metrics_document(comparison))
     write_tables(run.folder, focus, comparison.alerts)
     with run.console.status("writing the report"):
         write_report(run.folder, comparison, PLOTS)
     run.tracker.metrics({f"test/{name}": value for name, value in focus.metrics.items()})
     for name in ("metrics.json", "alerts.csv", HTML, MARKDOWN, PLOTS):
         run.tracker.artifact(run.folder / name, PLOTS if name == PLOTS else None)
-    print_table(run.console, evaluations, comparison.about.budget, refused)
-    print_alerts(run.console, comparison.alerts, int(focus.scores["alert"].sum()))
-    warn_if_over_budget(run, focus)
+    print_table(run.console, comparison)
+    alerts = sum(int(each.scores["alert"].sum()) for each in focus.evaluations)
+    print_alerts(run.console, comparison.alerts, alerts)
+    for evaluation in focus.evaluations:
+        warn_if_over_budget(run, evaluation)
 
 
 def warn_if_over_budget(run: Run, evaluation: Evaluation) -> None:

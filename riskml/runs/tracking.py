@@ -174,6 +174,21 @@ def _alive(process: int) -> bool:
     return True
 
 
+class EpochRecord(NoTracker):
+    """Keeps the numbers of each epoch.
+
+    Attributes:
+        epochs: by epoch.
+    """
+
+    def __init__(self) -> None:
+        self.epochs: list[dict[str, float]] = []
+
+    def metrics(self, values: Mapping[str, float | None], step: int = 0) -> None:
+        """Keep them; an epoch comes after the one before."""
+        self.epochs.append({name: value for name, value in values.items() if value is not None})
+
+
 class EpochMetrics(pl.Callback):
     """Tells the tracker train and validation loss after every epoch."""
 

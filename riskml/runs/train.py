@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from omegaconf import DictConfig
 
 from riskml.core.errors import BundleError, require
 from riskml.core.schema import time_span
+from riskml.evaluation.backtest import Backtested
 from riskml.evaluation.evaluator import Evaluation, evaluate_detector
+from riskml.evaluation.explained import alerts_and_events
 from riskml.evaluation.model_card import MODEL_CARD, model_card
 from riskml.export.bundle import export_bundle, load_bundle
 from riskml.features.extractor import FeatureExtractor
@@ -24,7 +27,7 @@ from riskml.runs.assembly import (
 )
 from riskml.runs.context import BUNDLE, DETECTOR, FEATURES, Run, remember_latest, start_run
 from riskml.runs.fitting import check_device, check_resumable, fit
-from riskml.runs.steps import compare, explain_alerts, hashes, make_windows, read_data, report
+from riskml.runs.steps import compare, hashes, make_windows, read_data, report
 from riskml.scoring.explain import Explainer
 
 PARITY = 1e-5
@@ -45,19 +48,25 @@ def train(cfg: DictConfig) -> Path:
         rule, detector = build_threshold(cfg.threshold), build_detector(cfg.model, cfg)
         scoring = build_scoring(cfg.get("scoring"))
         check_resumable(run, detector)
-        check_device(run, detector)
+        check_device(cfg, detector)
         dataset = read_data(run)
         extractor, windows = make_windows(run, dataset)
         extractor.save(run.folder / FEATURES)
         seconds = fit(run, detector, windows)
         detector.save(run.folder / DETECTOR)
-        evaluation = evaluate_detector(cfg.model.name, detector, windows, rule, seconds, scoring)
+        evaluation = replace(
+            evaluate_detector(cfg.model.name, detector, windows, rule, seconds, scoring),
+            seed=cfg.seed,
+        )
         explainer = Explainer.fit(
             windows.train, extractor.vocabulary.counts, scoring.learning_windows
         )
-        reasons = explain_alerts(evaluation, detector, explainer, windows)
-        comparison = compare(run, [evaluation], dataset, extractor, windows, reasons)
-        report(run, comparison, windows)
+        alerts, events = alerts_and_events(
+            evaluation, detector, explainer, windows, dataset, extractor
+        )
+        found = Backtested.of_one(evaluation, windows, alerts, events)
+        comparison = compare(run, found, dataset)
+        report(run, comparison)
         files = hashes(run.folder / DETECTOR)
         card = model_card(comparison, windows.train, files, detector.has_graph)
         (run.folder / MODEL_CARD).write_text(card, encoding="utf-8")

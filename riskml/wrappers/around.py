@@ -91,6 +91,11 @@ class AroundDetector(Detector):
         """Constructor arguments; the detector as class and settings."""
         return {**self.arguments(), "detector": described(self.detector)}
 
+    @property
+    def has_chance(self) -> bool:
+        """As of the detector."""
+        return self.detector.has_chance
+
     # ---- what each kind is
 
     @abstractmethod

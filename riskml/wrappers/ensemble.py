@@ -63,6 +63,11 @@ class EnsembleDetector(Detector):
         self.combine, self.keep = combine, keep
         self.remembers = any(detector.remembers for detector in self.detectors)
 
+    @property
+    def has_chance(self) -> bool:
+        """As of any of the detectors."""
+        return any(detector.has_chance for detector in self.detectors)
+
     def settings(self) -> dict[str, Any]:
         """Constructor arguments; detectors as class and settings."""
         return {**self.arguments(), "detectors": [described(d) for d in self.detectors]}

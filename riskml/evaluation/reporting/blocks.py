@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-OK, WARNING, REFUSED = "ok", "warning", "refused"
+from riskml.evaluation.findings import OK as OK
+from riskml.evaluation.findings import REFUSED as REFUSED
+from riskml.evaluation.findings import WARNING as WARNING
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import polars as pl
 
 from riskml.core.schema import EVENT_SCHEMA
 from riskml.core.types import PEER
+from riskml.evaluation.explained import FOLD, SHOWN_ALERTS
 from riskml.evaluation.reporting.blocks import OK, REFUSED, Block, Case, Facts, Section, Text
 from riskml.evaluation.reporting.numbers import moment, number, some
 from riskml.evaluation.reporting.view import View
@@ -19,7 +20,9 @@ SHOWN_COLUMNS = 10
 LONGEST = 120
 """Signs of a value; the log has the rest."""
 
-NOT_SHOWN = ("event_id", "user_id", "time_zone", "ingested_at", WINDOW_ID)
+KEYS = (FOLD, WINDOW_ID)
+
+NOT_SHOWN = ("event_id", "user_id", "time_zone", "ingested_at", *KEYS)
 """Columns that say nothing about what was done."""
 
 WORDS = {True: "yes", False: "no"}
@@ -28,12 +31,10 @@ WORDS = {True: "yes", False: "no"}
 def cases(view: View) -> Section:
     """The first alerts, each with its reasons and its first events."""
     comparison = view.comparison
-    ids = comparison.events[WINDOW_ID].unique().to_list() if len(comparison.events) else []
-    shown = comparison.alerts.filter(pl.col(WINDOW_ID).is_in(ids)) if ids else comparison.alerts
-    shown = shown.head(len(ids) or 20)
+    by_window = comparison.events.partition_by(*KEYS, as_dict=True)
+    shown = comparison.alerts.head(SHOWN_ALERTS)
     if shown.is_empty():
         return Section("alerts", "The riskiest alerts", (Text("No alert was raised."),))
-    by_window = comparison.events.partition_by(WINDOW_ID, as_dict=True)
     blocks: list[Block] = [
         Text(
             f"The {len(shown)} riskiest of {some(view.alerts, 'alert')}, with the reasons that the "
@@ -42,7 +43,7 @@ def cases(view: View) -> Section:
         )
     ]
     for place, alert in enumerate(shown.iter_rows(named=True), 1):
-        events = by_window.get((alert[WINDOW_ID],), comparison.events.clear())
+        events = by_window.get((alert[FOLD], alert[WINDOW_ID]), comparison.events.clear())
         blocks.append(_case(place, alert, events))
     return Section("alerts", "The riskiest alerts", blocks)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from riskml.evaluation.comparison import Row
+from collections.abc import Sequence
+
+from riskml.evaluation.comparison import Finding, Row
 from riskml.evaluation.reporting.blocks import (
     OK,
     REFUSED,
@@ -53,29 +55,36 @@ def checks(view: View) -> Section:
     findings = sorted(view.comparison.findings, key=lambda finding: order.index(finding.verdict))
     if not findings:
         return Section("checks", "Checks against fooling oneself", ())
+    intro = Text(
+        "Figures of a detector can look good for wrong reasons: labels that leak into its input, "
+        "knowledge of the future, test data like the training data. These checks look for such "
+        "reasons. Figures that a check refuses must not be used."
+    )
+    odd = [finding for finding in findings if finding.verdict != OK]
+    passed = [finding for finding in findings if finding.verdict == OK]
+    blocks: list[Block] = [intro]
+    if odd:
+        blocks.append(_findings(f"{len(odd)} of {some(len(findings), 'check')} saw something", odd))
+    if passed:
+        title = f"{some(len(passed), 'check')} passed"
+        blocks.append(_findings(title, passed, folded=len(passed) > 8))
+    return Section("checks", "Checks against fooling oneself", blocks)
+
+
+def _findings(caption: str, findings: Sequence[Finding], folded: bool = False) -> Table:
     lines = [
         Line(
             (
                 Cell(finding.trap.replace("_", " ")),
                 Cell(VERDICTS[finding.verdict], tone=finding.verdict),
-                Cell(finding.detector or "data"),
+                Cell(finding.detector or "the data"),
                 Cell(finding.text),
             )
         )
         for finding in findings
     ]
     columns = [Column(title, number=False) for title in ("check", "verdict", "of", "what it saw")]
-    intro = Text(
-        "Figures of a detector can look good for wrong reasons: labels that leak into its input, "
-        "knowledge of the future, test data like the training data. These checks look for such "
-        "reasons. Figures that a check refuses must not be used."
-    )
-    table = Table(
-        f"{some(len(findings), 'check')}, {sum(f.verdict != OK for f in findings)} with a finding",
-        columns,
-        lines,
-    )
-    return Section("checks", "Checks against fooling oneself", (intro, table))
+    return Table(caption, columns, lines, folded=folded)
 
 
 def _detectors(view: View) -> Table:

@@ -1,0 +1,162 @@
+"""What a unit of a backtest has found, on disk: Parquet and JSON, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from riskml.core.errors import reading
+from riskml.evaluation.comparison import Finding, Fold
+from riskml.evaluation.evaluator import Evaluation
+from riskml.scoring.alert_state import alerting_state, read_alerting
+from riskml.scoring.calibration import Calibration
+
+PART, SCORES, INCIDENTS = "part.json", "scores.parquet", "incidents.parquet"
+ALERTS, EVENTS = "alerts.parquet", "events.parquet"
+FORMAT = 1
+DRAFT = ".draft"
+
+
+@dataclass(frozen=True)
+class Part:
+    """What was found of one detector in one fold.
+
+    Args:
+        evaluation: scores and metrics.
+        fold: as it came out.
+        features: number of them.
+        unknown_action_rate: share of test events whose action was not seen in training.
+        alerts, events: of the detector in focus; None for the others.
+        findings: of the checks.
+        epochs: numbers of each epoch of its training.
+    """
+
+    evaluation: Evaluation
+    fold: Fold
+    features: int
+    unknown_action_rate: float
+    alerts: pl.DataFrame | None = None
+    events: pl.DataFrame | None = None
+    findings: tuple[Finding, ...] = ()
+    epochs: tuple[Mapping[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A detector that the windows of a fold do not suit."""
+
+    name: str
+    fold: int
+    seed: int
+    reason: str
+
+
+def part_folder(folder: Path, place: int, name: str, fold: int, seed: int) -> Path:
+    """Where a unit is kept; `place` tells apart names that differ in odd characters alone."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+    return folder / f"fold-{fold}" / f"{place:02d}-{plain}-seed-{seed}"
+
+
+def write_part(folder: Path, place: int, found: Part | Refused) -> None:
+    """Keep what a unit has found: after a kill it is there whole or not at all."""
+    about = found.evaluation if isinstance(found, Part) else found
+    target = part_folder(folder, place, about.name, about.fold, about.seed)
+    draft = target.with_name(target.name + DRAFT)
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    if isinstance(found, Part):
+        state = _state(found)
+        for name, table in _tables(found).items():
+            table.write_parquet(draft / name)
+    else:
+        state = asdict(found)
+    text = json.dumps({"format": FORMAT, **state}, indent=1, ensure_ascii=False, allow_nan=False)
+    (draft / PART).write_text(text)
+    shutil.rmtree(target, ignore_errors=True)
+    draft.rename(target)
+
+
+def read_part(target: Path) -> Part | Refused:
+    """Read what `write_part` wrote.
+
+    Raises:
+        BundleError: damaged, or of another version.
+    """
+    with reading(target / PART):
+        state = json.loads((target / PART).read_text())
+        if state.pop("format") != FORMAT:
+            raise ValueError("of another version of riskml")
+        if "reason" in state:
+            return Refused(**state)
+        tables = {
+            name: pl.read_parquet(target / name)
+            for name in (SCORES, INCIDENTS, ALERTS, EVENTS)
+            if name == SCORES or (target / name).is_file()
+        }
+        evaluation = Evaluation(
+            state["name"],
+            tables[SCORES],
+            Calibration.from_dict(state["calibration"]),
+            read_alerting(state["alerting"]),
+            state["metrics"],
+            state["note"],
+            state["fold"],
+            state["seed"],
+            tables.get(INCIDENTS),
+            state["normal_weight"],
+        )
+        return Part(
+            evaluation,
+            Fold(state["fold"], *(_span(span) for span in state["periods"])),
+            state["features"],
+            state["unknown_action_rate"],
+            tables.get(ALERTS),
+            tables.get(EVENTS),
+            tuple(Finding(**finding) for finding in state["findings"]),
+            tuple(state["epochs"]),
+        )
+
+
+def _state(part: Part) -> dict[str, Any]:
+    evaluation, fold = part.evaluation, part.fold
+    return {
+        "name": evaluation.name,
+        "fold": evaluation.fold,
+        "seed": evaluation.seed,
+        "note": evaluation.note,
+        "normal_weight": evaluation.normal_weight,
+        "metrics": evaluation.metrics,
+        "calibration": evaluation.calibration.to_dict(),
+        "alerting": alerting_state(evaluation.alerting),
+        "periods": [
+            (start.isoformat(), end.isoformat(), windows)
+            for start, end, windows in (fold.train, fold.calibration, fold.test)
+        ],
+        "features": part.features,
+        "unknown_action_rate": part.unknown_action_rate,
+        "findings": [asdict(finding) for finding in part.findings],
+        "epochs": [dict(epoch) for epoch in part.epochs],
+    }
+
+
+def _tables(part: Part) -> dict[str, pl.DataFrame]:
+    tables = {
+        SCORES: part.evaluation.scores,
+        INCIDENTS: part.evaluation.incidents,
+        ALERTS: part.alerts,
+        EVENTS: part.events,
+    }
+    return {name: table for name, table in tables.items() if table is not None}
+
+
+def _span(span: list[Any]) -> tuple[datetime, datetime, int]:
+    start, end, windows = span
+    return datetime.fromisoformat(start), datetime.fromisoformat(end), int(windows)
