@@ -120,7 +120,11 @@ def _legend(figure: Figure, axes: Axes) -> None:
     lines, _ = axes.get_legend_handles_labels()
     order = {FOCUS: 0, **{color: 1 + i for i, (color, _) in enumerate(BEST)}, REST: 8}
     lines.sort(key=lambda line: order.get(line.get_color(), 9))  # type: ignore[attr-defined]
-    figure.legend(handles=lines, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    legend = figure.legend(
+        handles=lines, loc="outside lower center", ncols=2, fontsize=8, frameon=False
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def _precision_recall(row: Row) -> Curve:

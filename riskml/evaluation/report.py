@@ -61,7 +61,7 @@ def report_document(comparison: Comparison, drawings: dict[str, Drawing]) -> Doc
         checks(view),
         compared(view),
         Section("curves", "Curves", _pictures(drawings, CURVES)),
-        workload(view, *_pictures(drawings, WORK)),
+        workload(view, _pictures(drawings, WORK)),
         incidents(view),
         groups(view),
         cases(view),

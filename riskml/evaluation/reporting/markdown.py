@@ -39,7 +39,7 @@ def escaped(text: str) -> str:
     >>> escaped("0.5"), escaped("+0.5")
     ('0.5', '+0.5')
     """
-    plain = "".join(c if c.isprintable() or c == THIN else "�" for c in text)
+    plain = "".join(c if c.isprintable() or c == THIN else "�" for c in text).strip()
     marked = SPECIAL.sub(lambda found: "\\" + found.group(), plain)
     return AT_START.sub(_not_a_list, marked)
 
@@ -92,7 +92,8 @@ def _block(block: Block, plots: str) -> Iterator[str]:
         case Case():
             yield from _case(block)
         case Code(text, language):
-            yield f"```{language}\n{text}\n```"
+            fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+            yield f"{fence}{language}\n{text}\n{fence}"
 
 
 def _list(items: Sequence[str]) -> str:

@@ -107,8 +107,8 @@ def against_others(view: View) -> list[Block]:
     lead, others = "Against other detectors.", view.others
     if not others:
         text = (
-            "None was evaluated beside it, so nothing here tells whether a simpler one would do as "
-            "well."
+            "No other was evaluated beside it, so nothing here tells whether a simpler one would "
+            "do as well."
         )
         return [Text(text, lead=lead)]
     if len(view.standings(None)) == len(others):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from riskml.evaluation.reliability import reliability_table
 from riskml.evaluation.reporting.blocks import (
     OK,
@@ -29,7 +31,7 @@ from riskml.evaluation.reporting.view import View
 SHOWN_INCIDENTS = 100
 
 
-def workload(view: View, pictures: Pictures) -> Section:
+def workload(view: View, pictures: Sequence[Pictures]) -> Section:
     """Alerts promised against delivered, and whether p-values keep what they say."""
     promised, delivered = view.metrics.get("alerts_promised"), view.alerts
     if promised:
@@ -39,7 +41,7 @@ def workload(view: View, pictures: Pictures) -> Section:
         )
     else:
         text = f"{delivered:,} alerts; this rule promises no number of them."
-    blocks: list[Block] = [Text(text), pictures, _by_day(view), reliability(view)]
+    blocks: list[Block] = [Text(text), *pictures, _by_day(view), reliability(view)]
     return Section("workload", "Alerts promised and delivered", blocks)
 
 
