@@ -166,7 +166,9 @@ class Audit:
         if AGAIN_DIFFERS in wrong:
             wrong.pop(MATES, None)  # nobody can tell
         if wrong:
-            return [Finding(t, REFUSED, f"{WRONG[t]} ({how})", self.name) for t, how in wrong.items()]
+            return [
+                Finding(t, REFUSED, f"{WRONG[t]} ({how})", self.name) for t, how in wrong.items()
+            ]
         asked = [t for t in RIGHT if len(self.company if t == MATES else self.first)]
         return [Finding(trap, OK, RIGHT[trap], self.name) for trap in asked]
 
@@ -181,9 +183,7 @@ class Audit:
             return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
     @staticmethod
-    def _differs(
-        rows: Rows, found: FloatArray | str, scores: FloatArray, scale: Scale
-    ) -> str:
+    def _differs(rows: Rows, found: FloatArray | str, scores: FloatArray, scale: Scale) -> str:
         """How scores found differ from those of the whole; empty where they do not."""
         if isinstance(found, str):
             return found
@@ -213,9 +213,7 @@ def checked_scores(name: str, scores: object, windows: Windows) -> FloatArray:
     except (TypeError, ValueError) as error:
         raise DataError(f"{name} gave scores that are no numbers ({error})") from error
     if values.shape != (len(windows),):
-        raise DataError(
-            f"{name} gave scores of shape {values.shape} for {len(windows):,} windows"
-        )
+        raise DataError(f"{name} gave scores of shape {values.shape} for {len(windows):,} windows")
     odd = np.flatnonzero(~np.isfinite(values))
     if len(odd):
         raise DataError(

@@ -79,9 +79,7 @@ def without_duplicates(
     if not known.any():
         return {}
     found = ranking_metrics(labels[~known], scores[~known], normal_weight)
-    return {
-        f"{name}_without_duplicates": found[name] for name in ("average_precision", "roc_auc")
-    }
+    return {f"{name}_without_duplicates": found[name] for name in ("average_precision", "roc_auc")}
 
 
 def _repeated(test: Windows, risky: npt.NDArray[np.bool_]) -> float:

@@ -69,9 +69,7 @@ def with_contents_of(windows: Windows, rows: Rows) -> Windows:
 def nudged(windows: Windows) -> Windows:
     """Every feature a millionth larger, but for those that are 0 or 1."""
     x = windows.x.copy()
-    columns = windows.spec.columns(
-        FeatureKind.COUNT, FeatureKind.CONTINUOUS, FeatureKind.CYCLIC
-    )
+    columns = windows.spec.columns(FeatureKind.COUNT, FeatureKind.CONTINUOUS, FeatureKind.CYCLIC)
     x[:, columns] *= NUDGE
     return replace(windows, x=x)
 
