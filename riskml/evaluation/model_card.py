@@ -25,10 +25,10 @@ from riskml.evaluation.reporting.limits import ALWAYS, known_limits
 from riskml.evaluation.reporting.markdown import render_markdown
 from riskml.evaluation.reporting.metric_names import MEANINGS, shown
 from riskml.evaluation.reporting.numbers import between, count, moment, number, share
-from riskml.evaluation.reporting.origin import versions
 from riskml.evaluation.reporting.summary import what_was_evaluated, withheld
 from riskml.evaluation.reporting.view import MAIN, WINDOWS, View
 from riskml.evaluation.reporting.workload import reliability
+from riskml.evaluation.versions import versions
 from riskml.scoring.alerting import FixedThreshold
 from riskml.scoring.calibration import P_VALUE, SCORE
 
@@ -252,4 +252,4 @@ def _origin(view: View, files: Mapping[str, str]) -> list[Block]:
         ("settings", about.config_fingerprint),
         *files.items(),
     ]
-    return [Text("SHA-256:"), Facts(hashes), Text("Versions:"), Facts(versions())]
+    return [Text("SHA-256:"), Facts(hashes), Text("Versions:"), Facts([*versions().items()])]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import polars as pl
 
-from riskml.core.types import PEER
 from riskml.evaluation.reporting.blocks import Block, Cell, Column, Line, Section, Table, Text
 from riskml.evaluation.reporting.metric_names import MEANINGS
 from riskml.evaluation.reporting.numbers import count, number, share
@@ -21,7 +20,7 @@ TENURES = {
 
 TITLES = {
     "scenario": "By scenario",
-    PEER: "By role (peer group)",
+    "role": "By role (peer group)",
     "tenure": "By tenure: how well the user was known",
 }
 
@@ -35,12 +34,12 @@ def groups(view: View) -> Section:
     if not view.positives:
         return Section("groups", title, ())
     tables: list[Block] = []
-    for column, caption in TITLES.items():
-        if column == "scenario" and not view.has_incidents:
+    for by, caption in TITLES.items():
+        if by == "scenario" and not view.has_incidents:
             continue
-        found = view.groups(column)
-        if len(found) > (1 if column == PEER else 0):
-            tables.append(_table(caption, found, column))
+        found = view.groups(by)
+        if len(found) > (1 if by == "role" else 0):
+            tables.append(_table(caption, found, by))
     about = (
         "How well it does for whom, and against what. Alerts and incidents are those that were "
         f"raised and found. Groups with fewer than {FEW} risky windows are examples, not measures."
@@ -48,11 +47,11 @@ def groups(view: View) -> Section:
     return Section("groups", title, (Text(about), *tables))
 
 
-def _table(caption: str, found: pl.DataFrame, column: str) -> Table:
-    by_scenario = column == "scenario"
+def _table(caption: str, found: pl.DataFrame, by: str) -> Table:
+    by_scenario = by == "scenario"
     lines = []
     for row in found.head(SHOWN).iter_rows(named=True):
-        name = TENURES.get(row["group"], row["group"]) if column == "tenure" else row["group"]
+        name = TENURES.get(row["group"], row["group"]) if by == "tenure" else row["group"]
         cells = [Cell(name)]
         if not by_scenario:
             cells += [_count(row[name]) for name in ("windows", "users", "false_alarms")]
@@ -66,7 +65,7 @@ def _table(caption: str, found: pl.DataFrame, column: str) -> Table:
         ]
         lines.append(Line(cells))
     columns = [
-        Column(column.replace(PEER, "role"), number=False),
+        Column(by, number=False),
         *([] if by_scenario else [*map(Column, ("windows", "users", "false alarms"))]),
         Column("risky windows"),
         Column("with an alert"),

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
-
-from riskml import __version__
 from riskml.evaluation.reporting.blocks import (
     Block,
     Cell,
@@ -20,8 +15,7 @@ from riskml.evaluation.reporting.blocks import (
 )
 from riskml.evaluation.reporting.numbers import moment, number, share
 from riskml.evaluation.reporting.view import WINDOWS, View
-
-PACKAGES = ("torch", "numpy", "polars", "scikit-learn", "scipy", "pyod", "matplotlib")
+from riskml.evaluation.versions import versions
 
 
 def origin(view: View) -> Section:
@@ -45,19 +39,8 @@ def origin(view: View) -> Section:
     blocks: list[Block] = [Facts(facts), _periods(view)]
     if about.command:
         blocks += [Text("The command that makes it again:"), Code(about.command, "bash")]
-    blocks += [Text("Versions of what figures depend on:"), Facts(versions())]
+    blocks += [Text("Versions of what figures depend on:"), Facts([*versions().items()])]
     return Section("origin", "Data, settings and versions", blocks)
-
-
-def versions(packages: Sequence[str] = PACKAGES) -> list[tuple[str, str]]:
-    """Of riskml, Python, and what numbers depend on."""
-    found = [("riskml", __version__), ("Python", platform.python_version())]
-    for package in packages:
-        try:
-            found.append((package, version(package)))
-        except PackageNotFoundError:  # installed under another name, as from a distribution
-            found.append((package, "not recorded"))
-    return found
 
 
 def _periods(view: View) -> Table:

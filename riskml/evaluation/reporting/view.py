@@ -8,6 +8,7 @@ from functools import cached_property
 
 import polars as pl
 
+from riskml.evaluation.breakdowns import BREAKDOWNS, break_down
 from riskml.evaluation.comparison import About, Comparison, Difference, Row
 from riskml.evaluation.evaluator import Evaluation
 from riskml.evaluation.incidents import by_group, detections
@@ -125,29 +126,15 @@ class View:
             .sort("day")
         )
 
-    def groups(self, column: str) -> pl.DataFrame:
-        """See `by_group`: counts and recalls over all folds, ranking metrics their mean.
-
-        Has `false_alarms` too, normal windows with an alert; of scenarios there are none.
-        """
-        weight = self.focus.evaluations[0].normal_weight
+    def groups(self, by: str) -> pl.DataFrame:
+        """See `break_down`, and `false_alarms`: normal windows with an alert; not by scenario."""
+        found = break_down(self.focus, by)
+        if by == "scenario":
+            return found
         false = self.whole.filter(pl.col("alert") & (pl.col("label") == 0))
-        alarms = by_group(false, self.incidents, column).select("group", false_alarms="windows")
-        whole = by_group(self.whole, self.incidents, column, weight).join(
-            alarms, on="group", how="left", maintain_order="left"
-        )
-        whole = whole.with_columns(pl.col("false_alarms").fill_null(0))
-        if len(self.focus.evaluations) == 1:
-            return whole
-        ranking = ["average_precision", "roc_auc"]
-        means = (
-            pl.concat(
-                [by_group(e.scores, e.incidents, column, weight) for e in self.focus.evaluations]
-            )
-            .group_by("group")
-            .agg(pl.col(ranking).mean())
-        )
-        return whole.drop(ranking).join(means, on="group", how="left", maintain_order="left")
+        alarms = by_group(false, None, BREAKDOWNS[by]).select("group", false_alarms="windows")
+        joined = found.join(alarms, on="group", how="left", maintain_order="left")
+        return joined.with_columns(pl.col("false_alarms").fill_null(0))
 
     @cached_property
     def others(self) -> list[Row]:
