@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 PIP := -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint types imports check lock clean python-version
+.PHONY: help setup demo experiments experiments-quick test test-slow lint types imports check lock clean python-version
 .DELETE_ON_ERROR:
 
 help:  ## show this list
@@ -41,6 +41,12 @@ demo: $(READY)  ## train a VAE on a simulated organisation, then compare it with
 	$(BIN)/python train.py model=vae
 	$(BIN)/python evaluate.py
 
+experiments: $(READY)  ## run the studies of experiments/: makes what is missing, writes their tables
+	$(BIN)/python -m experiments
+
+experiments-quick: $(READY)  ## make a few results of each study again, and hold them to its table
+	$(BIN)/python -m experiments --quick
+
 test: $(READY)  ## run the tests, except the slow ones, with coverage
 	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --cov --cov-report=term-missing
 
@@ -64,7 +70,7 @@ lock: | python-version  ## resolve the dependencies of pyproject.toml anew into 
 	rm -rf $(VENV)-lock
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python $(PIP) install torch==$(TORCH)
-	$(VENV)-lock/bin/python $(PIP) install -e ".[dev,postgres,ray]"
+	$(VENV)-lock/bin/python $(PIP) install -e ".[dev,postgres,ray,triage]"
 	sed '/^[^#]/,$$d' requirements.lock > requirements.lock.new
 	$(VENV)-lock/bin/python $(PIP) list --format=freeze --exclude-editable --exclude pip \
 		| sed 's/^\(torch==[^+]*\)+.*/\1/' >> requirements.lock.new

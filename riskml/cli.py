@@ -11,6 +11,7 @@ import click
 
 from riskml import __version__
 from riskml.cli_features import features
+from riskml.cli_feedback import feedback, triage
 from riskml.cli_load import ddl, load
 from riskml.core.errors import ConfigError, RiskmlError
 from riskml.runs.pseudonym_commands import pseudonyms
@@ -139,6 +140,15 @@ def catalogue_command() -> None:
     click.echo(catalogue(), nl=False)
 
 
+@main.command("schema")
+@click.argument("document", type=click.Choice(["metrics"]))
+def schema_command(document: str) -> None:
+    """Print the JSON schema of a file that runs write: metrics for metrics.json."""
+    from riskml.evaluation.outputs import METRICS_SCHEMA
+
+    click.echo(METRICS_SCHEMA.read_text(), nl=False)
+
+
 def _world(settings: SimulationSettings, folder: Path, workers: int) -> Path:
     """Make the world with a progress bar on standard error, unless it is there already."""
     import json
@@ -195,6 +205,8 @@ def _store(folder: Path, url: str) -> None:
 main.add_command(load)
 main.add_command(ddl)
 main.add_command(features)
+main.add_command(feedback)
+main.add_command(triage)
 
 if __name__ == "__main__":
     main()

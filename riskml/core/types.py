@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -168,6 +169,15 @@ class Windows:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def fingerprint(self) -> str:
+        """Tells within one process whether anything of these windows was changed in place."""
+        digest = blake2b(digest_size=16)
+        digest.update(repr(self.keys.schema).encode())
+        parts = (self.keys.hash_rows().to_numpy(), self.x, self.tokens, self.lengths, self.times)
+        for part in parts:
+            digest.update(np.ascontiguousarray(part).data)
+        return digest.hexdigest()
 
     def take(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Windows:
         """The windows at `rows` (a mask or indices), in that order."""

@@ -6,54 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import numpy as np
 import polars as pl
 
 from riskml.core.schema import time_span
+from riskml.evaluation.bootstrap import Difference as Difference
+from riskml.evaluation.bootstrap import Interval as Interval
 from riskml.evaluation.evaluator import Evaluation
+from riskml.evaluation.findings import Finding as Finding
+from riskml.evaluation.folds import PER_FOLD, mean_of_defined, over_folds
 from riskml.evaluation.metrics import Metrics
 from riskml.features.preparation import PreparedWindows
-
-
-@dataclass(frozen=True)
-class Interval:
-    """95 % of what resampling gives."""
-
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Difference:
-    """How far the detector in focus is above another, on the same resamples.
-
-    Args:
-        value: difference of the metric.
-        low, high: 95 % interval.
-        p_value: two-sided.
-    """
-
-    value: float
-    low: float
-    high: float
-    p_value: float
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a check of the data or of a detector has found.
-
-    Args:
-        trap: which one, a stable name.
-        verdict: "ok", "warning", or "refused" (the numbers would mislead and are withheld).
-        text: for people.
-        detector: None where it is about the data.
-    """
-
-    trap: str
-    verdict: str
-    text: str
-    detector: str | None = None
 
 
 @dataclass(frozen=True)
@@ -167,15 +129,29 @@ def rows_of(evaluations: Sequence[Evaluation]) -> tuple[Row, ...]:
     for name in names:
         own = [evaluation for evaluation in evaluations if evaluation.name == name]
         own.sort(key=lambda evaluation: (evaluation.fold, evaluation.seed))
-        rows.append(Row(tuple(own), mean_metrics([evaluation.metrics for evaluation in own])))
+        rows.append(Row(tuple(own), overall_metrics(own)))
     return tuple(rows)
 
 
-def mean_metrics(several: Sequence[Metrics]) -> Metrics:
-    """The mean of each metric over those where it is defined."""
-    names = dict.fromkeys(name for metrics in several for name in metrics)
-    found: Metrics = {}
-    for name in names:
-        values = [metrics[name] for metrics in several if metrics.get(name) is not None]
-        found[name] = float(np.mean([v for v in values if v is not None])) if values else None
-    return found if len(several) > 1 else dict(several[0])
+def overall_metrics(evaluations: Sequence[Evaluation]) -> Metrics:
+    """Metrics of one detector: of each seed over its folds, then the mean over seeds.
+
+    Seconds are the mean over folds and seeds; a score threshold has no mean over either.
+    """
+    if len(evaluations) == 1:
+        return dict(evaluations[0].metrics)
+    by_seed = []
+    for seed in sorted({evaluation.seed for evaluation in evaluations}):
+        own = [evaluation for evaluation in evaluations if evaluation.seed == seed]
+        promises = [evaluation.metrics.get("alerts_promised") for evaluation in own]
+        known = [each.incidents for each in own if each.incidents is not None]
+        by_seed.append(
+            over_folds(
+                [evaluation.scores for evaluation in own],
+                own[0].normal_weight,
+                None if None in promises else sum(filter(None, promises)),
+                pl.concat(known).unique("incident_id", maintain_order=True) if known else None,
+            )
+        )
+    mean = mean_of_defined([evaluation.metrics for evaluation in evaluations])
+    return mean | mean_of_defined(by_seed) | dict.fromkeys((*PER_FOLD, "threshold"))

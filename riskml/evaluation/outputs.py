@@ -1,57 +1,96 @@
-"""What a run leaves for programs and people: metrics, scores, alerts, and a readable table."""
+"""The files that a run leaves for programs and people: metrics, scores, alerts."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from riskml import __version__
 from riskml.core.types import PEER, Explanations
+from riskml.evaluation.breakdowns import BREAKDOWNS, break_down
 from riskml.evaluation.comparison import Comparison, Row
 from riskml.evaluation.evaluator import Evaluation
-from riskml.evaluation.metrics import Metrics
+from riskml.evaluation.versions import versions
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+METRICS_SCHEMA = Path(__file__).with_name("metrics.schema.json")
+"""JSON schema (draft 2020-12) of metrics.json."""
 PERIODS = ("train", "calibration", "test")
 MAX_EXPLAINED = 200
 
-COLUMNS = {
-    "average_precision": "AP",
-    "roc_auc": "ROC-AUC",
-    "precision_at_budget": "prec.",
-    "recall_at_budget": "recall",
-    "f1_at_budget": "F1",
-    "fit_seconds": "fit s",
-    "score_seconds": "score s",
-}
-
 
 def metrics_document(comparison: Comparison) -> dict[str, Any]:
-    """The content of metrics.json: the detector in focus first, then every detector by name."""
-    about, rows = comparison.about, comparison.rows
+    """The content of metrics.json, see docs/outputs.md and `METRICS_SCHEMA`."""
+    about, focus, rows = comparison.about, comparison.focus, comparison.rows
     return {
         "schema_version": SCHEMA_VERSION,
         "riskml_version": __version__,
         "data": about.data,
         "seed": about.seed,
         "budget": about.budget,
-        "detector": comparison.focus.name,
+        "detector": focus.name,
         "windows": {
             name: sum(getattr(fold, name)[2] for fold in comparison.folds) for name in PERIODS
         },
         "features": about.features,
         "unknown_action_rate": about.unknown_action_rate,
-        "metrics": comparison.focus.metrics,
+        "about": {
+            "created": about.created.isoformat(),
+            "command": about.command,
+            "data_fingerprint": about.data_fingerprint,
+            "config_fingerprint": about.config_fingerprint,
+            "versions": versions(),
+        },
+        "folds": [
+            {"fold": fold.number, **{name: _period(*getattr(fold, name)) for name in PERIODS}}
+            for fold in comparison.folds
+        ],
+        "metrics": focus.metrics,
         "detectors": {row.name: row.metrics for row in rows},
+        "intervals": {
+            row.name: {name: [found.low, found.high] for name, found in row.intervals.items()}
+            for row in rows
+        },
+        "lead": {
+            row.name: {
+                name: {part: getattr(lead, part) for part in ("value", "low", "high", "p_value")}
+                for name, lead in row.lead.items()
+            }
+            for row in rows
+            if row is not focus
+        },
+        "seeds": {row.name: row.seeds for row in rows},
+        "by_fold": {row.name: _each(row) for row in rows},
+        "by_group": {row.name: _groups(row) for row in rows},
+        "findings": [asdict(finding) for finding in comparison.findings],
         "notes": {row.name: row.note for row in rows if row.note},
         "refused": dict(comparison.refused),
+    }
+
+
+def _period(start: datetime, end: datetime, windows: int) -> dict[str, Any]:
+    return {"start": start.isoformat(), "end": end.isoformat(), "windows": windows}
+
+
+def _each(row: Row) -> list[dict[str, Any]]:
+    return [
+        {"fold": each.fold, "seed": each.seed, "metrics": each.metrics} for each in row.evaluations
+    ]
+
+
+def _groups(row: Row) -> dict[str, Any]:
+    """By scenario, role and tenure; nothing without labels."""
+    if "label" not in row.evaluations[0].scores.columns:
+        return {}
+    return {
+        by: {group.pop("group"): group for group in break_down(row, by).to_dicts()}
+        for by in BREAKDOWNS
     }
 
 
@@ -59,6 +98,23 @@ def write_metrics(folder: Path, document: Mapping[str, Any]) -> Path:
     """Write metrics.json; numbers that are not defined are null."""
     path = folder / "metrics.json"
     path.write_text(json.dumps(document, indent=1, allow_nan=False))
+    return path
+
+
+def write_detectors(folder: Path, comparison: Comparison) -> Path:
+    """Write detectors.csv, for a spreadsheet: a row a detector, with its metrics and intervals."""
+    rows = []
+    for row in comparison.rows:
+        intervals = [
+            (f"{name}_{end}", getattr(interval, end))
+            for name, interval in row.intervals.items()
+            for end in ("low", "high")
+        ]
+        folds = len({each.fold for each in row.evaluations})
+        counts = {"folds": folds, "seeds": len(row.seeds)}
+        rows.append({"detector": row.name, **counts, **row.metrics, **dict(intervals)})
+    path = folder / "detectors.csv"
+    pl.DataFrame(rows, infer_schema_length=None).write_csv(path)
     return path
 
 
@@ -104,86 +160,3 @@ def write_tables(folder: Path, row: Row, alerts: pl.DataFrame) -> None:
     # names come from the log: none may be read as a formula by a spreadsheet
     texts = pl.col(pl.String).str.replace("^([=+\\-@\t\r])", "'$1")
     sheet.with_columns(texts).write_csv(folder / "alerts.csv")
-
-
-def print_table(console: Console, comparison: Comparison) -> None:
-    """The comparison for people, best average precision first, with its footnotes.
-
-    Args:
-        console: where to.
-        comparison: what was measured; detectors that were refused come last.
-    """
-    evaluations, refused, budget = comparison.rows, comparison.refused, comparison.about.budget
-    if evaluations[0].metrics.get("average_precision") is None:
-        console.print("Nothing known to be risky in the test period: no measures, alerts below.")
-        return
-    notes: dict[str, int] = {}
-
-    def marked(name: str, note: str) -> str:
-        return f"{name} [{notes.setdefault(note, len(notes) + 1)}]" if note else name
-
-    positives, total = (
-        evaluations[0].metrics[name] for name in ("positive_windows", "test_windows")
-    )
-    table = Table(
-        title=f"Test period: {positives:,} risky of {total:,} windows\n"
-        f"precision, recall, F1 within the budget: {budget}",
-        title_justify="left",
-    )
-    table.add_column("detector", no_wrap=True)
-    for title in COLUMNS.values():
-        table.add_column(title, justify="right")
-    for evaluation in sorted(evaluations, key=_by_average_precision):
-        style = "bold" if evaluation is evaluations[0] else ""
-        table.add_row(
-            escape(marked(evaluation.name, evaluation.note)),
-            *(_cell(evaluation.metrics, name) for name in COLUMNS),
-            style=style,
-        )
-    for name, reason in refused.items():
-        table.add_row(escape(marked(name, reason)), *("–" for _ in COLUMNS))
-    console.print(table)
-    for note, number in notes.items():
-        console.print(f"[{number}] {_printable(note)}", highlight=False, markup=False)
-
-
-def print_alerts(console: Console, alerts: pl.DataFrame, total: int, top: int = 5) -> None:
-    """The riskiest alerts and why.
-
-    Args:
-        console: where to.
-        alerts: of `alerts_table`.
-        total: how many windows passed the threshold.
-        top: how many are shown.
-    """
-    if alerts.is_empty():
-        console.print("No alerts.")
-        return
-    kept = "" if len(alerts) == total else f" ({len(alerts):,} kept in the files)"
-    console.print(f"[bold]{total:,} alerts{kept}; the riskiest:[/bold]")
-    for alert in alerts.head(top).iter_rows(named=True):
-        truth = {1: "  (truly risky)", 0: "  (normal in truth)"}.get(alert.get("label", -1), "")
-        console.print(
-            f"  risk {alert['risk']:5.1f}  [bold]{escape(_printable(alert['user_id']))}[/bold]  "
-            f"{alert['start']:%Y-%m-%d %H:%M} to {alert['end']:%Y-%m-%d %H:%M} UTC, "
-            f"{alert['n_events']:,} events{truth}",
-            highlight=False,
-        )
-        for reason in alert["reasons"][:4]:
-            console.print(f"        - {_printable(reason)}", highlight=False, markup=False)
-
-
-def _printable(text: str) -> str:
-    """Names come from the log: none may steer the terminal."""
-    return "".join(character if character.isprintable() else "�" for character in text)
-
-
-def _by_average_precision(evaluation: Row) -> float:
-    return -(evaluation.metrics.get("average_precision") or 0.0)
-
-
-def _cell(metrics: Metrics, name: str) -> str:
-    value = metrics.get(name)
-    if value is None:
-        return "–"
-    return f"{value:.2f}" if name.endswith("seconds") else f"{value:.3f}"

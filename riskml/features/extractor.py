@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 from safetensors.numpy import load_file, save_file
 
 from riskml.core.errors import ConfigError, DataError, did_you_mean, reading, require
@@ -25,6 +26,7 @@ from riskml.features.hashing import by_user, hashed
 from riskml.features.history import HistoryFeatures
 from riskml.features.local_time import with_local_time
 from riskml.features.novelty import NoveltyFeatures
+from riskml.features.numbers import NumberFeatures, as_number
 from riskml.features.peer import PeerFeatures
 from riskml.features.peer_groups import PeerGroups
 from riskml.features.profile import USER, Profile, upsert
@@ -42,6 +44,7 @@ FAMILIES: dict[str, type[FeatureFamily]] = {
         HistoryFeatures,
         PeerFeatures,
         GraphFeatures,
+        NumberFeatures,
         ActionEmbeddingFeatures,
     )
 }
@@ -218,7 +221,7 @@ class FeatureExtractor:
 
     def reads(self) -> list[str]:
         """Columns of the log that are needed; the user's `time_zone` is used where it is there."""
-        families = (column for family in self.families for column in family.reads())
+        families = (c for family in self.families for c in (*family.reads(), *family.numbers(())))
         return list(
             dict.fromkeys((*EVENT_SCHEMA, *self.window.columns(), *self.peers.reads(), *families))
         )
@@ -243,6 +246,9 @@ class FeatureExtractor:
         reads = {*HASHED, *(column for family in self.families for column in family.reads())}
         readers = dict.fromkeys(sorted(reads), "a feature family reads it")
         readers.update(dict.fromkeys(self.window.columns(), "features.window.column"))
+        numeric = events.select(cs.numeric()).columns
+        numbers = [name for family in self.families for name in family.numbers(numeric)]
+        readers.update(dict.fromkeys(numbers, "features.families.numbers"))
         for column, reader in readers.items():
             if column not in events.columns:
                 raise DataError(
@@ -262,6 +268,7 @@ class FeatureExtractor:
             "success",
             self.vocabulary.encode(),
             *map(hashed, sorted(reads)),
+            *(as_number(events, name) for name in dict.fromkeys(numbers)),
             *passed,
         )
         coded, row = by_user(coded, USER)

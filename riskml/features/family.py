@@ -164,6 +164,14 @@ class FeatureFamily(ABC):
         """Columns of the log, beside the event schema, that are kept for `arrive`."""
         return ()
 
+    def numbers(self, columns: Sequence[str]) -> tuple[str, ...]:
+        """Columns of the log that are kept as numbers, not hashed.
+
+        Args:
+            columns: of the log, those of a numeric type.
+        """
+        return ()
+
     def fit(self, windows: WindowEvents, before: Columns) -> None:
         """Learn from the train period's windows; the default learns nothing."""
         return

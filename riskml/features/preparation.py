@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 import numpy as np
 import polars as pl
 
 from riskml.core.errors import ConfigError, DataError
+from riskml.core.redaction import shown
 from riskml.core.types import Windows
 from riskml.data.datasets import Dataset
 from riskml.data.splits import CALIBRATION, GAP, PERIOD, TEST, TRAIN
@@ -33,6 +36,12 @@ class PreparedWindows:
         incidents: one row an incident, where they are known: incident_id, scenario (null where
             there is none), user_id (of its first event), start, end, n_events.
         before: calibration windows and those of the gap after them; None where there is no gap.
+        background: how many of the train and calibration windows are risky, by period; None where
+            it is not known.
+        over_time: see `Dataset`.
+
+    Attributes:
+        fingerprint: of all windows and of the truth as they were made.
     """
 
     train: Windows
@@ -43,6 +52,21 @@ class PreparedWindows:
     profile: Profile = field(default_factory=Profile)
     incidents: pl.DataFrame | None = None
     before: Windows | None = None
+    background: Mapping[str, int] | None = None
+    over_time: bool = True
+    fingerprint: str = field(init=False, repr=False, compare=False, default="")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fingerprint", self.as_it_is())
+
+    def as_it_is(self) -> str:
+        """The fingerprint of what they hold by now; another one where anything was changed."""
+        digest = blake2b(digest_size=16)
+        for part in (self.train, self.calibration, self.test, self.before):
+            digest.update(b"-" if part is None else part.fingerprint().encode())
+        if self.test_truth is not None:
+            digest.update(self.test_truth.hash_rows().to_numpy().tobytes())
+        return digest.hexdigest()
 
     @property
     def before_test(self) -> Windows:
@@ -62,7 +86,7 @@ def prepare(dataset: Dataset, extractor: FeatureExtractor) -> PreparedWindows:
     left out: the next fold has them whole.
 
     Raises:
-        DataError: a period has no window of its own.
+        DataError: a period has no window of its own, or an event is in the log twice.
         ConfigError: a fold ends before the log, and these windows have no end.
     """
     until = None if dataset.fold is None else dataset.fold.test_until
@@ -71,6 +95,7 @@ def prepare(dataset: Dataset, extractor: FeatureExtractor) -> PreparedWindows:
             "features.window: sessions that the log names have no end, so folds would cut them; "
             "give features.window.gap_minutes, or choose backtest=single"
         )
+    _check_events_once(dataset.events)
     windows, profile = extractor.transform(
         dataset.events, Profile(watermark=until), open_windows=until is None
     )
@@ -93,10 +118,14 @@ def prepare(dataset: Dataset, extractor: FeatureExtractor) -> PreparedWindows:
                 f"the {name} period holds no whole window: the log is too short for its windows "
                 f"and {setting}; give a longer log or shorter windows (features=session)"
             )
-    truth = incidents = None
+    truth = incidents = background = None
     if dataset.truth is not None:
         truth = _window_truth(parts[TEST], events, dataset.truth)
         incidents = _incidents(events, dataset.truth)
+        background = {
+            name: int(_window_truth(parts[name], events, dataset.truth)["label"].sum())
+            for name in (TRAIN, CALIBRATION)
+        }
     return PreparedWindows(
         parts[TRAIN],
         parts[CALIBRATION],
@@ -106,6 +135,21 @@ def prepare(dataset: Dataset, extractor: FeatureExtractor) -> PreparedWindows:
         profile,
         incidents,
         windows.take(last.is_in([CALIBRATION, GAP]).to_numpy()) if has_gap else None,
+        background,
+        dataset.over_time,
+    )
+
+
+def _check_events_once(events: pl.DataFrame) -> None:
+    """Refuse a log that holds an event twice: it may be on both sides of a cut."""
+    ids = events["event_id"]
+    if ids.n_unique() == len(ids):
+        return
+    twice = events.filter(pl.col("event_id").is_duplicated()).sort("event_id")
+    periods = twice.filter(pl.col("event_id") == twice["event_id"][0])[PERIOD].to_list()
+    raise DataError(
+        f"event '{shown(twice['event_id'][0])}' is in the log {len(periods)} times (periods: "
+        f"{', '.join(map(str, periods))}): give every event an id of its own, or take copies out"
     )
 
 

@@ -12,6 +12,7 @@ import polars as pl
 
 from riskml.core.errors import DataError, did_you_mean
 from riskml.core.types import Feature, FeatureKind, FeatureSpec, Windows
+from riskml.features.numbers import infer_kind
 
 Kinds = Mapping[str, FeatureKind | str]
 """Kind of some columns by name; the others are inferred."""
@@ -129,28 +130,6 @@ def _spec(columns: Columns, values: npt.NDArray[np.float32], kinds: Kinds) -> Fe
             for name, kind in zip(columns, inferred, strict=True)
         )
     )
-
-
-def infer_kind(column: npt.NDArray[np.float32]) -> FeatureKind:
-    """Binary, count or continuous.
-
-    A count begins at 0 or 1 and varies at least as much as a Poisson count of its mean would:
-    ages, years and readings of an instrument in whole numbers do not.
-
-    >>> infer_kind(np.array([0, 3, 1, 9], np.float32)).value
-    'count'
-    >>> infer_kind(np.array([2019, 2020, 2024], np.float32)).value
-    'continuous'
-    """
-    values = column.astype(np.float64)
-    if not len(values) or values.min() == values.max():
-        return FeatureKind.CONTINUOUS
-    if np.isin(values, (0.0, 1.0)).all():
-        return FeatureKind.BINARY
-    whole = bool((values == np.floor(values)).all())
-    if whole and 0 <= values.min() <= 1 and values.var() >= values.mean():
-        return FeatureKind.COUNT
-    return FeatureKind.CONTINUOUS
 
 
 def _check_binary(values: npt.NDArray[np.float32], spec: FeatureSpec) -> None:

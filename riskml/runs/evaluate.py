@@ -25,6 +25,7 @@ from riskml.runs.assembly import (
     build_scoring,
     build_threshold,
     chosen_detectors,
+    chosen_parameters,
 )
 from riskml.runs.context import (
     PARTS,
@@ -61,6 +62,7 @@ def evaluate(cfg: DictConfig) -> Path:
     settled = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
     assert isinstance(settled, DictConfig)
     with start_run(cfg, f"evaluate {cfg.model.name} on {cfg.data.name}") as run:
+        run.tracker.parameters(chosen_parameters(cfg))
         folds = folds_of(cfg)
         if not named and trained is None:
             run.say(f"{cfg.model.name} is fitted afresh in every fold: the trained one is left out")

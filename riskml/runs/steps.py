@@ -19,16 +19,22 @@ from riskml.evaluation.comparison import About, Comparison
 from riskml.evaluation.evaluator import Evaluation
 from riskml.evaluation.outputs import (
     metrics_document,
-    print_alerts,
-    print_table,
+    write_detectors,
     write_metrics,
     write_tables,
 )
 from riskml.evaluation.plots import save_plots
+from riskml.evaluation.printed import print_alerts, print_table
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows, prepare
-from riskml.runs.assembly import build_dataset, build_extractor, build_threshold
-from riskml.runs.context import PLOTS, REFERENCE, Run
+from riskml.runs.assembly import (
+    build_dataset,
+    build_extractor,
+    build_threshold,
+    detector_parameters,
+)
+from riskml.runs.context import PLOTS, REFERENCE, Run, command_of
+from riskml.runs.tracked_comparison import track
 
 PLACES = ("paths", "logger", "run", "resume", "ckpt_path")
 """Settings that say where things are and change no number."""
@@ -47,6 +53,7 @@ def read_data(run: Run, reference: BatchReference | None = None) -> Dataset:
     with run.console.status(f"reading {data.name}"):
         dataset = build_dataset(data, run.cfg.features, reference)
     events = dataset.events
+    run.tracker.dataset(data.name, events.drop(PERIOD), dataset.fingerprint)
     first, last = time_span(events["timestamp"], events["timestamp"])
     run.say(
         f"{data.name}: {len(events):,} events of {events['user_id'].n_unique():,} users, "
@@ -95,6 +102,7 @@ def compare(
         data_fingerprint=dataset.fingerprint,
         config_fingerprint=fingerprint or config_fingerprint(run.cfg),
         created=datetime.now(UTC),
+        command=command_of(run.cfg),
         features=found.features,
         unknown_action_rate=found.unknown_action_rate,
     )
@@ -127,11 +135,12 @@ def report(run: Run, comparison: Comparison) -> None:
     """
     focus = comparison.focus
     write_metrics(run.folder, metrics_document(comparison))
+    write_detectors(run.folder, comparison)
     write_tables(run.folder, focus, comparison.alerts)
     with run.console.status("drawing plots"):
         save_plots([row.evaluations[0] for row in comparison.rows], run.folder / PLOTS)
-    run.tracker.metrics({f"test/{name}": value for name, value in focus.metrics.items()})
-    for name in ("metrics.json", "alerts.csv", PLOTS):
+    track(run.tracker, comparison, detector_parameters(run.cfg))
+    for name in ("metrics.json", "detectors.csv", "alerts.csv", PLOTS):
         run.tracker.artifact(run.folder / name, PLOTS if name == PLOTS else None)
     print_table(run.console, comparison)
     explained = focus.evaluations[0].seed

@@ -7,6 +7,7 @@ from riskml.data.sources.database import DatabaseSource
 from riskml.data.sources.duckdb_file import DuckDbSource
 from riskml.data.sources.json_lines import JsonLinesSource
 from riskml.data.sources.parquet import ParquetSource
+from riskml.data.sources.rows import RowsSource
 
 __all__ = [
     "CsvSource",
@@ -16,4 +17,5 @@ __all__ = [
     "JsonLinesSource",
     "LogSource",
     "ParquetSource",
+    "RowsSource",
 ]

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import polars as pl
 
-from riskml.core.types import FloatArray, Windows
+from riskml.core.types import FloatArray, Reason, Windows
+from riskml.evaluation.auditor import OFF
+from riskml.evaluation.comparison import (
+    About,
+    Comparison,
+    Difference,
+    Finding,
+    Fold,
+    Interval,
+    Row,
+    rows_of,
+)
 from riskml.evaluation.evaluator import Evaluation, evaluate_detector
+from riskml.evaluation.folds import over_folds
+from riskml.evaluation.outputs import alert_rows, alerts_table
 from riskml.features.preparation import PreparedWindows
 from riskml.models.base import Detector
 from riskml.scoring.thresholds import DailyBudget, Threshold
 
 MakeWindows = Callable[..., Windows]
+
+SCORES = np.random.default_rng(0).normal(30, 12, 60).astype(np.float32)
+INCIDENTS = {3: ["a"], 4: ["a", "b"], 20: ["c"]}
 
 
 class GivenScores(Detector):
@@ -86,4 +104,99 @@ def evaluated(
     ids = [*windows.calibration.keys["window_id"], *windows.test.keys["window_id"]]
     values = [*map(float, calibration_scores), *map(float, test_scores)]
     detector = GivenScores(dict(zip(ids, values, strict=True)))
-    return evaluate_detector(name, detector, windows, rule or DailyBudget(1, max_share=1), 1.5)
+    rule = rule or DailyBudget(1, max_share=1)
+    # scores that are given by name are what the audit refuses
+    return evaluate_detector(name, detector, windows, rule, 1.5, audit=OFF)
+
+
+ABOUT = About(
+    data="made",
+    budget="1 alert a day",
+    seed=3,
+    data_fingerprint="d" * 64,
+    config_fingerprint="c" * 64,
+    created=datetime(2024, 5, 1, 12, tzinfo=UTC),
+    command="python evaluate.py",
+    features=5,
+    unknown_action_rate=0.25,
+)
+
+
+def compared(
+    windows: PreparedWindows,
+    evaluations: Sequence[Evaluation],
+    refused: Mapping[str, str] | None = None,
+    folds: int = 1,
+) -> Comparison:
+    """The evaluations side by side, the first one in focus; without alerts and their events."""
+    return Comparison(
+        ABOUT,
+        tuple(Fold.of(number, windows) for number in range(folds)),
+        rows_of(evaluations),
+        pl.DataFrame(),
+        pl.DataFrame(),
+        refused or {},
+    )
+
+
+def full_comparison(make_windows: MakeWindows) -> Comparison:
+    """Whatever a comparison can hold: three detectors in two folds, one of them with two seeds."""
+    windows = prepared(make_windows, INCIDENTS)
+    perfect = np.zeros(60)
+    perfect[list(INCIDENTS)] = 50
+    incidents = pl.DataFrame(
+        {
+            "incident_id": ["a", "b", "c"],
+            "scenario": ["theft", "theft", None],
+            "user_id": ["user0", "user1", "user2"],
+            "start": windows.test.keys["start"][[3, 4, 20]],
+            "end": windows.test.keys["end"][[3, 4, 20]],
+            "n_events": [2, 3, 4],
+        }
+    )
+    made = [
+        replace(
+            evaluated(windows, scores, name=name),
+            fold=fold,
+            seed=seed,
+            note=note,
+            incidents=incidents,
+        )
+        for name, scores, seeds, note in (
+            ("focus", SCORES, (3, 4), ""),
+            ("best", perfect, (3,), "made stable"),
+            ("worst", -perfect, (3,), ""),
+        )
+        for fold in (0, 1)
+        for seed in seeds
+    ]
+    for each in made:
+        each.metrics.update(
+            over_folds([each.scores], incidents=incidents), fit_seconds=1.5, threshold=20.0
+        )
+    interval = {"average_precision": Interval(0.02, 0.31)}
+    leads = {"best": Difference(-0.5, -0.7, -0.3, 0.01), "worst": Difference(0.1, -0.1, 0.2, 0.3)}
+    rows = [
+        Row(
+            row.evaluations,
+            row.metrics,
+            interval,
+            {"average_precision": leads[row.name]} if row.name in leads else {},
+        )
+        for row in rows_of(made)
+    ]
+    return replace(
+        compared(windows, made, {"pyod_lof": "too few windows"}, folds=2),
+        rows=tuple(rows),
+        findings=(
+            Finding("permuted_labels", "ok", "0.5 with permuted labels", "focus"),
+            Finding("duplicates", "warning", "2 windows on both sides"),
+        ),
+    )
+
+
+def with_reasons(evaluation: Evaluation) -> pl.DataFrame:
+    """Its alerts, each with two reasons."""
+    rows = alert_rows(evaluation)["row"]
+    reasons = [[Reason("t", 2, f"first of {row}"), Reason("u", 1, "second; [b]")] for row in rows]
+    return alerts_table(evaluation, reasons)

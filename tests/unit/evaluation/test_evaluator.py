@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
 import pytest
 from evaluation_cases import GivenScores, MakeWindows, evaluated, prepared
+from score_tables import score_table
 
 from riskml.core.errors import DataError
 from riskml.core.types import Windows
@@ -21,6 +23,7 @@ from riskml.scoring.settings import ScoringSettings
 from riskml.scoring.thresholds import AlertShare, days
 
 SCORES = np.random.default_rng(0).normal(25, 12, 60).astype(np.float32)
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 INCIDENTS = {3: ["a"], 4: ["a", "b"], 20: ["c"], 59: ["d"]}
 
 UNLABELLED_METRICS = [
@@ -30,6 +33,8 @@ UNLABELLED_METRICS = [
     "alerts_per_day_at_threshold",
     "alerts_promised",
     "alerts_delivered_ratio",
+    "observed_at_p_0.01",
+    "p_value_gap",
     "fit_seconds",
     "score_seconds",
     "threshold",
@@ -180,22 +185,19 @@ def test_truth_without_positives(make_windows: MakeWindows) -> None:
     assert metrics["positive_windows"] == metrics["prevalence"] == 0
     for name in ("average_precision", "roc_auc", "recall_at_budget", "incident_recall_at_budget"):
         assert metrics[name] is None
-    assert metrics["precision_at_budget"] == 0
+    assert metrics["precision_at_budget"] == metrics["incidents"] == 0
 
 
 def table(
     alert: list[int], budget: list[int], label: list[int], incidents: list[list[str]]
 ) -> pl.DataFrame:
-    n = len(alert)
-    start = pl.datetime(2024, 3, 4, time_unit="us", time_zone="UTC")
-    return pl.select(
-        start=start + pl.duration(hours=pl.int_range(n)),
-        end=start + pl.duration(hours=pl.int_range(n) + 1),
-        score=pl.int_range(n).cast(pl.Float32),
-        alert=pl.Series(alert).cast(pl.Boolean),
-        within_budget=pl.Series(budget).cast(pl.Boolean),
-        label=pl.Series(label, dtype=pl.Int8),
-        incidents=pl.Series(incidents, dtype=pl.List(pl.String)),
+    return score_table(
+        [(hour + 1) / 24 for hour in range(len(alert))],
+        score=list(range(len(alert))),
+        alert=alert,
+        within_budget=budget,
+        label=label,
+        incidents=incidents,
     )
 
 
@@ -224,6 +226,19 @@ def test_one_alert_finds_a_long_incident() -> None:
     assert found["incident_recall_at_threshold"] == 1
     assert found["recall_at_threshold"] == pytest.approx(1 / 3)
     assert found["incident_recall_at_budget"] == 0
+
+
+def test_incidents_start_where_their_table_says(make_windows: MakeWindows) -> None:
+    windows = prepared(make_windows, INCIDENTS)
+    incidents = pl.DataFrame(
+        {"incident_id": ["a", "b", "c", "d"], "scenario": ["x"] * 4, "start": [LONG_AGO] * 4}
+    )
+    scores = np.where(np.isin(np.arange(60), list(INCIDENTS)), 99, SCORES)
+    first = evaluated(windows, scores).metrics
+    told = evaluated(replace(windows, incidents=incidents), scores).metrics
+    assert first["incidents"] == told["incidents"] == 4
+    found = "days_to_detect_mean_at_threshold"
+    assert told[found] > first[found] > 0  # type: ignore[operator]
 
 
 def test_positives_without_incidents() -> None:

@@ -1,0 +1,222 @@
+"""Whether the scores of a fitted detector are worth measuring; see docs/traps.md.
+
+Some windows are scored again: alone as the first part of the period, under other names, at another
+date and in another order; and beside fewer others. Nothing of that may change a score.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from riskml.core.errors import DataError
+from riskml.core.types import FloatArray, Windows
+from riskml.evaluation.findings import OK, REFUSED, Finding
+from riskml.evaluation.probes import (
+    INSTANT,
+    Rows,
+    Scale,
+    another_date,
+    earliest,
+    in_another_order,
+    moved,
+    renamed,
+    with_users,
+)
+from riskml.models.base import Detector
+
+FIRST_PART, COMPANY, AGAIN = 0.4, 0.3, 0.05
+"""Shares of the test windows that are scored once more: as the first part of the period, beside
+fewer others, and once again by the detector as it is after scoring."""
+
+AGAIN_DIFFERS, NAMES, DATES, ORDER, FUTURE, MATES, UNSTABLE = (
+    "not_deterministic",
+    "window_ids",
+    "dates",
+    "row_order",
+    "future",
+    "batch_mates",
+    "unstable",
+)
+"""Names of the traps."""
+
+WRONG = {
+    AGAIN_DIFFERS: "scores change from call to call",
+    NAMES: "scores change with the ids of windows, so they are looked up, not judged",
+    DATES: "scores change where all windows are moved to another date that lies alike in week, "
+    "month and year, so they are looked up, not judged",
+    ORDER: "scores change with the order of the rows",
+    FUTURE: "scores of the first part of the test period change with what comes after it",
+    MATES: "scores of windows change with the others that are scored beside them",
+    UNSTABLE: "scores change where windows come alone, under other ids, dates and in another order",
+}
+RIGHT = {
+    AGAIN_DIFFERS: "scored again, windows have the same scores",
+    NAMES: "under other ids, windows have the same scores",
+    DATES: "at another date, windows have the same scores",
+    ORDER: "in another order, windows have the same scores",
+    FUTURE: "scored alone, the first part of the test period has the same scores",
+    MATES: "beside fewer others, windows have the same scores",
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """Some test windows as a detector is shown them, and what came before.
+
+    Args:
+        past: between train period and test.
+        part: to be scored.
+        rows: where they are among the test windows.
+    """
+
+    past: Windows
+    part: Windows
+    rows: Rows
+
+
+class Audit:
+    """Scores views of the test windows with copies of the detector, before it is judged itself.
+
+    Args:
+        name: of the detector.
+        detector: fitted; it stays as it is.
+        past: windows between train period and test.
+        test: windows to be judged.
+    """
+
+    def __init__(self, name: str, detector: Detector, past: Windows, test: Windows) -> None:
+        self.name, self.past, self.test = name, past, test
+        self.remembers = bool(getattr(detector, "remembers", False))
+        self.detector = pristine(detector)
+        self.seed = int(test.fingerprint()[:8], 16)
+        # what remembers may count the days since
+        self.by = INSTANT if self.remembers else another_date(test)
+        self.first = self._all_changed(earliest(test, FIRST_PART))
+        self.company = self.beside_few(self.some(COMPANY, self.seed))
+        # asked before the whole is seen, so that nothing of it can be kept
+        self._of_first, self._of_company = self._scored(self.first), self._scored(self.company)
+
+    # ---- views
+
+    def some(self, share: float, seed: int) -> Rows:
+        """Rows of a part of the windows, of whole users where their past counts."""
+        n, rng = len(self.test), np.random.default_rng(seed)
+        if not self.remembers:
+            return np.sort(rng.permutation(n)[: int(np.ceil(n * share)) if n > 1 else 0])
+        users = self.test.keys.group_by("user_id").len().sort("user_id")
+        users = users[rng.permutation(len(users))]
+        before = users["len"].cum_sum() - users["len"]
+        chosen = users["user_id"].filter(before < share * n).head(len(users) - 1)
+        return np.flatnonzero(self.test.keys["user_id"].is_in(chosen.to_list()).to_numpy())
+
+    def beside_few(self, rows: Rows) -> View:
+        """These windows; with the past of their users alone, where the past counts."""
+        part, past = self.test.take(rows), self.past
+        if self.remembers:
+            past = with_users(past, part.keys["user_id"].unique().to_list())
+        return View(past, part, rows)
+
+    def with_part(self, rows: Rows, part: Windows) -> FloatArray | str:
+        """Scores of other windows in the place of those at `rows`; or how it failed."""
+        view = self.beside_few(rows)
+        return self._scored(View(view.past, part, rows))
+
+    def _all_changed(self, rows: Rows) -> View:
+        rows = in_another_order(self.test, rows, self.remembers, self.seed)
+        part = self.test.take(rows)
+        return View(moved(renamed(self.past), self.by), moved(renamed(part), self.by), rows)
+
+    def _one_changed(self) -> Iterator[tuple[str, View]]:
+        """One change at a time, to tell which of them matters."""
+        past, test, rows = self.past, self.test, np.arange(len(self.test))
+        shuffled = in_another_order(test, rows, self.remembers, self.seed)
+        yield AGAIN_DIFFERS, View(past, test, rows)
+        yield NAMES, View(renamed(past), renamed(test), rows)
+        yield DATES, View(moved(past, self.by), moved(test, self.by), rows)
+        yield ORDER, View(past, test.take(shuffled), shuffled)
+        rows = np.sort(self.first.rows)
+        yield FUTURE, View(past, test.take(rows), rows)
+
+    # ---- what is found
+
+    def findings(self, detector: Detector, scores: FloatArray) -> list[Finding]:
+        """Whether the scores hold.
+
+        Args:
+            detector: that gave the scores, as it is now.
+            scores: of all test windows.
+        """
+        scale, wrong = Scale.of(scores), {}
+        if how := self._differs(self.first.rows, self._of_first, scores, scale):
+            views = ((trap, view, self._scored(view)) for trap, view in self._one_changed())
+            found = {trap: self._differs(v.rows, each, scores, scale) for trap, v, each in views}
+            wrong = {trap: text for trap, text in found.items() if text} or {UNSTABLE: how}
+        if AGAIN_DIFFERS not in wrong:
+            rows = self.some(AGAIN, self.seed + 1)
+            later = self._scored(self.beside_few(rows), detector)
+            if how := self._differs(rows, later, scores, scale):
+                wrong[AGAIN_DIFFERS] = how
+        if how := self._differs(self.company.rows, self._of_company, scores, scale):
+            wrong.setdefault(MATES, how)
+        if AGAIN_DIFFERS in wrong:
+            wrong.pop(MATES, None)  # nobody can tell
+        if wrong:
+            return [
+                Finding(t, REFUSED, f"{WRONG[t]} ({how})", self.name) for t, how in wrong.items()
+            ]
+        asked = [t for t in RIGHT if len((self.company if t == MATES else self.first).rows)]
+        return [Finding(trap, OK, RIGHT[trap], self.name) for trap in asked]
+
+    def _scored(self, view: View, detector: Detector | None = None) -> FloatArray | str:
+        """Scores of a view, by a copy unless a detector is given; or how it failed."""
+        if not len(view.rows):
+            return np.zeros(0, np.float32)
+        try:
+            by = pristine(self.detector) if detector is None else detector
+            return checked_scores(self.name, by.score_after(view.past, view.part), view.part)
+        except Exception as error:  # one that looks something up may fail in any way
+            return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+    @staticmethod
+    def _differs(rows: Rows, found: FloatArray | str, scores: FloatArray, scale: Scale) -> str:
+        """How scores found differ from those of the whole; empty where they do not."""
+        if isinstance(found, str):
+            return found
+        differing = scale.differing(found, scores[rows])
+        if not differing.any():
+            return ""
+        most = float(np.abs(found.astype(np.float64) - scores[rows])[differing].max())
+        return f"{int(differing.sum()):,} of {len(rows):,} windows, by up to {most:.3g}"
+
+
+def pristine(detector: Detector) -> Detector:
+    """A copy that shares nothing with the detector; itself where it cannot be copied."""
+    try:
+        return copy.deepcopy(detector)
+    except Exception:  # whatever it is made of may fail in its own way
+        return detector
+
+
+def checked_scores(name: str, scores: object, windows: Windows) -> FloatArray:
+    """The scores as numbers of their own, float32 [n].
+
+    Raises:
+        DataError: they are no such numbers, or not all of them are finite.
+    """
+    try:
+        values = np.array(scores, np.float32)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name} gave scores that are no numbers ({error})") from error
+    if values.shape != (len(windows),):
+        raise DataError(f"{name} gave scores of shape {values.shape} for {len(windows):,} windows")
+    odd = np.flatnonzero(~np.isfinite(values))
+    if len(odd):
+        raise DataError(
+            f"{name} gave a score that is no finite number for {len(odd)} windows, "
+            f"first '{windows.keys['window_id'][int(odd[0])]}'"
+        )
+    return values
