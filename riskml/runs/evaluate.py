@@ -19,6 +19,7 @@ from riskml.core.targets import check_targets
 from riskml.data.batch_reference import BatchReference
 from riskml.data.datasets import Dataset
 from riskml.data.folds import Folds, SingleFold
+from riskml.evaluation.auditor import STANDARD
 from riskml.evaluation.backtest import Backtested, backtest
 from riskml.runs.assembly import (
     build,
@@ -116,6 +117,7 @@ def _backtest(
                 entrants.fit_seconds,
                 watch=watch,
                 settings=mark_of(cfg, fingerprint),
+                audit=cfg.get("audit") or STANDARD,
             )
     except KeyboardInterrupt:
         run.say(f"interrupted; go on with: python evaluate.py resume={run.folder}")
