@@ -24,7 +24,7 @@ from riskml.evaluation.outputs import (
     write_metrics,
     write_tables,
 )
-from riskml.evaluation.printed import print_alerts, print_table
+from riskml.evaluation.printed import print_alerts, print_findings, print_table
 from riskml.evaluation.report import HTML, MARKDOWN, write_report
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows, prepare
@@ -155,6 +155,7 @@ def report(run: Run, comparison: Comparison) -> None:
     for name in ("metrics.json", "detectors.csv", "alerts.csv", HTML, MARKDOWN, PLOTS):
         run.tracker.artifact(run.folder / name, PLOTS if name == PLOTS else None)
     print_table(run.console, comparison)
+    print_findings(run.console, comparison)
     explained = focus.evaluations[0].seed
     alerts = sum(
         int(each.scores["alert"].sum()) for each in focus.evaluations if each.seed == explained
