@@ -99,8 +99,8 @@ def _detectors(view: View) -> Table:
         Column("precision", hint=MEANINGS["precision_at_budget"]),
         Column("recall", hint=MEANINGS["recall_at_budget"]),
         *([Column("incidents"), Column("time to detect")] if incidents else []),
-        Column("fit"),
-        Column("score"),
+        Column("to fit"),
+        Column("to score"),
     ]
     lines = []
     for row in sorted(view.comparison.rows, key=rank):
@@ -182,8 +182,8 @@ def _times(view: View) -> Table:
     columns = [
         Column("detector", number=False),
         Column("alerts"),
-        Column("fit"),
-        Column("score"),
+        Column("to fit"),
+        Column("to score"),
     ]
     lines = []
     for row in view.comparison.rows:

@@ -222,6 +222,8 @@ def test_refused_figures_are_said_first(make_windows: MakeWindows) -> None:
     assert odd["of"] == ["focus", "bad", "the data"]
     assert columns(table(made, "checks", "passed"))["check"] == ["order"]
     assert "Finding of a check (focus): the label is a feature" in said(made, "limits")
+    assert "Finding of a check (the data): few windows" in said(made, "limits")
+    assert "Checks saw something of other detectors too (1)." in said(made, "limits")
 
 
 def refused(row: Row, why: str) -> Row:
