@@ -7,8 +7,14 @@ from riskml.core.entry import hydra_entry
 
 @hydra_entry(config_name="train")
 def main(cfg: DictConfig) -> None:
-    """Run one training."""
-    from riskml.runs.train import train  # slow to import: not before --help is answered
+    """Run one training, or a sweep of many."""
+    # slow to import: not before --help is answered
+    if cfg.get("sweep") is not None:
+        from riskml.runs.sweeps.command import sweep
+
+        sweep(cfg)
+        return
+    from riskml.runs.train import train
 
     train(cfg)
 

@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--incidents", type=int, nargs="+", default=[8, 20, 60])
     given = parser.parse_args()
     for incidents in given.incidents:
-        many = 200
+        many = 100
         one, other = world(given.users * many, incidents * many, seed=10**6)
         large, behind = (resample([each], resamples=1).values for each in (one, other))
         held = {(by, what, name): 0 for by in (USER, INCIDENT) for what in "ad" for name in METRICS}

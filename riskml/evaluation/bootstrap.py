@@ -18,10 +18,11 @@ was to be found, not the choice. The interval is that of the 2.5th to the 97.5th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
+from scipy import stats
 
 from riskml.core.errors import DataError, require
 from riskml.evaluation.metrics import ranking_values
@@ -31,6 +32,12 @@ from riskml.evaluation.resampling import USER, WAYS, ClusterSums, cluster_sums
 AT_A_TIME, NUMBERS = 64, 4_000_000
 """Resamples that are worked on together, as long as they are no more numbers than that: few enough
 to stay in the processor's cache."""
+
+
+NOT_THE_SAME = (
+    "resamples can be compared on the same windows and draws only: give all the same test windows, "
+    "seed, number of resamples and way of drawing"
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,8 @@ class Difference:
     Args:
         value: difference of the metric.
         low, high: 95 % interval.
-        p_value: two-sided: twice the share of resamples on the other side of 0, itself among them.
+        p_value: two-sided: twice the share of resamples on the other side of 0, itself among them,
+            as far out as the interval is; below 0.05 where the interval holds no 0.
         left_out: resamples in which the metric is not defined for one of both.
     """
 
@@ -73,17 +81,19 @@ class Resamples:
         values: by metric: on the windows as they are.
         resampled: by metric [resamples], NaN where it is not defined.
         drawn_from: what tells resamples of the same windows.
+        attacked: how many of those that are drawn have risky windows.
     """
 
     values: Mapping[str, float]
     resampled: Mapping[str, Floats]
     drawn_from: tuple[object, ...]
+    attacked: float = np.inf
 
     def intervals(self, confidence: float = 0.95) -> dict[str, Interval]:
         """By metric, those that are defined."""
         found = {}
         for name, values in self.resampled.items():
-            if ends := _ends(values, confidence):
+            if ends := _ends(values, confidence, self.attacked):
                 found[name] = Interval(*ends, left_out=int(np.isnan(values).sum()))
         return found
 
@@ -94,20 +104,39 @@ class Resamples:
             DataError: the other ones are of other windows, or drawn in another way.
         """
         if self.drawn_from != other.drawn_from:
-            raise DataError(
-                "two detectors can be compared on the same windows and draws only: give both the "
-                "same test windows, seed, resamples and way of drawing"
-            )
+            raise DataError(NOT_THE_SAME)
         found = {}
         for name in self.resampled:
             gains = self.resampled[name] - other.resampled[name]
-            if ends := _ends(gains, confidence):
+            if ends := _ends(gains, confidence, self.attacked):
                 value = self.values[name] - other.values[name]
                 kept = gains[~np.isnan(gains)]
                 found[name] = Difference(
-                    value, *ends, p_value=_two_sided(kept), left_out=len(gains) - len(kept)
+                    value,
+                    *ends,
+                    p_value=_two_sided(kept, self.attacked),
+                    left_out=len(gains) - len(kept),
                 )
         return found
+
+
+def mean_over_seeds(several: Sequence[Resamples]) -> Resamples:
+    """The mean of a detector's metrics over its seeds, on each draw; undefined if any is.
+
+    Args:
+        several: of the same windows and draws, one a seed of the detector.
+
+    Raises:
+        DataError: they are of other windows, or drawn in another way.
+    """
+    first = several[0]
+    if any(one.drawn_from != first.drawn_from for one in several):
+        raise DataError(NOT_THE_SAME)
+    return replace(
+        first,
+        values={n: float(np.mean([one.values[n] for one in several])) for n in first.values},
+        resampled={n: np.mean([one.resampled[n] for one in several], axis=0) for n in first.values},
+    )
 
 
 def resample(
@@ -143,7 +172,7 @@ def resample(
     drawn = [_statistics(sums, times, normal_weight) for times in _draws(sums, resamples, seed)]
     once = np.bincount(sums.sort, minlength=sums.matrix.shape[1])[:, None]
     whole = _statistics(sums, once.astype(np.float64), normal_weight)
-    few = min(sums.blocks, default=0) < 2  # one user says nothing about others
+    few = min(*sums.blocks, sums.attacked) < 2  # one user says nothing about others
     return Resamples(
         {name: float(value[0]) for name, value in whole.items()},
         {
@@ -151,6 +180,7 @@ def resample(
             for name in whole
         },
         (by, resamples, seed, normal_weight, sums.windows),
+        sums.attacked,
     )
 
 
@@ -199,15 +229,18 @@ def _ratio(part: Floats, whole: Floats) -> Floats:
         return np.asarray(np.where(whole > 0, part / whole, np.nan))
 
 
-def _ends(values: Floats, confidence: float) -> tuple[float, float] | None:
+def _ends(values: Floats, confidence: float, n: float) -> tuple[float, float] | None:
     defined = values[~np.isnan(values)]
     if not len(defined):
         return None
-    low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
+    far = stats.t.ppf((1 + confidence) / 2, n - 1) / np.sqrt(1 - 1 / n)
+    low, high = np.quantile(defined, stats.norm.cdf([-far, far]))
     return float(low), float(high)
 
 
-def _two_sided(gains: Floats) -> float:
+def _two_sided(gains: Floats, n: float) -> float:
     """The draw of the windows themselves counts as one more, so that it is never 0."""
     fewer = min(int((gains <= 0).sum()), int((gains >= 0).sum()))
-    return min(1.0, 2 * (fewer + 1) / (len(gains) + 1))
+    tail = min(1.0, 2 * (fewer + 1) / (len(gains) + 1)) / 2
+    far = -stats.norm.ppf(tail) * np.sqrt(1 - 1 / n)
+    return float(2 * stats.t.sf(far, n - 1))

@@ -2,10 +2,11 @@
 
 The budget of a day is k × users / 1000, with the users who have a window in the test period; the
 day is the UTC day on which a window ends. A budget that is no whole number stands for one alert
-more on that share of days (2.4 a day: two alerts on 60 % of days, three on 40 %), and windows of
-one score come in any order: both are means, exact and without a draw. Under one alert a day the
-days' budgets are put together and spent on the highest windows of the period, as
-`DailyBudget.top` does. A normal window that stands for many counts as that many of its score.
+more on that share of days (2.4 a day: two alerts on 60 % of days, three on 40 %; 0.3 a day: one on
+30 % of days), and windows of one score come in any order: both are means, exact and without a draw.
+So more budget never finds less. (`DailyBudget.top` rounds, and under one alert a day takes the
+highest of the whole period, for which one has to know what comes later.) A normal window that
+stands for many counts as that many of its score.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from riskml.evaluation.metrics import Metrics, checked, of_alerts
@@ -56,13 +58,8 @@ def look(table: pl.DataFrame, budgets: Sequence[float], normal_weight: float = 1
     """
     risky, scores, _ = checked(table["label"].to_numpy(), table["score"].to_numpy())
     day = table["end"].dt.date().rank("dense").to_numpy().astype(np.int64) - 1
-    days = int(day.max(initial=-1)) + 1
-    each = np.asarray(budgets, np.float64) * table["user_id"].n_unique() / 1000
-    weight = np.where(risky, 1.0, normal_weight)
-    hits, raised = np.zeros(len(each)), np.zeros(len(each))
-    for daily, period in ((each >= 1, day), (each < 1, np.zeros_like(day))):
-        room = each[daily] if period is day else each[daily] * days
-        hits[daily], raised[daily] = _spend(period, scores, risky, weight, room)
+    room = np.asarray(budgets, np.float64) * table["user_id"].n_unique() / 1000
+    hits, raised = _spend(day, scores, risky, np.where(risky, 1.0, normal_weight), room)
     return Looked(hits, raised, float(risky.sum()))
 
 
@@ -101,25 +98,25 @@ def budget_metrics(
 
 
 def _spend(
-    period: np.ndarray[tuple[int], np.dtype[np.int64]],
-    scores: np.ndarray[tuple[int], np.dtype[np.floating]],
-    risky: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    day: npt.NDArray[np.int64],
+    scores: npt.NDArray[np.floating],
+    risky: npt.NDArray[np.bool_],
     weight: Floats,
     room: Floats,
 ) -> tuple[Floats, Floats]:
-    """Hits and alerts when each period has so much room, both [len(room)]."""
-    if not len(scores) or not len(room):
+    """Hits and alerts when each day has so much room, both [len(room)]."""
+    if not len(scores):
         return np.zeros(len(room)), np.zeros(len(room))
-    order = np.lexsort((-scores, period))
-    period, scores, risky, weight = period[order], scores[order], risky[order], weight[order]
-    first = np.ones(len(scores), np.bool_)  # of its period, and of its score therein
-    first[1:] = (np.diff(period) != 0) | (scores[1:] != scores[:-1])
+    order = np.lexsort((-scores, day))
+    day, scores, risky, weight = day[order], scores[order], risky[order], weight[order]
+    first = np.ones(len(scores), np.bool_)  # of its day, and of its score therein
+    first[1:] = (np.diff(day) != 0) | (scores[1:] != scores[:-1])
     starts = np.flatnonzero(first)
     tied = np.add.reduceat(weight, starts)
     found = np.add.reduceat(risky.astype(np.float64), starts)
-    whole = np.bincount(period, weight)
+    whole = np.bincount(day, weight)
     before = np.cumsum(tied) - tied
-    before -= (np.cumsum(whole) - whole)[period[starts]]
+    before -= (np.cumsum(whole) - whole)[day[starts]]
     with_hits = found > 0
     share = np.clip((room - before[with_hits, None]) / tied[with_hits, None], 0, 1)
     return found[with_hits] @ share, np.minimum(room, whole[:, None]).sum(axis=0)

@@ -101,6 +101,23 @@ def write_metrics(folder: Path, document: Mapping[str, Any]) -> Path:
     return path
 
 
+def write_detectors(folder: Path, comparison: Comparison) -> Path:
+    """Write detectors.csv, for a spreadsheet: a row a detector, with its metrics and intervals."""
+    rows = []
+    for row in comparison.rows:
+        intervals = [
+            (f"{name}_{end}", getattr(interval, end))
+            for name, interval in row.intervals.items()
+            for end in ("low", "high")
+        ]
+        folds = len({each.fold for each in row.evaluations})
+        counts = {"folds": folds, "seeds": len(row.seeds)}
+        rows.append({"detector": row.name, **counts, **row.metrics, **dict(intervals)})
+    path = folder / "detectors.csv"
+    pl.DataFrame(rows, infer_schema_length=None).write_csv(path)
+    return path
+
+
 def alerts_table(evaluation: Evaluation, reasons: Explanations) -> pl.DataFrame:
     """The windows of `alert_rows` with their reasons as sentences."""
     return alert_rows(evaluation).with_columns(

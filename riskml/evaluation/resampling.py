@@ -33,6 +33,7 @@ class ClusterSums:
         folds: rows of the matrix with each fold's counts by the bins of `rank_bins`: first, last+1.
         alerts: by end of a metric's name, the rows with risky alerts, normal alerts, risky windows,
             incidents found, incidents.
+        attacked: how many clusters have risky windows.
         windows: SHA-256 of what is drawn from: window ids, labels and clusters.
     """
 
@@ -41,6 +42,7 @@ class ClusterSums:
     blocks: tuple[int, ...]
     folds: tuple[tuple[int, int], ...]
     alerts: Mapping[str, slice]
+    attacked: int
     windows: str
 
 
@@ -93,7 +95,8 @@ def cluster_sums(tables: Sequence[pl.DataFrame], by: str) -> ClusterSums:
         digest.update("\0".join(table["window_id"]).encode())
     digest.update(risky.tobytes() + cluster.tobytes())
     matrix, sort = _sorts(builder.matrix(sum(blocks)))
-    return ClusterSums(matrix, sort, blocks, tuple(spans), alerts, digest.hexdigest())
+    attacked = len(np.unique(cluster[risky]))
+    return ClusterSums(matrix, sort, blocks, tuple(spans), alerts, attacked, digest.hexdigest())
 
 
 class _Counts:

@@ -68,6 +68,13 @@ class Detector(OutlierEstimator):
         """What each part of `contributions` is about; None: the window's actions, in order."""
         return []
 
+    def held_out_surprise(self, windows: Windows) -> FloatArray | None:
+        """Negative log-likelihood of each window in nats, float32 [n]; None: it has none.
+
+        Of one density for all settings of the detector, so that settings can be compared by it.
+        """
+        return None
+
     def note(self) -> str:
         """What a reader has to know to compare its scores; a footnote of the table, or empty."""
         return ""

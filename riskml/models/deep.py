@@ -208,6 +208,14 @@ class DeepDetector(SteppingModule, Detector):
         result: FloatArray = in_batches(function, tensors, size, self.device).numpy()
         return result
 
+    @torch.inference_mode()
+    def held_out_surprise(self, windows: Windows) -> FloatArray | None:
+        """Negative log-likelihood of each window in nats, float32 [n]; None: it has none."""
+        network = self.network_ready(windows)
+        if not network.has_likelihood:
+            return None
+        return self._forward(windows, network.negative_log_likelihood)
+
     def users(self) -> dict[str, int]:
         """Index of each user known from training."""
         return self.users_

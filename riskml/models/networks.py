@@ -175,7 +175,13 @@ class DetectorNetwork(nn.Module):
 
     With a user view the score is a likelihood ratio: what is unusual for this user, less
     `population_weight` times what is unusual for anyone.
+
+    Attributes:
+        has_likelihood: whether `negative_log_likelihood` is that of a density; what an autoencoder
+            makes of a window that it has seen is none.
     """
+
+    has_likelihood = False
 
     def __init__(self, view: UserView, population_weight: float) -> None:
         super().__init__()
@@ -230,3 +236,9 @@ class DetectorNetwork(nn.Module):
     ) -> Tensor:
         """What training minimises for each window, [n]."""
         return self.parts(x, tokens, times, lengths, user).sum(1)
+
+    def negative_log_likelihood(
+        self, x: Tensor, tokens: Tensor, times: Tensor, lengths: Tensor, user: Tensor
+    ) -> Tensor:
+        """Of each window under its user's view, [n]."""
+        return self.loss(x, tokens, times, lengths, user)

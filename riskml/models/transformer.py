@@ -25,6 +25,8 @@ from riskml.models.tables import Kinds
 class TransformerNetwork(DetectorNetwork):
     """Predicts each action from those before it, from when it happens, and from the user."""
 
+    has_likelihood = True
+
     def __init__(
         self,
         inputs: NetworkInputs,

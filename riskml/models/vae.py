@@ -22,6 +22,9 @@ from riskml.models.networks import (
 )
 from riskml.models.tables import Kinds
 
+HELD_OUT_POINTS = 16
+"""Points of the posterior by which the likelihood of held-out windows is judged."""
+
 
 class VAENetwork(DetectorNetwork):
     """q(z | x), p(z | user), p(x | z, user). Scoring is without chance.
@@ -31,6 +34,7 @@ class VAENetwork(DetectorNetwork):
     """
 
     points: Tensor
+    has_likelihood = True
 
     def __init__(
         self,
@@ -83,8 +87,8 @@ class VAENetwork(DetectorNetwork):
         hidden = self.decoder(torch.cat([z, about], 1))
         return self.likelihood(hidden, x, scaled), divergence
 
-    def bound(self, x: Tensor, user: Tensor) -> Tensor:
-        """[n, d + 1]: shares of the importance weighted bound.
+    def bound(self, x: Tensor, user: Tensor, points: Tensor, beta: float) -> Tensor:
+        """[n, d + 1]: shares of the importance weighted bound over `points` [k, latent].
 
         With t the surprise at each point and w = softmax(-t), the bound -log mean exp(-t) equals
         sum(w t) + sum(w log w) + log(points): a mean over points that splits by feature. What no
@@ -94,18 +98,17 @@ class VAENetwork(DetectorNetwork):
         mean, log_scale, prior_mean, prior_log_scale = self.beliefs(scaled, about)
         surprises: list[Tensor] = []
         divergences: list[Tensor] = []
-        for k in range(self.points.size(0)):
-            point = self.points[k]
-            z = mean + point * torch.exp(log_scale)
+        for k in range(points.size(0)):
+            z = mean + points[k] * torch.exp(log_scale)
             hidden = self.decoder(torch.cat([z, about], 1))
             surprises.append(self.likelihood(hidden, x, scaled))
             prior = gaussian_nll(z, prior_mean, prior_log_scale)
             posterior = gaussian_nll(z, mean, log_scale)
-            divergences.append(self.beta * (prior - posterior).sum(1))
+            divergences.append(beta * (prior - posterior).sum(1))
         surprise, divergence = torch.stack(surprises), torch.stack(divergences)
         log_weight = torch.log_softmax(-(surprise.sum(2) + divergence), 0)
         weight = torch.exp(log_weight)
-        rest = (weight * (divergence + log_weight)).sum(0) + math.log(self.points.size(0))
+        rest = (weight * (divergence + log_weight)).sum(0) + math.log(points.size(0))
         return torch.cat([(weight.unsqueeze(2) * surprise).sum(0), rest.unsqueeze(1)], 1)
 
     def parts(
@@ -113,7 +116,7 @@ class VAENetwork(DetectorNetwork):
     ) -> Tensor:
         """[n, d + 1]: negative log-likelihood of each feature, then divergence from the prior."""
         if self.points.size(0) > 1:
-            return self.bound(x, user)
+            return self.bound(x, user, self.points, self.beta)
         surprise, divergence = self.one_pass(x, user)
         return torch.cat([surprise, self.beta * divergence.sum(1, keepdim=True)], 1)
 
@@ -128,6 +131,14 @@ class VAENetwork(DetectorNetwork):
         if self.training and self.free_bits > 0:
             divergence = divergence.mean(0, keepdim=True).clamp(min=self.free_bits)
         return surprise.sum(1) + self.beta * divergence.sum(1)
+
+    def negative_log_likelihood(
+        self, x: Tensor, tokens: Tensor, times: Tensor, lengths: Tensor, user: Tensor
+    ) -> Tensor:
+        """[n]: the importance weighted bound, whose divergence weighs 1 whatever `beta` is."""
+        latent = self.prior.out_features // 2
+        points = spread(HELD_OUT_POINTS, latent).to(x.device)
+        return self.bound(x, user, points, 1.0).sum(1)
 
 
 def spread(count: int, dimensions: int) -> Tensor:

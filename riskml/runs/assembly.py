@@ -221,10 +221,19 @@ def chosen_parameters(cfg: DictConfig) -> dict[str, Any]:
     return chosen
 
 
-def detector_parameters(cfg: DictConfig, name: str) -> dict[str, Any]:
-    """The settings of one detector of an evaluation, that in focus or a baseline."""
-    model = cfg.model if name == cfg.model.name else model_config(cfg, name)
-    return _flat("model", OmegaConf.to_container(model, resolve=True))
+def detector_parameters(cfg: DictConfig) -> dict[str, dict[str, Any]]:
+    """The settings of each detector of an evaluation by its name, baselines too."""
+    if cfg.get("detectors") is None:
+        nodes = {str(cfg.model.name): cfg.model}
+    else:
+        nodes = chosen_detectors(cfg)
+    for name in cfg.get("baselines") or ():
+        if name not in nodes:
+            nodes[name] = model_config(cfg, name)
+    return {
+        name: _flat("model", OmegaConf.to_container(node, resolve=True))
+        for name, node in nodes.items()
+    }
 
 
 def _flat(prefix: str, node: Any) -> dict[str, Any]:

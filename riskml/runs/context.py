@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,8 +42,14 @@ class Run:
 
 
 @contextmanager
-def start_run(cfg: DictConfig, name: str) -> Iterator[Run]:
-    """Make the run folder, keep the resolved config in it, and start tracking."""
+def start_run(cfg: DictConfig, name: str, again: str = "") -> Iterator[Run]:
+    """Make the run folder, keep the resolved config in it, and start tracking.
+
+    Args:
+        cfg: of the run.
+        name: for people.
+        again: id of a tracked run that is gone on with.
+    """
     folder = Path(cfg.paths.run)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +57,7 @@ def start_run(cfg: DictConfig, name: str) -> Iterator[Run]:
         raise ConfigError(f"paths.outputs: cannot write to {folder} ({error})") from error
     OmegaConf.save(cfg, folder / CONFIG_FILE, resolve=True)
     tracker = build_tracker(cfg)
-    with tracker.run(name):
+    with tracker.run(name, again):
         tracker.artifact(folder / CONFIG_FILE)
         yield Run(cfg, folder, Console(soft_wrap=True), tracker)
 
@@ -89,3 +96,19 @@ def load_config(folder: Path) -> DictConfig:
     cfg = OmegaConf.load(folder / CONFIG_FILE)
     assert isinstance(cfg, DictConfig)
     return cfg
+
+
+def command_of(cfg: DictConfig) -> str:
+    """What to type to have the run made again; empty where no command line made it.
+
+    An evaluation of the last train run names that run: another may be the last by then.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    if not HydraConfig.initialized():
+        return ""
+    job = HydraConfig.get()
+    words = [word for word in job.overrides.task if not word.startswith(("run=", "paths."))]
+    if cfg.get("run"):
+        words.append(f"run={cfg.run}")
+    return shlex.join(["python", f"{job.job.name}.py", *words])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -35,6 +35,7 @@ def fit(
     detector: Detector,
     windows: PreparedWindows,
     training: TrainingSettings | None = None,
+    further: Sequence[Callback] = (),
 ) -> float:
     """Fit on the train windows; deep detectors stop early on the calibration windows.
 
@@ -43,6 +44,7 @@ def fit(
         detector: unfitted.
         windows: by period.
         training: whose epochs and patience count, where they are not those of `model`.
+        further: callbacks of a deep detector's trainer, beside those of the config.
 
     Returns:
         Seconds that it took.
@@ -53,7 +55,7 @@ def fit(
     """
     start = time.perf_counter()
     if isinstance(detector, DeepDetector):
-        _fit_deep(run, detector, windows, training)
+        _fit_deep(run, detector, windows, training, further)
     elif isinstance(detector, WRAPPERS):
         detector.fit(windows.train, windows.calibration, partial(_fit_part, run))
     else:
@@ -99,11 +101,15 @@ def _with_those_inside(detector: Detector) -> Iterator[Detector]:
 
 
 def _fit_deep(
-    run: Run, detector: DeepDetector, windows: PreparedWindows, training: TrainingSettings | None
+    run: Run,
+    detector: DeepDetector,
+    windows: PreparedWindows,
+    training: TrainingSettings | None,
+    further: Sequence[Callback],
 ) -> None:
     resume = _checkpoint(run.cfg.get("ckpt_path"))
     folder = resume.parent if resume else run.folder / CHECKPOINTS
-    trainer = build_trainer(run, folder, *([] if training is None else [training]))
+    trainer = build_trainer(run, folder, training, further)
     try:
         detector.fit(windows.train, windows.calibration, trainer, str(resume) if resume else None)
     except (KeyboardInterrupt, SystemExit) as stopped:
@@ -126,7 +132,10 @@ def _fit_part(run: Run, detector: Detector, windows: Windows, later: Windows, ti
 
 
 def build_trainer(
-    run: Run, checkpoints: Path, training: TrainingSettings | None = None
+    run: Run,
+    checkpoints: Path,
+    training: TrainingSettings | None = None,
+    further: Sequence[Callback] = (),
 ) -> pl.Trainer:
     """The trainer of the config with its callbacks, telling the run's tracker of every epoch.
 
@@ -135,6 +144,7 @@ def build_trainer(
         checkpoints: where they go. A resumed run goes on in the folder it began in, or Lightning
             would forget which epoch was the best.
         training: whose epochs and patience count, where they are not those of `model`.
+        further: callbacks beside those of the config.
     """
     # its notes on devices and plug-ins are not about this run
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -150,7 +160,7 @@ def build_trainer(
             callback.patience = training.patience
     limits = {"max_epochs": training.max_epochs} if training else {}
     bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
-    callbacks += [EpochMetrics(run.tracker), FirstCheckpoint()]
+    callbacks += [EpochMetrics(run.tracker), FirstCheckpoint(), *further]
     given = {"callbacks": callbacks, "logger": False, "enable_progress_bar": bar, **limits}
     trainer: pl.Trainer = build(run.cfg.trainer, **given)
     if trainer.num_devices > 1 and run.cfg.trainer.get("strategy", "auto") == "auto":

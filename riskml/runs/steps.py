@@ -19,6 +19,7 @@ from riskml.evaluation.comparison import About, Comparison
 from riskml.evaluation.evaluator import Evaluation
 from riskml.evaluation.outputs import (
     metrics_document,
+    write_detectors,
     write_metrics,
     write_tables,
 )
@@ -32,7 +33,7 @@ from riskml.runs.assembly import (
     build_threshold,
     detector_parameters,
 )
-from riskml.runs.context import PLOTS, REFERENCE, Run
+from riskml.runs.context import PLOTS, REFERENCE, Run, command_of
 from riskml.runs.tracked_comparison import track
 
 PLACES = ("paths", "logger", "run", "resume", "ckpt_path")
@@ -101,6 +102,7 @@ def compare(
         data_fingerprint=dataset.fingerprint,
         config_fingerprint=fingerprint or config_fingerprint(run.cfg),
         created=datetime.now(UTC),
+        command=command_of(run.cfg),
         features=found.features,
         unknown_action_rate=found.unknown_action_rate,
     )
@@ -133,12 +135,12 @@ def report(run: Run, comparison: Comparison) -> None:
     """
     focus = comparison.focus
     write_metrics(run.folder, metrics_document(comparison))
+    write_detectors(run.folder, comparison)
     write_tables(run.folder, focus, comparison.alerts)
     with run.console.status("drawing plots"):
         save_plots([row.evaluations[0] for row in comparison.rows], run.folder / PLOTS)
-    settings = {row.name: detector_parameters(run.cfg, row.name) for row in comparison.rows}
-    track(run.tracker, comparison, settings)
-    for name in ("metrics.json", "alerts.csv", PLOTS):
+    track(run.tracker, comparison, detector_parameters(run.cfg))
+    for name in ("metrics.json", "detectors.csv", "alerts.csv", PLOTS):
         run.tracker.artifact(run.folder / name, PLOTS if name == PLOTS else None)
     print_table(run.console, comparison)
     alerts = sum(int(each.scores["alert"].sum()) for each in focus.evaluations)

@@ -12,6 +12,8 @@ from riskml.runs.tracking import Tracker
 FOCUS, BASELINE = "focus", "baseline"
 ALL = "all"
 """Of a run that stands for several folds or seeds."""
+MAIN = ("average_precision", "roc_auc", "precision_at_budget", "recall_at_budget")
+"""What MLflow's page shows first is what it was told first."""
 
 
 def track(
@@ -28,11 +30,21 @@ def track(
         comparison: what was measured.
         settings: of each detector, by its name.
     """
+    about = comparison.about
+    tracker.parameters(
+        {
+            "budget": about.budget,
+            "data_fingerprint": about.data_fingerprint,
+            "config_fingerprint": about.config_fingerprint,
+        }
+    )
     tracker.metrics(row_metrics(comparison.focus))
     tracker.describe(description(comparison))
     if len(comparison.rows) == len(comparison.focus.evaluations) == 1:
         return
-    for row in comparison.rows:
+    # the page lists the newest first: the focus, then the best of the others
+    ranked = sorted(comparison.rows[1:], key=lambda row: row.metrics.get(MAIN[0]) or 0.0)
+    for row in (*ranked, comparison.focus):
         role = FOCUS if row is comparison.focus else BASELINE
         with tracker.child(row.name, _tags(row.name, role, row.evaluations)) as one:
             one.parameters(settings.get(row.name, {}))
@@ -44,7 +56,7 @@ def track(
 
 
 def _track_each(tracker: Tracker, row: Row, role: str) -> None:
-    for evaluation in row.evaluations:
+    for evaluation in reversed(row.evaluations):
         tags = _tags(row.name, role, [evaluation])
         varying = [
             f"{kind} {tags[kind]}"
@@ -57,12 +69,18 @@ def _track_each(tracker: Tracker, row: Row, role: str) -> None:
 
 def row_metrics(row: Row) -> dict[str, float | None]:
     """Metrics with the ends of their intervals, and how far the detector in focus is above."""
-    found = {f"test/{name}": value for name, value in row.metrics.items()}
-    for name, interval in row.intervals.items():
-        found[f"test/{name}_low"], found[f"test/{name}_high"] = interval.low, interval.high
+    found: dict[str, float | None] = {}
+    for name in (*MAIN, *(name for name in row.metrics if name not in MAIN)):
+        found[f"test/{name}"] = row.metrics.get(name)
+        if name in row.intervals:
+            interval = row.intervals[name]
+            found |= {f"test/{name}_low": interval.low, f"test/{name}_high": interval.high}
     for name, lead in row.lead.items():
-        found[f"lead/{name}"] = lead.value
-        found[f"lead/{name}_low"], found[f"lead/{name}_high"] = lead.low, lead.high
+        found |= {
+            f"lead/{name}": lead.value,
+            f"lead/{name}_low": lead.low,
+            f"lead/{name}_high": lead.high,
+        }
     return found
 
 

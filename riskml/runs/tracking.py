@@ -26,6 +26,8 @@ PARENT_TAG, NOTE_TAG, CONTEXT_TAG = (
     "mlflow.data.context",
 )
 """Names that MLflow's own page knows."""
+PAGE = "http://127.0.0.1:5000"
+"""Where `mlflow ui` answers unless it is told otherwise."""
 DIGEST = 12
 """How many characters of a fingerprint tell one data set from another; MLflow takes 36."""
 METRICS_AT_ONCE, PARAMETERS_AT_ONCE = 1000, 100
@@ -35,8 +37,17 @@ METRICS_AT_ONCE, PARAMETERS_AT_ONCE = 1000, 100
 class Tracker(Protocol):
     """Where a run tells what it does."""
 
-    def run(self, name: str) -> AbstractContextManager[None]:
-        """The run, ended whatever happens."""
+    @property
+    def run_id(self) -> str:
+        """Of the run that is told of; empty where there is none."""
+        ...
+
+    def run(self, name: str, again: str = "") -> AbstractContextManager[None]:
+        """The run, ended whatever happens; `again` goes on with an earlier one of this id."""
+        ...
+
+    def join(self, run_id: str) -> None:
+        """Tell of a run that another process has begun and will end."""
         ...
 
     def child(
@@ -73,10 +84,15 @@ class Tracker(Protocol):
 class NoTracker:
     """Tells nobody."""
 
+    run_id = ""
+
     @contextmanager
-    def run(self, name: str) -> Iterator[None]:
+    def run(self, name: str, again: str = "") -> Iterator[None]:
         """Do nothing around a run."""
         yield
+
+    def join(self, run_id: str) -> None:
+        """Nothing."""
 
     @contextmanager
     def child(self, name: str, tags: Mapping[str, str] | None = None) -> Iterator[Tracker]:
@@ -116,17 +132,33 @@ class MLflowTracker:
         self.tracking_uri = tracking_uri
         self.artifact_location = artifact_location
         self.experiment = experiment
-        self._run_id = ""
+        self._run_id = self._experiment = ""
         self._inputs: list[DatasetInput] = []
 
+    @property
+    def run_id(self) -> str:
+        """Of the run that is told of; empty before it."""
+        return self._run_id
+
     @contextmanager
-    def run(self, name: str) -> Iterator[None]:
-        """Start a run; end it FINISHED, FAILED on an error, FINISHED and tagged on Ctrl-C."""
+    def run(self, name: str, again: str = "") -> Iterator[None]:
+        """Start a run; end it FINISHED, FAILED on an error, FINISHED and tagged on Ctrl-C.
+
+        Args:
+            name: for people.
+            again: id of an earlier run that is gone on with; where the store does not have it, a
+                new one is begun.
+        """
+        self.join("")
+        self._end_abandoned(self._experiment)
+        with self._started(name, {}, again):
+            yield
+
+    def join(self, run_id: str) -> None:
+        """Tell of a run that another process has begun and will end."""
         self._client = self._connect()
         self._experiment = self._experiment_id()
-        self._end_abandoned(self._experiment)
-        with self._started(name, {}):
-            yield
+        self._run_id = run_id
 
     @contextmanager
     def child(self, name: str, tags: Mapping[str, str] | None = None) -> Iterator[Tracker]:
@@ -143,12 +175,13 @@ class MLflowTracker:
             yield inside
 
     @contextmanager
-    def _started(self, name: str, tags: Mapping[str, str]) -> Iterator[None]:
-        process = f"{socket.gethostname()}:{os.getpid()}"
-        run = self._client.create_run(
-            self._experiment, run_name=name, tags={PROCESS_TAG: process, **tags}
-        )
-        self._run_id = run.info.run_id
+    def _started(self, name: str, tags: Mapping[str, str], again: str = "") -> Iterator[None]:
+        tags = {PROCESS_TAG: this_process(), **tags}
+        if again and self._revived(again):
+            self._run_id = again
+        else:
+            run = self._client.create_run(self._experiment, run_name=name, tags=tags)
+            self._run_id = run.info.run_id
         try:
             if self._inputs:
                 self._client.log_inputs(self._run_id, datasets=self._inputs)
@@ -161,6 +194,17 @@ class MLflowTracker:
             self._client.set_terminated(self._run_id, "FAILED")
             raise
         self._client.set_terminated(self._run_id, "FINISHED")
+
+    def _revived(self, run_id: str) -> bool:
+        """Take up an earlier run again; False where the store has none of this id."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.update_run(run_id, status="RUNNING")
+        except MlflowException:
+            return False
+        self._client.set_tag(run_id, PROCESS_TAG, this_process())
+        return True
 
     def _connect(self) -> MlflowClient:
         # MLflow tells its makers how it is used unless it is asked not to before it is imported
@@ -192,7 +236,7 @@ class MLflowTracker:
         for run in running:
             host, _, process = run.data.tags.get(PROCESS_TAG, "").rpartition(":")
             ours = host == socket.gethostname() and process.isdigit()
-            if ours and not _alive(int(process)):
+            if ours and not alive(int(process)):
                 self._client.set_terminated(run.info.run_id, "FAILED")
 
     def parameters(self, values: Mapping[str, Any]) -> None:
@@ -227,7 +271,7 @@ class MLflowTracker:
         # MLflow by itself would note the user and the script as the source
         source = CodeDatasetSource({"fingerprint": fingerprint})
         described = from_polars(events, source, name=name, digest=fingerprint[:DIGEST])
-        context = InputTag(CONTEXT_TAG, "train, calibration, test")
+        context = InputTag(CONTEXT_TAG, "train, test")  # one data set can have one only
         self._inputs.append(DatasetInput(Dataset(**described.to_dict()), [context]))
         self._client.log_inputs(self._run_id, datasets=self._inputs[-1:])
 
@@ -243,11 +287,24 @@ class MLflowTracker:
             self._client.log_artifact(self._run_id, str(path), folder)
 
     def page(self) -> str:
-        """The command that opens the page."""
-        return f"mlflow ui --backend-store-uri {self.tracking_uri}"
+        """The address of the page, and the command before it where no server is running."""
+        # MLflow opens on traces of language models unless the address says what is looked for
+        path = f"/#/experiments/{self._experiment}/runs?workflowType=machine_learning"
+        if self.tracking_uri.startswith(("http://", "https://")):
+            return self.tracking_uri.rstrip("/") + path
+        return (
+            f"mlflow ui --backend-store-uri {self.tracking_uri}\n"
+            f"            {PAGE}{path if self._experiment else ''}"
+        )
 
 
-def _alive(process: int) -> bool:
+def this_process() -> str:
+    """Host and process id."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def alive(process: int) -> bool:
+    """Whether a process of this machine runs."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

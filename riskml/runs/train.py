@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from riskml.core.errors import BundleError, require
 from riskml.core.schema import time_span
+from riskml.data.datasets import Dataset
 from riskml.evaluation.backtest import Backtested
 from riskml.evaluation.evaluator import Evaluation, evaluate_detector
 from riskml.evaluation.explained import alerts_and_events
@@ -33,6 +34,27 @@ PARITY = 1e-5
 """Largest difference between the exported graph's scores and the detector's."""
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What a training leaves in memory.
+
+    Args:
+        cfg: of the run.
+        folder: of the run.
+        dataset: that was read.
+        extractor: fitted on its train period.
+        windows: by period.
+        detector: fitted.
+    """
+
+    cfg: DictConfig
+    folder: Path
+    dataset: Dataset
+    extractor: FeatureExtractor
+    windows: PreparedWindows
+    detector: Detector
+
+
 def train(cfg: DictConfig) -> Path:
     """Run the whole path.
 
@@ -42,33 +64,48 @@ def train(cfg: DictConfig) -> Path:
     require("seed", cfg.seed, cfg.seed >= 0, "must be 0 or more")
     pl.seed_everything(cfg.seed, verbose=False)
     with start_run(cfg, f"{cfg.model.name} on {cfg.data.name}") as run:
-        run.tracker.parameters(chosen_parameters(cfg))
-        # settings that are wrong should say so before the work, not after it
-        rule, detector = build_threshold(cfg.threshold), build_detector(cfg.model, cfg)
-        scoring = build_scoring(cfg.get("scoring"))
-        check_resumable(run, detector)
-        check_device(cfg, detector)
-        dataset = read_data(run)
-        extractor, windows = make_windows(run, dataset)
-        extractor.save(run.folder / FEATURES)
-        seconds = fit(run, detector, windows)
-        detector.save(run.folder / DETECTOR)
-        evaluation = replace(
-            evaluate_detector(cfg.model.name, detector, windows, rule, seconds, scoring),
-            seed=cfg.seed,
-        )
-        explainer = Explainer.fit(
-            windows.train, extractor.vocabulary.counts, scoring.learning_windows
-        )
-        alerts, events = alerts_and_events(
-            evaluation, detector, explainer, windows, dataset, extractor
-        )
-        found = Backtested.of_one(evaluation, windows, alerts, events)
-        report(run, compare(run, found, dataset))
-        export(run, detector, extractor, evaluation, explainer, windows)
+        train_in(run)
         remember_latest(Path(cfg.paths.outputs), run.folder)
         run.say(f"run folder  {run.folder}\nMLflow page {run.tracker.page()}")
     return run.folder
+
+
+def train_in(
+    run: Run, read_already: Trained | None = None, fitted: Detector | None = None
+) -> Trained:
+    """Fit, evaluate and export within a run.
+
+    Args:
+        run: that has begun.
+        read_already: a training on the same data and features, whose windows are taken.
+        fitted: a detector that is fitted on these windows already.
+    """
+    cfg = run.cfg
+    run.tracker.parameters(chosen_parameters(cfg))
+    # settings that are wrong should say so before the work, not after it
+    rule = build_threshold(cfg.threshold)
+    detector = fitted or build_detector(cfg.model, cfg)
+    scoring = build_scoring(cfg.get("scoring"))
+    check_resumable(run, detector)
+    check_device(cfg, detector)
+    if read_already is None:
+        dataset = read_data(run)
+        extractor, windows = make_windows(run, dataset)
+    else:
+        dataset, extractor = read_already.dataset, read_already.extractor
+        windows = read_already.windows
+    extractor.save(run.folder / FEATURES)
+    seconds = fit(run, detector, windows) if fitted is None else None
+    detector.save(run.folder / DETECTOR)
+    evaluation = replace(
+        evaluate_detector(cfg.model.name, detector, windows, rule, seconds, scoring), seed=cfg.seed
+    )
+    explainer = Explainer.fit(windows.train, extractor.vocabulary.counts, scoring.learning_windows)
+    alerts, events = alerts_and_events(evaluation, detector, explainer, windows, dataset, extractor)
+    found = Backtested.of_one(evaluation, windows, alerts, events)
+    report(run, compare(run, found, dataset))
+    export(run, detector, extractor, evaluation, explainer, windows)
+    return Trained(cfg, run.folder, dataset, extractor, windows, detector)
 
 
 def export(

@@ -13,6 +13,7 @@ from riskml.core.errors import ConfigError, did_you_mean, reading, require
 from riskml.core.types import FeatureSpec, FloatArray, Windows
 from riskml.models.base import Detector, read_state, write_state
 from riskml.models.turns import Int64
+from riskml.scoring.calibration import Calibration
 from riskml.wrappers.parts import (
     FitPart,
     Float64,
@@ -94,6 +95,35 @@ class EnsembleDetector(Detector):
         self.spec_ = windows.spec
         early, later = in_two(windows, validation)
         self.parts_ = [Part.fit(d, early, later, fit_part) for d in self.detectors]
+        self._choose(later)
+
+    @classmethod
+    def of_fitted(
+        cls,
+        detectors: Sequence[Detector],
+        windows: Windows,
+        later: Windows,
+        combine: str = P_VALUE,
+        keep: int | None = None,
+    ) -> Self:
+        """An ensemble of detectors that are fitted already, which become its parts.
+
+        Args:
+            detectors: fitted on `windows`.
+            windows: train windows.
+            later: windows of the calibration period.
+            combine: as for the constructor.
+            keep: as for the constructor.
+        """
+        made = cls([unfitted(detector) for detector in detectors], combine, keep)
+        made.spec_ = windows.spec
+        made.parts_ = [Part(one, Calibration.fit(one.score(later))) for one in detectors]
+        made._choose(later)
+        made.remember(made.score(windows))
+        return made
+
+    def _choose(self, later: Windows) -> None:
+        """Which parts count."""
         self.kept_ = list(range(len(self.parts_)))
         if self.keep is not None:
             orders = np.stack([rankdata(part.evidence(later)) for part in self.parts_])

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 import pytest
+from scipy import stats
 from score_tables import random_table, score_table
 
 from riskml.core.errors import ConfigError, DataError
-from riskml.evaluation.bootstrap import Difference, Interval, Resamples, resample
+from riskml.evaluation.bootstrap import Difference, Interval, Resamples, mean_over_seeds, resample
 from riskml.evaluation.folds import over_folds
 from riskml.evaluation.metrics import alert_metrics, ranking_metrics
 
@@ -89,16 +90,16 @@ def test_resamples_without_risky_windows_are_left_out() -> None:
     table = score_table(
         [1] * 6,
         user_id=["ann", "bob", "cid", "dan", "eve", "fay"],
-        score=[1, 2, 3, 2, 1, 2.5],
-        label=[0, 0, 1, 0, 0, 0],
-        alert=[0, 0, 1, 0, 0, 1],
-        incidents=[[], [], ["x"], [], [], []],
+        score=[1, 2, 3, 2, 3, 2.5],
+        label=[0, 0, 1, 0, 1, 0],
+        alert=[0, 0, 1, 0, 1, 1],
+        incidents=[[], [], ["x"], [], ["y"], []],
     )
     found = resample([table], resamples=500)
     expected = by_hand([table], 1.0, seed=0)
     same(found.resampled["roc_auc"][:B], expected["roc_auc"])
     missing = int(np.isnan(found.resampled["average_precision"]).sum())
-    assert 100 < missing < 250  # (5/6)^6 of 500 are 167
+    assert 20 < missing < 80  # (4/6)^6 + (2/6)^6 of 500 are 45
     intervals = found.intervals()
     assert intervals["average_precision"] == Interval(1, 1, missing)
     assert intervals["incident_recall_at_threshold"] == Interval(1, 1, missing)
@@ -219,9 +220,15 @@ def test_paired_differences() -> None:
     gains = good.resampled["average_precision"] - bad.resampled["average_precision"]
     lead = found["average_precision"]
     assert lead.value == good.values["average_precision"] - bad.values["average_precision"]
-    assert (lead.low, lead.high) == tuple(np.quantile(gains, [0.025, 0.975]))
+    n = good.attacked
+    assert n == sum(
+        (table["label"] == 1).filter(table["user_id"].is_in(p)).any() for p in user_parts([table])
+    )
+    far = stats.t.ppf(0.975, n - 1) * np.sqrt(n / (n - 1))
+    ends = np.quantile(gains, stats.norm.cdf([-far, far]))
+    assert (lead.low, lead.high) == pytest.approx(tuple(ends))
     assert lead.low > 0
-    assert lead.p_value == pytest.approx(2 / 301)
+    assert 2 / 301 < lead.p_value < 4 / 301
     behind = bad.above(good)["average_precision"]
     assert (behind.low, behind.high) == pytest.approx((-lead.high, -lead.low))
     assert behind.p_value == lead.p_value
@@ -236,6 +243,47 @@ def test_pairing_narrows_the_difference() -> None:
     lead, alone = other.above(one)["roc_auc"], one.intervals()["roc_auc"]
     assert lead.high - lead.low < (alone.high - alone.low) / 3
     assert lead.low > 0
+
+
+def test_p_value_and_interval_say_the_same() -> None:
+    rng = np.random.default_rng(0)
+    verdicts = set()
+    for n in (8, 20, 60, np.inf):
+        for lead in np.linspace(0, 4, 25):
+            zero = Resamples({"m": 0.0}, {"m": np.zeros(999)}, ("x",), n)
+            one = Resamples({"m": lead}, {"m": rng.normal(lead, 1, 999)}, ("x",), n)
+            found = one.above(zero)["m"]
+            verdicts.add((n, found.low > 0))
+            if abs(found.p_value - 0.05) > 0.01:
+                assert (found.low > 0) == (found.p_value < 0.05)
+    assert len(verdicts) == 8, "each n has leads that tell something and leads that do not"
+    plain = Resamples({"m": 0.0}, {"m": np.arange(1001.0)}, ("x",)).intervals()["m"]
+    assert (plain.low, plain.high) == pytest.approx((25, 975))
+
+
+def test_fewer_attacked_give_wider_intervals() -> None:
+    values = np.random.default_rng(0).normal(size=5000)
+    widths = []
+    for n in (2, 5, 20, 1000):
+        found = Resamples({"m": 0.0}, {"m": values}, ("x",), n).intervals()["m"]
+        widths.append(found.high - found.low)
+    assert widths == sorted(widths, reverse=True)
+    assert widths[0] == pytest.approx(values.max() - values.min(), rel=0.01)
+    assert widths[-1] == pytest.approx(2 * 1.96, rel=0.05)
+
+
+def test_mean_over_seeds() -> None:
+    table = random_table(2, n=200, users=30)
+    several = [resample([rescored(table, 1.0, seed)], resamples=50) for seed in range(3)]
+    found = mean_over_seeds(several)
+    for name in ("average_precision", "recall_at_fpr_0.05"):
+        assert found.values[name] == pytest.approx(np.mean([s.values[name] for s in several]))
+        expected = np.mean([s.resampled[name] for s in several], axis=0)
+        assert found.resampled[name] == pytest.approx(expected, nan_ok=True)
+    assert found.attacked == several[0].attacked
+    assert set(found.above(several[0])) == set(found.intervals())
+    with pytest.raises(DataError, match="same windows and draws"):
+        mean_over_seeds([several[0], resample([table], resamples=51)])
 
 
 def test_p_value_is_even_where_nothing_differs() -> None:

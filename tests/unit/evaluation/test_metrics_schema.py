@@ -210,14 +210,15 @@ def test_the_example_in_the_docs_is_of_this_version() -> None:
 
 def test_the_first_version_is_still_read(tmp_path: Path) -> None:
     """By all of ours that read metrics.json."""
-    from riskml.runs.evaluate import _fit_seconds
+    from riskml.runs.entrants import _fit_seconds
 
     old = json.loads(FIRST_VERSION.read_text())
     assert old["schema_version"] == 1
     (tmp_path / "0").mkdir()
     (tmp_path / "0" / "metrics.json").write_text(FIRST_VERSION.read_text())
     assert _fit_seconds(tmp_path / "0") == old["metrics"]["fit_seconds"]
-    spec = importlib.util.spec_from_file_location("table", ROOT / "experiments" / "table.py")
+    script = ROOT / "experiments" / "table.py"
+    spec = importlib.util.spec_from_file_location("table", script)
     assert spec and spec.loader
     table = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(table)

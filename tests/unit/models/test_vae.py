@@ -83,7 +83,12 @@ def test_bound_is_the_mean_of_its_weights(
             ratio = (prior.log_prob(z) - posterior.log_prob(z)).sum(1)
             weights.append(network.beta * ratio - nll)
         expected = -(torch.logsumexp(torch.stack(weights), 0) - np.log(6))
-        torch.testing.assert_close(network.bound(x, user).sum(1), expected, rtol=1e-4, atol=1e-3)
+        torch.testing.assert_close(
+            network.bound(x, user, network.points, network.beta).sum(1),
+            expected,
+            rtol=1e-4,
+            atol=1e-3,
+        )
 
 
 def test_free_bits_keep_the_latent_space_in_use(windows: Windows) -> None:

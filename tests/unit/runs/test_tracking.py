@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -10,13 +11,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import polars as pl
 import pytest
 import torch
-from mlflow.entities import Run
-from mlflow.tracking import MlflowClient
+from mlflow_store import client, runs
 
 from riskml.runs.tracking import (
+    CONTEXT_TAG,
     INTERRUPTED_TAG,
+    NOTE_TAG,
     PARAMETERS_AT_ONCE,
     PARENT_TAG,
     PROCESS_TAG,
@@ -24,30 +27,6 @@ from riskml.runs.tracking import (
     MLflowTracker,
     NoTracker,
 )
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Making the database takes seconds: one for all tests."""
-    return tmp_path_factory.mktemp("mlflow") / "deep" / "down"
-
-
-@pytest.fixture
-def tracker(store: Path, request: pytest.FixtureRequest) -> MLflowTracker:
-    return MLflowTracker(
-        f"sqlite:///{store}/mlflow.db", str(store / "files"), str(request.node.name)
-    )
-
-
-def client(tracker: MLflowTracker) -> MlflowClient:
-    return MlflowClient(tracker.tracking_uri)
-
-
-def runs(tracker: MLflowTracker) -> list[Run]:
-    """Of the tracker's experiment, oldest first."""
-    experiment = client(tracker).get_experiment_by_name(tracker.experiment)
-    found = client(tracker).search_runs([experiment.experiment_id])
-    return sorted(found, key=lambda run: run.info.start_time)
 
 
 def test_finished(tracker: MLflowTracker, tmp_path: Path) -> None:
@@ -172,8 +151,50 @@ def test_a_strange_tag_stops_no_run(tracker: MLflowTracker, process: str) -> Non
     assert status_after_the_next_run(tracker, run_id) in ("RUNNING", "FAILED")
 
 
-def test_page_is_the_command_that_opens_it(tracker: MLflowTracker) -> None:
-    assert tracker.page() == f"mlflow ui --backend-store-uri {tracker.tracking_uri}"
+def test_page_is_the_command_and_the_address(tracker: MLflowTracker) -> None:
+    with tracker.run("name"):
+        command, address = tracker.page().split("\n")
+    assert command == f"mlflow ui --backend-store-uri {tracker.tracking_uri}"
+    experiment = runs(tracker)[0].info.experiment_id
+    path = f"/#/experiments/{experiment}/runs?workflowType=machine_learning"
+    assert address.strip() == f"http://127.0.0.1:5000{path}"
+    tracker.tracking_uri = "https://tracking.test/"
+    assert tracker.page() == f"https://tracking.test{path}"
+
+
+def test_data_set_is_told_of_without_its_values(tracker: MLflowTracker) -> None:
+    events = pl.DataFrame({"user_id": ["secret", "b"], "bytes": [1, 2], "success": [True, None]})
+    with tracker.run("whole"):
+        tracker.dataset("csv", events, "0123456789abcdef" * 4)
+        tracker.describe("what it is")
+        with tracker.child("part"):
+            pass
+    for run in runs(tracker):
+        (found,) = run.inputs.dataset_inputs
+        assert (found.dataset.name, found.dataset.digest) == ("csv", "0123456789ab")
+        assert [(tag.key, tag.value) for tag in found.tags] == [(CONTEXT_TAG, "train, test")]
+        assert json.loads(found.dataset.profile)["num_rows"] == 2
+        columns = json.loads(found.dataset.schema)["mlflow_colspec"]
+        assert [(each["name"], each["type"]) for each in columns] == [
+            ("user_id", "string"),
+            ("bytes", "long"),
+            ("success", "boolean"),
+        ]
+        assert json.loads(found.dataset.source) == {"tags": {"fingerprint": "0123456789abcdef" * 4}}
+        assert "secret" not in str(found.dataset.to_dictionary())
+    notes = [run.data.tags.get(NOTE_TAG) for run in runs(tracker)]
+    assert notes == ["what it is", None]
+
+
+def test_mlflow_is_asked_to_keep_to_itself(
+    tracker: MLflowTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
+    with tracker.run("name"):
+        assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "false")
+    with tracker.run("name"):
+        assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "false"
 
 
 def test_no_tracker_tells_nobody(tmp_path: Path) -> None:
@@ -182,6 +203,8 @@ def test_no_tracker_tells_nobody(tmp_path: Path) -> None:
         nobody.parameters({"a": 1})
         nobody.metrics({"a": 1.0})
         nobody.artifact(tmp_path / "not there")
+        nobody.dataset("csv", pl.DataFrame(), "")
+        nobody.describe("nothing")
         with nobody.child("part", {"fold": "1"}) as part:
             part.metrics({"a": 1.0})
     assert "not tracked" in nobody.page()
