@@ -73,7 +73,7 @@ def test_day_by_day_is_as_at_once(tmp_path: Path) -> None:
     whole = extractor.windows(events)
     extractor.save(tmp_path)
     loaded, profile, parts = FeatureExtractor.load(tmp_path), Profile(), []
-    for day in events.partition_by(pl.col("timestamp").dt.date(), maintain_order=True):
+    for _, day in events.group_by(pl.col("timestamp").dt.date(), maintain_order=True):
         windows, profile = loaded.transform(day, profile)
         parts.append(windows)
     windows, _ = loaded.transform(events.clear(), profile, open_windows=True)
