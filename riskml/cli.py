@@ -11,6 +11,7 @@ import click
 
 from riskml import __version__
 from riskml.cli_features import features
+from riskml.cli_feedback import feedback, triage
 from riskml.cli_load import ddl, load
 from riskml.core.errors import ConfigError, RiskmlError
 from riskml.runs.pseudonym_commands import pseudonyms
@@ -204,6 +205,8 @@ def _store(folder: Path, url: str) -> None:
 main.add_command(load)
 main.add_command(ddl)
 main.add_command(features)
+main.add_command(feedback)
+main.add_command(triage)
 
 if __name__ == "__main__":
     main()

@@ -12,26 +12,10 @@ from riskml.core.schema import time_span
 from riskml.evaluation.bootstrap import Difference as Difference
 from riskml.evaluation.bootstrap import Interval as Interval
 from riskml.evaluation.evaluator import Evaluation
+from riskml.evaluation.findings import Finding as Finding
 from riskml.evaluation.folds import PER_FOLD, mean_of_defined, over_folds
 from riskml.evaluation.metrics import Metrics
 from riskml.features.preparation import PreparedWindows
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a check of the data or of a detector has found.
-
-    Args:
-        trap: which one, a stable name.
-        verdict: "ok", "warning", or "refused" (the numbers would mislead and are withheld).
-        text: for people.
-        detector: None where it is about the data.
-    """
-
-    trap: str
-    verdict: str
-    text: str
-    detector: str | None = None
 
 
 @dataclass(frozen=True)

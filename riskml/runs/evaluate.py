@@ -132,7 +132,7 @@ def folds_of(cfg: DictConfig) -> Folds:
 
 def _say_folds(run: Run, found: Backtested) -> None:
     for fold in found.folds:
-        title = f"fold {fold.number}: " if len(found.folds) > 1 else ""
+        title = f"fold {fold.number}" if len(found.folds) > 1 else "windows"
         periods = ", ".join(
             f"{name} {start:%Y-%m-%d} to {end:%Y-%m-%d} ({windows:,})"
             for name, (start, end, windows) in (
@@ -141,7 +141,7 @@ def _say_folds(run: Run, found: Backtested) -> None:
                 ("test", fold.test),
             )
         )
-        run.say(f"{title}windows: {periods}")
+        run.say(f"{title}: {periods}")
     run.say(f"{found.features} features; unknown actions in test {found.unknown_action_rate:.2%}")
 
 

@@ -143,7 +143,10 @@ def report(run: Run, comparison: Comparison) -> None:
     for name in ("metrics.json", "detectors.csv", "alerts.csv", PLOTS):
         run.tracker.artifact(run.folder / name, PLOTS if name == PLOTS else None)
     print_table(run.console, comparison)
-    alerts = sum(int(each.scores["alert"].sum()) for each in focus.evaluations)
+    explained = focus.evaluations[0].seed
+    alerts = sum(
+        int(each.scores["alert"].sum()) for each in focus.evaluations if each.seed == explained
+    )
     print_alerts(run.console, comparison.alerts, alerts)
     for evaluation in focus.evaluations:
         warn_if_over_budget(run, evaluation)

@@ -1,0 +1,1 @@
+"""From scores to people: what they are told, and what they answer."""

@@ -1,0 +1,1 @@
+"""Supervised: learns from verdicts which alerts an auditor would confirm."""
