@@ -54,6 +54,9 @@ def _of_the_truth(view: View) -> Iterator[str]:
             "The log is simulated. The figures tell how detectors compare on planted attacks, not "
             "how many real attacks would be found."
         )
+    if not view.has_labels and view.refusals:
+        yield "A check refuses the figures: nothing here tells how well the detector does."
+        return
     if not view.has_labels:
         yield "The truth is not known: no figure here tells whether an alert is right."
         return
