@@ -53,7 +53,7 @@ def test_a_pattern_is_what_it_fits_in_training() -> None:
     later = log().with_columns(more=pl.lit(1.0))
     names = ["number_size", "number_tries", "number_flag"]
     assert extractor.windows(later).spec.names == names
-    with pytest.raises(DataError, match="no column 'flag' .*numbers"):
+    with pytest.raises(DataError, match=r"no column 'flag' .*numbers"):
         extractor.windows(log().drop("flag"))
 
 
@@ -89,12 +89,14 @@ def test_day_by_day_is_as_at_once(tmp_path: Path) -> None:
 
 
 def test_what_is_no_number_is_named() -> None:
-    with pytest.raises(DataError, match="'note' holds what is no finite number, first in event 'e0'"):
+    with pytest.raises(
+        DataError, match="'note' holds what is no finite number, first in event 'e0'"
+    ):
         made("note").fit(log())
     with pytest.raises(DataError, match=r"'size' holds .* event 'e2'"):
         infinite = pl.when(pl.col("size") > 5).then(float("inf")).otherwise("size")
         made("size").fit(log().with_columns(size=infinite))
-    with pytest.raises(DataError, match="no column 'bytes' .*numbers"):
+    with pytest.raises(DataError, match=r"no column 'bytes' .*numbers"):
         made("bytes").fit(log())
     with pytest.raises(DataError, match="fits no column of the log that holds numbers"):
         made("byte*").fit(log())
