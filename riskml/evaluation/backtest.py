@@ -153,11 +153,7 @@ def backtest(
         DataError: the log is too short, or the detector in focus cannot be used or is refused.
         KeyboardInterrupt: finished units are kept.
     """
-    folds, rule, scoring = (
-        folds or SingleFold(),
-        rule or DailyBudget(),
-        scoring or ScoringSettings(),
-    )
+    folds = folds or SingleFold()
     plan = folds.plan(dataset)
     units = _units(detectors, len(plan), seeds, fitted_fits=not folds.moves)
     with ExitStack() as open_until:
