@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments.cells import Maker, Result
-from experiments.study import Cell, Row, Study
+from experiments.study import Cell, Study
 from riskml.evaluation.bootstrap import Resamples, resample
 from riskml.evaluation.evaluator import measure
 from riskml.evaluation.incidents import detections
@@ -127,8 +127,8 @@ def markdown(study: Study, results: dict[str, Any]) -> str:
         "",
         f"    python -m experiments {study.name}",
         "",
-        f"A window is a {study.unit}. What is here took {seconds:,} seconds in all, on a machine busy "
-        "with other work, so times are orders of magnitude at best.",
+        f"A window is a {study.unit}. What is here took {seconds:,} seconds in all, on a machine "
+        "busy with other work, so times are orders of magnitude at best.",
     ]
     several = sum(bool(rows) for rows in results["cases"].values()) > 1
     if several:
@@ -205,16 +205,20 @@ def _remarks(study: Study, case: str, rows: dict[str, Any]) -> Iterator[str]:
 
 
 def _commands(study: Study) -> Iterator[str]:
-    """What train.py is given for each row; the baselines share one line."""
+    """What train.py is given: the words of the case, then those of the row."""
+    yield "`python train.py` with the words of the case, those of the row, and `seed=`:"
+    yield ""
+    yield "| case | words |"
+    yield "|---|---|"
     for case, overrides in study.cases.items():
-        for name, row in study.rows.items():
-            if row.scores is None and (row.cases is None or case in row.cases):
-                yield f"    python train.py {' '.join((*overrides, *row.set))} seed={_seeds(study, row)}"
-
-
-def _seeds(study: Study, row: Row) -> str:
-    seeds = row.seeds or study.seeds
-    return "0" if len(seeds) == 1 else f"{seeds[0]} # to {seeds[-1]}"
+        yield f"| {case} | `{' '.join(overrides)}` |"
+    yield ""
+    yield "| row | words | seeds |"
+    yield "|---|---|---|"
+    for name, row in study.rows.items():
+        words = f"`{' '.join(row.set)}`" if row.set else "none"
+        seeds = ", ".join(map(str, row.seeds or study.seeds))
+        yield f"| {name} | {f'`{row.scores}`, no command' if row.scores else words} | {seeds} |"
 
 
 def _seeds_word(study: Study) -> str:

@@ -81,6 +81,7 @@ class About:
         command: that makes it again; may be empty.
         features: number of them.
         unknown_action_rate: share of test events whose action was not seen in training.
+        window: kind of the windows (user_day, session, block); may be empty.
     """
 
     data: str
@@ -92,6 +93,7 @@ class About:
     command: str = ""
     features: int = 0
     unknown_action_rate: float = 0.0
+    window: str = ""
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class Evaluation:
         name: of the detector, as in `model=`.
         scores: test windows in order of start, with score, p_value, risk, alert, known_windows
             (of the user in the train period), learning (the user is new), and label and incidents
-            where the truth is known.
+            where the truth is known and the detector is not refused.
         calibration: score → risk.
         alerting: what decides about the windows after these.
         metrics: stable names, see docs/outputs.md.
@@ -145,6 +145,7 @@ def evaluate_detector(
         findings = [*auditor.findings(scores), *rules]
         metrics |= auditor.without_duplicates(scores)
     if refusal(findings):
+        table = table.drop("label", "incidents", strict=False)
         metrics = {each: metrics[each] if each in KEPT else None for each in metrics}
     return Evaluation(
         name,

@@ -23,6 +23,8 @@ from command_line import (
 from optuna.trial import FrozenTrial, TrialState
 
 from riskml.export.bundle import load_bundle
+from riskml.models.base import load_detector
+from riskml.wrappers.ensemble import EnsembleDetector
 
 pytestmark = pytest.mark.slow
 
@@ -67,11 +69,23 @@ def document(outputs: Path) -> dict[str, Any]:
 
 def test_a_whole_sweep_is_tracked_exported_and_evaluated(log: Path, tmp_path: Path) -> None:
     outputs = tmp_path / "outputs"
-    done = run("train.py", outputs, *reads(log), *AE, "sweep.n_trials=6", "sweep.keep=2")
+    done = run(
+        "train.py",
+        outputs,
+        *reads(log),
+        *AE,
+        "sweep.n_trials=6",
+        "sweep.keep=2",
+        "sweep.reduction=4",
+    )
     assert "6 of 6" in done.stdout
     found = document(outputs)
     states = [found["trials"][state] for state in ("complete", "pruned", "failed")]
     assert sum(states) == 6 and states[2] == 0
+    pruned = [trial for trial in trials(outputs) if trial.state == TrialState.PRUNED]
+    assert pruned, "six trials, of which every other is given up after each rung"
+    assert all(max(trial.intermediate_values) < 4 for trial in pruned), "within the first fit"
+    assert all("was not among the best" in trial.user_attrs["reason"] for trial in pruned)
 
     runs = tracked(outputs)
     (parent,) = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
@@ -88,8 +102,16 @@ def test_a_whole_sweep_is_tracked_exported_and_evaluated(log: Path, tmp_path: Pa
         outputs, parent.info.run_id
     )
 
+    assert refitted == ["best_1", "best_2", "ensemble"]
     best = next(outputs.rglob("best_1"))
     assert load_bundle(best / "bundle").manifest["detector"] == "autoencoder"
+    detector = load_detector(best / "detector")
+    latent_dim = found["best"][0]["settings"]["model.latent_dim"]
+    assert detector.settings()["latent_dim"] == latent_dim
+    together = load_detector(best.parent / "ensemble" / "detector")
+    assert isinstance(together, EnsembleDetector)
+    assert together.parts_[0].detector.settings() == detector.settings()
+    assert (best.parent / "ensemble" / "metrics.json").is_file()
     run("evaluate.py", outputs, "baselines=[random]", "logger=none")
     evaluated = read_json(last_run(outputs, "evaluate") / "metrics.json")
     trained = read_json(best / "metrics.json")
@@ -131,20 +153,6 @@ def test_a_killed_sweep_goes_on_where_it_was(log: Path, tmp_path: Path) -> None:
     assert [r.info.status for r in dead] == ["FAILED"]
 
 
-def test_an_uninterrupted_sweep_draws_what_a_killed_one_does(log: Path, tmp_path: Path) -> None:
-    """The first total is lower instead of a kill; settings and terms are the same bits."""
-    once, twice = tmp_path / "once" / "outputs", tmp_path / "twice" / "outputs"
-    for outputs in (once, twice):
-        outputs.parent.mkdir()
-    shared = (*reads(log), *COUNTS, "sweep.keep=0", "sweep.startup_trials=2")
-    run("train.py", once, *shared, "sweep.n_trials=6")
-    for total in (3, 6):
-        run("train.py", twice, *shared, f"sweep.n_trials={total}")
-    for one, other in zip(trials(once), trials(twice), strict=True):
-        assert one.params == other.params
-        assert one.user_attrs.get("terms") == other.user_attrs.get("terms")
-
-
 def test_workers_and_commands_share_a_study(log: Path, tmp_path: Path) -> None:
     """Two commands, one of them with two workers: no trial is done twice, none too many."""
     outputs = tmp_path / "outputs"
@@ -180,6 +188,12 @@ def test_ctrl_c_marks_the_trial_and_says_so(log: Path, tmp_path: Path) -> None:
     made = trials(outputs)
     assert {t.state for t in made} == {TrialState.FAIL}
     assert {t.user_attrs["reason"] for t in made} == {"interrupted"}
+
+
+def test_a_mistake_is_one_line(tmp_path: Path) -> None:
+    done = run("train.py", tmp_path / "outputs", "-m", "sweep=vae", "model=counts", code=2)
+    assert "error: sweep.space.hidden.name=model.hidden: model=counts has no such" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_help_tells_of_sweeps(tmp_path: Path) -> None:

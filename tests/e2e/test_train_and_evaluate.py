@@ -22,7 +22,13 @@ from polars.testing import assert_frame_equal
 from riskml.export.bundle import load_bundle
 from riskml.models.base import load_detector
 
-PLOTS = ("precision_recall", "score_distribution", "risk_over_time", "recall_by_budget")
+PLOTS = (
+    "precision_recall",
+    "score_distribution",
+    "risk_over_time",
+    "recall_by_budget",
+    "alerts_by_day",
+)
 SECONDS = ("fit_seconds", "score_seconds")
 
 
@@ -33,7 +39,9 @@ def without_seconds(metrics: dict[str, float]) -> dict[str, float]:
 @pytest.mark.parametrize("job", ["train", "evaluate"])
 def test_every_file_is_there(job: str, trained: Path) -> None:
     folder = last_run(trained, job)
-    for name in ("metrics.json", "scores.parquet", "alerts.parquet", "alerts.csv", "config.yaml"):
+    names = ["metrics.json", "scores.parquet", "alerts.parquet", "alerts.csv", "config.yaml"]
+    names += ["report.html", "report.md", *(["model_card.md"] if job == "train" else [])]
+    for name in names:
         assert (folder / name).stat().st_size > 0, name
     for name in PLOTS:
         content = (folder / "plots" / f"{name}.png").read_bytes()
@@ -116,7 +124,7 @@ def test_mlflow_run(job: str, trained: Path) -> None:
     metrics = read_json(last_run(trained, job) / "metrics.json")["metrics"]
     assert run.data.metrics["test/roc_auc"] == metrics["roc_auc"]
     files = artifacts(trained, run.info.run_id)
-    assert {"config.yaml", "metrics.json", "alerts.csv"} <= files
+    assert {"config.yaml", "metrics.json", "alerts.csv", "report.html", "report.md"} <= files
     assert {f"plots/{name}.png" for name in PLOTS} <= files
     if job == "train":
         assert {f"bundle/{name}" for name in ("manifest.json", "model.ts")} <= files

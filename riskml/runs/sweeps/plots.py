@@ -42,7 +42,7 @@ def save_sweep_plots(ranked: Study, both: Study, folder: Path) -> list[str]:
         "pareto": ("plot_pareto_front", both, front),
     }
     complete = ranked.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if len({trial.value for trial in complete}) < 2:
+    if len(complete) < 2:
         return [f"too few trials are complete ({len(complete)}) for plots"]
     problems = []
     for name, (function, study, arguments) in plots.items():

@@ -36,6 +36,7 @@ from riskml.runs.sweeps.study import (
     ABOUT,
     COUNTS,
     DEFAULT,
+    GONE,
     OBJECTIVE,
     REASON,
     SCORE_SECONDS,
@@ -228,7 +229,7 @@ def document(
             for place, trial in enumerate(choice.best[:KEPT], 1)
         ],
         "failures": [
-            {"trial": t.number, "reason": t.user_attrs.get(REASON, ""), "counts": counts(t)}
+            {"trial": t.number, "reason": t.user_attrs.get(REASON, GONE), "counts": counts(t)}
             for t in failed
         ],
     }

@@ -16,7 +16,6 @@ from riskml.data.splits import TimeSplit
 from riskml.evaluation.backtest import Backtested
 from riskml.evaluation.evaluator import Evaluation
 from riskml.features.extractor import FeatureExtractor
-from riskml.features.history import HistoryFeatures
 from riskml.features.novelty import NoveltyFeatures
 from riskml.features.volume import VolumeFeatures
 from riskml.features.windows import UserDayWindows, Windowing
@@ -82,7 +81,6 @@ def fitted_features(events: pl.DataFrame, window: Windowing | None = None) -> Fe
     families = {
         "volume": VolumeFeatures(3),
         "novelty": NoveltyFeatures(["action", "resource"], slots=2**12),
-        "history": HistoryFeatures(),
     }
     return FeatureExtractor(window or UserDayWindows(), families).fit(events)
 
@@ -92,9 +90,9 @@ def forest(seed: int) -> PyODDetector:
     return PyODDetector("IForest", seed, {"n_estimators": 10})
 
 
-def histograms(seed: int) -> PyODDetector:
-    """Without chance."""
-    return PyODDetector("HBOS", seed)
+def neighbours(seed: int) -> PyODDetector:
+    """Without chance, though it takes a seed."""
+    return PyODDetector("KNN", seed)
 
 
 def length(seed: int) -> WindowLengthDetector:

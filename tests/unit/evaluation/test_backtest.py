@@ -21,8 +21,8 @@ from backtest_cases import (
     dice,
     fitted_features,
     forest,
-    histograms,
     length,
+    neighbours,
     timeless,
 )
 
@@ -141,7 +141,7 @@ def plain(data: Dataset, detector: Detector, name: str) -> tuple[Evaluation, pl.
     return evaluation, alerts
 
 
-@pytest.mark.parametrize("make", [forest, histograms], ids=["forest", "histograms"])
+@pytest.mark.parametrize("make", [forest, neighbours], ids=["forest", "neighbours"])
 def test_a_single_fold_is_the_plain_evaluation(make: Callable[[int], Detector]) -> None:
     data = attacked(warm_up=0.1)
     expected, alerts = plain(data, make(0), "it")
@@ -267,7 +267,7 @@ def test_detectors_that_remember_walk_through_the_gap() -> None:
 def test_chance_is_fitted_once_a_seed() -> None:
     found = run(
         attacked(),
-        {"forest": forest, "length": length, "histograms": histograms, "dice": dice},
+        {"forest": forest, "length": length, "neighbours": neighbours, "dice": dice},
         seeds=(3, 5),
     )
     fits = [(e.name, e.fold, e.seed) for e in found.evaluations]
@@ -276,7 +276,7 @@ def test_chance_is_fitted_once_a_seed() -> None:
         for name, seeds in (
             ("forest", (3, 5)),
             ("length", (3,)),
-            ("histograms", (3,)),
+            ("neighbours", (3,)),
             ("dice", (3, 5)),
         )
         for fold in range(3)
@@ -333,8 +333,9 @@ def test_checks_are_asked_after_each_unit() -> None:
         return [Finding("trap", "warning", f"fold {evaluation.fold}", evaluation.name)]
 
     found = run(attacked(), {"length": length, "dice": dice}, checks=[check])
-    assert [(f.detector, f.text) for f in found.findings] == [
-        (name, f"fold {fold}") for name in ("length", "dice") for fold in range(3)
+    asked = [finding for finding in found.findings if finding.trap == "trap"]
+    assert [(finding.detector, finding.text) for finding in asked] == [
+        (name, "fold 0, 1, 2: fold 0") for name in ("length", "dice")
     ]
 
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 
 from riskml.core.errors import ConfigError
 from riskml.runs.assembly import build_detector, model_config
@@ -34,12 +40,13 @@ def composed(*overrides: str) -> DictConfig:
 
 @pytest.fixture(scope="module")
 def base() -> DictConfig:
-    """Composing takes a while: once for all, and files are put in by hand."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RISKML_ROOT", str(CONF.parent))
-        cfg = composed("sweep=base")
-    OmegaConf.set_struct(cfg, False)
-    return cfg
+    """What files of models and sweeps refer to; composing all of it takes longer than the tests."""
+    common = OmegaConf.load(CONF / "sweep" / "base.yaml")
+    named = {"conf": str(CONF), "outputs": "nowhere"}
+    about = {"seed": 0, "data": {"population_weight": 0.5}, "paths": named, "features": {}}
+    whole = OmegaConf.merge(OmegaConf.create(about), common)
+    assert isinstance(whole, DictConfig)
+    return whole
 
 
 def with_file(base: DictConfig, name: str) -> DictConfig:
@@ -48,8 +55,7 @@ def with_file(base: DictConfig, name: str) -> DictConfig:
     node = OmegaConf.load(CONF / "sweep" / f"{name}.yaml")
     cfg.sweep = OmegaConf.merge(cfg.sweep, node.sweep)
     cfg.model = model_config(cfg, name)
-    assert {"override /model": name} in node.defaults
-    assert node.defaults[0] == "base"
+    assert list(node.defaults) == ["base", {"override /model": name}]
     return cfg
 
 
@@ -59,17 +65,22 @@ def test_every_end_of_a_range_can_be_built(name: str, base: DictConfig) -> None:
     read_settings(cfg)
     space = read_space(cfg)
     assert space.outside() == NO_NUMBER_FOR_DEFAULT.get(name, [])
-    for key, distribution in space.distributions.items():
-        if isinstance(distribution, CategoricalDistribution):
-            ends: list[Any] = list(distribution.choices)
-        else:
-            assert isinstance(distribution, IntDistribution | FloatDistribution)
-            ends = [distribution.low, distribution.high]
-        for end in ends:
-            changed = space.applied(cfg, {key: end})
-            setting = space.settings[key]
-            assert OmegaConf.select(changed, setting.name) == setting.value(end)
-            build_detector(changed.model, changed)
+    ends = {key: list(values(one)) for key, one in space.distributions.items()}
+    for i in range(max(map(len, ends.values()))):
+        drawn = {key: several[min(i, len(several) - 1)] for key, several in ends.items()}
+        changed = space.applied(cfg, drawn)
+        for key, setting in space.settings.items():
+            assert OmegaConf.select(changed, setting.name) == setting.value(drawn[key])
+        build_detector(changed.model, changed)
+
+
+def values(distribution: BaseDistribution) -> Iterator[Any]:
+    """The ends of a range, or all choices."""
+    if isinstance(distribution, CategoricalDistribution):
+        yield from distribution.choices
+    else:
+        assert isinstance(distribution, IntDistribution | FloatDistribution)
+        yield from (distribution.low, distribution.high)
 
 
 def test_transformer_heads_divide_every_width(base: DictConfig) -> None:
@@ -141,7 +152,7 @@ RANGE = {"type": "int", "low": 1, "high": 4}
 def test_mistakes_in_a_space_are_named(
     node: dict[str, Any], message: str, base: DictConfig
 ) -> None:
-    cfg = copy.deepcopy(base)
+    cfg = with_file(base, "vae")
     cfg.sweep.space = {"x": node}
     with pytest.raises(ConfigError, match=message):
         read_space(cfg)
