@@ -51,7 +51,7 @@ class RowsSource(LogSource):
         added = {"user_id", "timestamp", "session", "split"} & set(table.columns)
         if added:
             raise DataError(
-                f"{self.path}: column '{min(added)}' is one that is made here; rename it"
+                f"{self.path}: column '{min(added)}' has a name that is given here; rename it"
             )
         for number, period in enumerate(COPIES):
             first = number * len(table)
