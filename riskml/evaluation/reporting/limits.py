@@ -132,12 +132,12 @@ def _of_the_rest(view: View) -> Iterator[str]:
     refused = list(view.comparison.refused)
     if refused:
         yield f"Not compared with {listed(refused)}, which these windows do not suit."
-    odd = [finding for finding in view.comparison.findings if finding.verdict != OK]
-    own = [finding for finding in odd if finding.detector in (None, view.focus.name)]
-    for finding in own:
+    seen = [finding for finding in view.comparison.findings if finding.verdict != OK]
+    concerning = [finding for finding in seen if finding.detector in (None, view.focus.name)]
+    for finding in concerning:
         yield f"Finding of a check ({finding.detector or 'the data'}): {finding.text}"
-    if len(odd) > len(own):
-        yield f"Checks saw something of other detectors too ({len(odd) - len(own)})."
+    if len(seen) > len(concerning):
+        yield f"Checks saw something of other detectors too ({len(seen) - len(concerning)})."
     if any(row.metrics.get("fit_seconds") is not None for row in view.comparison.rows):
         yield "Times were taken once, on a machine that may have had other work to do."
     if view.others:
