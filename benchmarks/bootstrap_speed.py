@@ -72,10 +72,11 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=1000)
     parser.add_argument("--share", type=float, default=0.01)
     parser.add_argument("--resamples", type=int, default=10_000)
+    parser.add_argument("--by", nargs="+", choices=WAYS, default=WAYS)
     given = parser.parse_args()
     one, other = made(given.windows, given.users, given.share)
     print(f"{given.windows:,} windows, {given.users:,} users, {one['label'].sum():,} risky")
-    for by in WAYS:
+    for by in given.by:
         start, busy = time.perf_counter(), time.process_time()
         first = resample([one], by=by, resamples=given.resamples)
         intervals = first.intervals()

@@ -24,6 +24,12 @@ NAMES = ("sea", "hdfs", "simulated", "adbench")
 DECIDING = ("seed", "data", "features", "model", "threshold", "scoring", "trainer")
 """Groups of a config that can change what is measured."""
 
+READ = (
+    *("source", "split", "quality", "pseudonyms"),
+    *("normal_weight", "single_user", "warm_up", "population_weight"),
+)
+"""Settings of the data that decide what windows there are."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -75,6 +81,8 @@ class Cell:
         families = known.features.families
         for name in set(families) - set(known.features.use):
             del families[name]
+        for name in set(known.data) - set(READ):
+            del known.data[name]
         text = OmegaConf.to_yaml(known, resolve=False, sort_keys=True)
         return sha256(f"{self.scores}\n{text}".encode()).hexdigest()
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from experiments.cells import Maker, Result
-from experiments.study import Cell, Row, Study
-from riskml.evaluation.bootstrap import Resamples, resample
+from experiments.study import Cell, Study
+from riskml.evaluation.bootstrap import Resamples, mean_over_seeds, resample
 from riskml.evaluation.evaluator import measure
 from riskml.evaluation.incidents import detections
 from riskml.evaluation.metrics import Metrics
+from riskml.evaluation.resampling import USER, WINDOW
 
 RESAMPLES = 2_000
 DIGITS = 6
@@ -50,17 +51,12 @@ def document(study: Study, maker: Maker) -> dict[str, Any]:
             if made:
                 rows[name] = _row(study, made)
                 seconds += sum(kept.facts["seconds"] for _, kept in made)
-                if len(made) == len(own) and _has_users(made[0][1]):
+                if len(made) == len(own) and "refused" not in rows[name]:
                     resamples[name] = _resampled(study, made)
                     rows[name]["interval"] = _rounded(_intervals(resamples[name], study))
         _add_lead(rows, resamples, study)
         cases[case] = rows
     return {"study": study.name, "title": study.title, "seconds": round(seconds), "cases": cases}
-
-
-def _has_users(kept: Result) -> bool:
-    """Whether there are users to draw from."""
-    return kept.scores is not None and kept.scores["user_id"].n_unique() > 1
 
 
 def _row(study: Study, made: Sequence[tuple[Cell, Result]]) -> dict[str, Any]:
@@ -92,13 +88,17 @@ def _resampled(study: Study, made: Sequence[tuple[Cell, Result]]) -> Resamples:
     for cell, kept in made:
         assert kept.scores is not None
         draw = cell.seed if study.worlds else 0
-        weight = kept.facts["normal_weight"]
-        several.append(resample([kept.scores], weight, resamples=RESAMPLES, seed=draw))
+        alone = kept.scores["user_id"].n_unique() == 1
+        by, draws = (WINDOW, RESAMPLES // 4) if alone else (USER, RESAMPLES)
+        several.append(resample([kept.scores], kept.facts["normal_weight"], by, draws, draw))
+    if not study.worlds:
+        return mean_over_seeds(several)
     names = several[0].values
     return Resamples(
         {name: float(np.mean([one.values[name] for one in several])) for name in names},
         {name: np.mean([one.resampled[name] for one in several], axis=0) for name in names},
-        tuple(dict.fromkeys(one.drawn_from for one in several)),
+        tuple(one.drawn_from for one in several),
+        sum(one.attacked for one in several),
     )
 
 
@@ -127,8 +127,8 @@ def markdown(study: Study, results: dict[str, Any]) -> str:
         "",
         f"    python -m experiments {study.name}",
         "",
-        f"A window is a {study.unit}. What is here took {seconds:,} seconds in all, on a machine busy "
-        "with other work, so times are orders of magnitude at best.",
+        f"A window is a {study.unit}. What is here took {seconds:,} seconds in all, on a machine "
+        "busy with other work, so times are orders of magnitude at best.",
     ]
     several = sum(bool(rows) for rows in results["cases"].values()) > 1
     if several:
@@ -205,16 +205,20 @@ def _remarks(study: Study, case: str, rows: dict[str, Any]) -> Iterator[str]:
 
 
 def _commands(study: Study) -> Iterator[str]:
-    """What train.py is given for each row; the baselines share one line."""
+    """What train.py is given: the words of the case, then those of the row."""
+    yield "`python train.py` with the words of the case, those of the row, and `seed=`:"
+    yield ""
+    yield "| case | words |"
+    yield "|---|---|"
     for case, overrides in study.cases.items():
-        for name, row in study.rows.items():
-            if row.scores is None and (row.cases is None or case in row.cases):
-                yield f"    python train.py {' '.join((*overrides, *row.set))} seed={_seeds(study, row)}"
-
-
-def _seeds(study: Study, row: Row) -> str:
-    seeds = row.seeds or study.seeds
-    return "0" if len(seeds) == 1 else f"{seeds[0]} # to {seeds[-1]}"
+        yield f"| {case} | `{' '.join(overrides)}` |"
+    yield ""
+    yield "| row | words | seeds |"
+    yield "|---|---|---|"
+    for name, row in study.rows.items():
+        words = f"`{' '.join(row.set)}`" if row.set else "none"
+        seeds = ", ".join(map(str, row.seeds or study.seeds))
+        yield f"| {name} | {f'`{row.scores}`, no command' if row.scores else words} | {seeds} |"
 
 
 def _seeds_word(study: Study) -> str:

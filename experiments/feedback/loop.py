@@ -1,7 +1,7 @@
 """What an auditor's verdicts add, on simulated organisations.
 
-python experiments/feedback/loop.py run [--seeds 0,1,2,3,4] [--detector persistence] [--noise 0,0.1]
-python experiments/feedback/loop.py show
+python -m experiments.feedback.loop run [--seeds 0,1,2,3,4] [--detector persistence]
+python -m experiments.feedback.loop show
 
 Each day of the test period a simulated auditor judges the five windows that rank highest, and from
 the next day on the ranking has learnt from it. A world's incidents are at most a few dozen, so at
@@ -13,29 +13,27 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT / "experiments" / "simulated"))
-
-from table import prepared  # noqa: E402
-
-from riskml.evaluation.evaluator import evaluate_detector  # noqa: E402
-from riskml.runs.assembly import (  # noqa: E402
+from experiments.study import Cell
+from riskml.evaluation.evaluator import evaluate_detector
+from riskml.features.preparation import prepare
+from riskml.runs.assembly import (
+    build_dataset,
     build_detector,
+    build_extractor,
     build_scoring,
     build_threshold,
     model_config,
 )
-from riskml.scoring.calibration import Calibration  # noqa: E402
-from riskml.triage.blending import TriageSettings  # noqa: E402
-from riskml.triage.loop import Shown, Stream, run_loop, simulated_auditor  # noqa: E402
-from riskml.triage.matrix import triage_matrix  # noqa: E402
+from riskml.scoring.calibration import Calibration
+from riskml.triage.blending import TriageSettings
+from riskml.triage.loop import Shown, Stream, run_loop, simulated_auditor
+from riskml.triage.matrix import triage_matrix
 
 KEPT = Path("outputs/feedback")
 PER_DAY = 5
@@ -45,7 +43,9 @@ BESIDE = ("counts", "pyod_iforest")
 
 def stream_of(seed: int, name: str) -> tuple[Stream, pl.DataFrame, pl.DataFrame]:
     """The test period of a world as the triage sees it, its scores table and incidents."""
-    cfg, windows, _ = prepared("medium", seed)
+    cfg = Cell("simulated", "", "", seed, ("experiment=simulated_medium",)).config()
+    dataset = build_dataset(cfg.data, cfg.features)
+    windows = prepare(dataset, build_extractor(cfg.features).fit(dataset.train_events))
     rule, scoring = build_threshold(cfg.threshold), build_scoring(cfg.scoring)
     evidence, before = {}, {}
     for each in (name, *BESIDE):

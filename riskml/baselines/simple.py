@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import polars as pl
 
 from riskml.core.errors import reading
 from riskml.core.types import FeatureSpec, FloatArray, Windows
@@ -47,7 +48,10 @@ class _NothingLearnt(Detector):
 
 
 class RandomDetector(_NothingLearnt):
-    """A random number for each window, drawn from its id, so that it never changes.
+    """A random number for each window, drawn from what is in it, so that it never changes.
+
+    That is its user, the minute of the year in which it begins, its features and its actions; not
+    its id, which says nothing, so that no score may depend on it.
 
     Args:
         seed: another seed, another order.
@@ -66,9 +70,16 @@ class RandomDetector(_NothingLearnt):
         """Float32 [n] in [0, 1)."""
         self.check_spec(windows)
         salt = str(self.seed).encode()
+        minute = pl.col("start").dt.strftime("%m-%d %H:%M")
+        whose = windows.keys.select(pl.concat_str("user_id", minute, separator=" ")).to_series()
+        x, rows = np.ascontiguousarray(windows.x), zip(whose, windows.lengths, strict=True)
         digests = b"".join(
-            hashlib.blake2b(name.encode(), digest_size=4, salt=salt).digest()
-            for name in windows.keys["window_id"].to_list()
+            hashlib.blake2b(
+                name.encode() + x[row].tobytes() + windows.tokens[row, :length].tobytes(),
+                digest_size=4,
+                salt=salt,
+            ).digest()
+            for row, (name, length) in enumerate(rows)
         )
         return (np.frombuffer(digests, np.uint32) / 2.0**32).astype(np.float32)
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from riskml.core.argument_numbers import check_number
+from riskml.core.arguments import check_kind, located
 from riskml.core.errors import ConfigError, RiskmlError, did_you_mean
 
 if TYPE_CHECKING:
@@ -169,6 +169,8 @@ def instantiate(node: Any, /, **kwargs: Any) -> Any:
         if kwargs:
             raise ConfigError(f"{key or 'config'}: has no _target_ to give {sorted(kwargs)} to")
         return build(plain, _convert_="all")
+    except ConfigError as error:
+        raise located(error, "", plain, key) from error
     except RiskmlError:
         raise
     except Exception as error:
@@ -313,7 +315,7 @@ def _check_arguments(plain: Any, key: str, given: Mapping[str, Any]) -> None:
             raise ConfigError(f"{where}: must be given, {plain['_target_']} needs it")
         if parameter.name in plain and parameter.name not in given:
             where = f"{key}.{parameter.name}" if key else parameter.name
-            check_number(where, parameter, plain[parameter.name])
+            check_kind(where, parameter, plain[parameter.name])
 
 
 def _locate(name: str | None, key: str) -> Callable[..., Any]:
@@ -331,6 +333,9 @@ def _clear_error(error: Exception, plain: Any, key: str) -> RiskmlError:
     cause: BaseException = error
     while cause.__cause__ is not None and not isinstance(cause, RiskmlError):
         cause = cause.__cause__
+    if isinstance(cause, ConfigError):
+        failed = str(error).rpartition("\nfull_key: ")
+        return located(cause, failed[2] if failed[1] else "", plain, key)
     if isinstance(cause, RiskmlError):
         return cause
     name = plain.get("_target_") if isinstance(plain, dict) else None

@@ -176,7 +176,7 @@ class Windows:
         digest.update(repr(self.keys.schema).encode())
         parts = (self.keys.hash_rows().to_numpy(), self.x, self.tokens, self.lengths, self.times)
         for part in parts:
-            digest.update(np.ascontiguousarray(part))
+            digest.update(np.ascontiguousarray(part).data)
         return digest.hexdigest()
 
     def take(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Windows:

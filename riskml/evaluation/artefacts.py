@@ -34,7 +34,8 @@ def label_findings(windows: PreparedWindows, labels: Labels) -> Iterator[Finding
         labels: of the test windows, some of them 1.
     """
     x, names = windows.test.x, windows.test.spec.names
-    warned, refused = [], []
+    warned: list[str] = []
+    refused: list[str] = []
     for column in _separating(x, labels):
         values = x[:, column]
         found = _strength(values, labels, windows.normal_weight)
@@ -46,8 +47,8 @@ def label_findings(windows: PreparedWindows, labels: Labels) -> Iterator[Finding
     warned += _telling_actions(windows.test, labels)
     if refused:
         text = (
-            f"the label in disguise: {'; '.join(refused)} has two values, one for risky and one for "
-            "normal windows; leave the feature out"
+            f"the label in disguise: {'; '.join(refused)} is 1 or 0 as the window is risky "
+            "or not; leave the feature out"
         )
         yield Finding(LABELS, REFUSED, text)
     elif warned:

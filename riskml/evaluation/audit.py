@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 
 from riskml.core.errors import DataError
 from riskml.core.types import FloatArray, Windows
@@ -96,11 +95,10 @@ class Audit:
         self.seed = int(test.fingerprint()[:8], 16)
         # what remembers may count the days since
         self.by = INSTANT if self.remembers else another_date(test)
-        self.first = earliest(test, FIRST_PART)
-        self.company = self.some(COMPANY, self.seed)
+        self.first = self._all_changed(earliest(test, FIRST_PART))
+        self.company = self.beside_few(self.some(COMPANY, self.seed))
         # asked before the whole is seen, so that nothing of it can be kept
-        self._of_first = self._scored(self._all_changed(self.first))
-        self._of_company = self._scored(self.beside_few(self.company))
+        self._of_first, self._of_company = self._scored(self.first), self._scored(self.company)
 
     # ---- views
 
@@ -140,7 +138,8 @@ class Audit:
         yield NAMES, View(renamed(past), renamed(test), rows)
         yield DATES, View(moved(past, self.by), moved(test, self.by), rows)
         yield ORDER, View(past, test.take(shuffled), shuffled)
-        yield FUTURE, View(past, test.take(self.first), self.first)
+        rows = np.sort(self.first.rows)
+        yield FUTURE, View(past, test.take(rows), rows)
 
     # ---- what is found
 
@@ -152,7 +151,7 @@ class Audit:
             scores: of all test windows.
         """
         scale, wrong = Scale.of(scores), {}
-        if how := self._differs(self.first, self._of_first, scores, scale):
+        if how := self._differs(self.first.rows, self._of_first, scores, scale):
             views = ((trap, view, self._scored(view)) for trap, view in self._one_changed())
             found = {trap: self._differs(v.rows, each, scores, scale) for trap, v, each in views}
             wrong = {trap: text for trap, text in found.items() if text} or {UNSTABLE: how}
@@ -161,7 +160,7 @@ class Audit:
             later = self._scored(self.beside_few(rows), detector)
             if how := self._differs(rows, later, scores, scale):
                 wrong[AGAIN_DIFFERS] = how
-        if how := self._differs(self.company, self._of_company, scores, scale):
+        if how := self._differs(self.company.rows, self._of_company, scores, scale):
             wrong.setdefault(MATES, how)
         if AGAIN_DIFFERS in wrong:
             wrong.pop(MATES, None)  # nobody can tell
@@ -169,7 +168,7 @@ class Audit:
             return [
                 Finding(t, REFUSED, f"{WRONG[t]} ({how})", self.name) for t, how in wrong.items()
             ]
-        asked = [t for t in RIGHT if len(self.company if t == MATES else self.first)]
+        asked = [t for t in RIGHT if len((self.company if t == MATES else self.first).rows)]
         return [Finding(trap, OK, RIGHT[trap], self.name) for trap in asked]
 
     def _scored(self, view: View, detector: Detector | None = None) -> FloatArray | str:

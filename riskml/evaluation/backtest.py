@@ -21,9 +21,11 @@ from riskml import __version__
 from riskml.core.errors import ConfigError, require
 from riskml.data.datasets import Dataset
 from riskml.data.folds import Folds, SingleFold
+from riskml.evaluation.auditor import STANDARD
 from riskml.evaluation.comparison import Finding, Fold, Row, rows_of
 from riskml.evaluation.evaluator import Evaluation
 from riskml.evaluation.explained import over_folds
+from riskml.evaluation.findings import gathered
 from riskml.evaluation.lanes import work_in_lanes
 from riskml.evaluation.parts import DRAFT, Part, Refused, part_folder, read_part
 from riskml.evaluation.units import (
@@ -90,7 +92,7 @@ class Backtested:
             alerts,
             events,
             {},
-            (),
+            evaluation.findings,
             len(windows.train.spec),
             windows.unknown_action_rate,
         )
@@ -115,6 +117,7 @@ def backtest(
     checks: Sequence[Check] = (),
     watch: Watch | None = None,
     settings: str = "",
+    audit: str = STANDARD,
 ) -> Backtested:
     """Fit and judge each detector in each fold.
 
@@ -140,20 +143,17 @@ def backtest(
         checks: asked after each unit.
         watch: told of the progress.
         settings: whatever else the numbers depend on; a folder begun with others is refused.
+        audit: how closely detectors are looked at, see `evaluate_detector`.
 
     Returns:
         What was found; units that do not suit are named in `refused`.
 
     Raises:
         ConfigError: a setting is wrong, or the folder is of another backtest.
-        DataError: the log is too short, or the detector in focus cannot be used.
+        DataError: the log is too short, or the detector in focus cannot be used or is refused.
         KeyboardInterrupt: finished units are kept.
     """
-    folds, rule, scoring = (
-        folds or SingleFold(),
-        rule or DailyBudget(),
-        scoring or ScoringSettings(),
-    )
+    folds = folds or SingleFold()
     plan = folds.plan(dataset)
     units = _units(detectors, len(plan), seeds, fitted_fits=not folds.moves)
     with ExitStack() as open_until:
@@ -171,6 +171,7 @@ def backtest(
             fit,
             dict(fit_seconds or {}),
             tuple(checks),
+            audit,
         )
         _begin(folder, _described(job, units, settings))
         waiting = [unit for unit in units if not _place(folder, unit).is_dir()]
@@ -245,6 +246,7 @@ def _described(job: Job, units: Sequence[Unit], settings: str) -> dict[str, Any]
         "version": __version__,
         "data": job.dataset.fingerprint,
         "settings": settings,
+        "audit": job.audit,
         "folds": [str(periods or "data.split") for periods in job.folds],
         "detectors": {name: about(given) for name, given in job.detectors.items()},
         "units": [str(unit) for unit in units],
@@ -301,11 +303,15 @@ def _gather(
         alerts,
         events,
         refused,
-        tuple(finding for part in kept for finding in part.findings),
+        gathered([(part.fold, part.findings) for part in map(_about, parts)]),
         folds[-1].features,
         sum(part.unknown_action_rate for part in folds) / len(folds),
         next((part.epochs for part in reversed(kept) if part.alerts is not None), ()),
     )
+
+
+def _about(part: Part | Refused) -> Evaluation | Refused:
+    return part.evaluation if isinstance(part, Part) else part
 
 
 def _sharing_keys(evaluations: Sequence[Evaluation]) -> Iterator[Evaluation]:

@@ -12,26 +12,10 @@ from riskml.core.schema import time_span
 from riskml.evaluation.bootstrap import Difference as Difference
 from riskml.evaluation.bootstrap import Interval as Interval
 from riskml.evaluation.evaluator import Evaluation
+from riskml.evaluation.findings import Finding as Finding
 from riskml.evaluation.folds import PER_FOLD, mean_of_defined, over_folds
 from riskml.evaluation.metrics import Metrics
 from riskml.features.preparation import PreparedWindows
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a check of the data or of a detector has found.
-
-    Args:
-        trap: which one, a stable name.
-        verdict: "ok", "warning", or "refused" (the numbers would mislead and are withheld).
-        text: for people.
-        detector: None where it is about the data.
-    """
-
-    trap: str
-    verdict: str
-    text: str
-    detector: str | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +81,7 @@ class About:
         command: that makes it again; may be empty.
         features: number of them.
         unknown_action_rate: share of test events whose action was not seen in training.
+        window: kind of the windows (user_day, session, block); may be empty.
     """
 
     data: str
@@ -108,6 +93,7 @@ class About:
     command: str = ""
     features: int = 0
     unknown_action_rate: float = 0.0
+    window: str = ""
 
 
 @dataclass(frozen=True)

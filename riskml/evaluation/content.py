@@ -1,4 +1,4 @@
-"""Whether scores come from what windows hold, and what else is odd about them; see docs/traps.md."""
+"""Whether scores come from what windows hold, and are in order; see docs/traps.md."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def content_findings(audit: Audit, scores: FloatArray, labels: Labels) -> Iterat
     users = audit.test.keys["user_id"][rows].rank("dense").to_numpy()
     before, exchanged = Order.of(scores[rows], truth, users), []
     for _ in range(int(np.clip(FEWEST // len(rows), 1, ROUNDS))):
-        found = audit.with_part(rows, with_contents_of(audit.test, rows[_exchange(truth, rng)]))
+        other = audit.test.take(rows[_exchange(truth, rng)])
+        found = audit.with_part(rows, with_contents_of(audit.test.take(rows), other))
         if isinstance(found, str):
             return  # what cannot be scored so tells nothing
         exchanged.append(Order.of(found, truth, users))
@@ -108,7 +109,7 @@ class Order:
         for user in np.unique(users[labels == 1]):
             own = users == user
             risky, ranks = labels[own] == 1, rankdata(scores[own])
-            p, n = int(risky.sum()), int((~risky).sum())
+            p, n = int(risky.sum()), int((labels[own] == 0).sum())
             pairs += p * n
             better += float(ranks[risky].sum()) - p * (p + 1) / 2
             variance += p * n * (p + n + 1) / 12
@@ -137,7 +138,7 @@ def _chosen(audit: Audit, labels: Labels) -> Rows:
     users = audit.test.keys["user_id"].rank("dense").to_numpy() - 1
     size, hits = np.bincount(users), np.bincount(users, labels)
     order = rng.permutation(len(size))
-    order = order[np.argsort(-(hits[order] > 0), kind="stable")]  # those with risky windows first
+    order = order[np.argsort(hits[order] == 0, kind="stable")]  # those with risky windows first
     chosen = order[np.cumsum(size[order]) - size[order] < most]
     return np.flatnonzero(np.isin(users, chosen))
 
@@ -210,4 +211,4 @@ def fitting_findings(
             name,
         )
     else:
-        yield Finding(FITTED, OK, f"fitted on as many windows as the train period has", name)
+        yield Finding(FITTED, OK, "fitted on as many windows as the train period has", name)

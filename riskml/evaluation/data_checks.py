@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from riskml.core.errors import DataError
-from riskml.core.schema import is_truth
+from riskml.core.schema import is_truth, time_span
 from riskml.core.types import Windows
 from riskml.evaluation.artefacts import artefact_findings, label_findings
-from riskml.evaluation.duplicates import duplicate_findings
+from riskml.evaluation.duplicates import duplicate_finding, seen_before
 from riskml.evaluation.findings import OK, REFUSED, WARNING, Finding
 from riskml.evaluation.metrics import Labels
+from riskml.evaluation.probes import KEYS, Mask
 from riskml.features.preparation import PreparedWindows
+from riskml.scoring.thresholds import days
 
 NAMES, PREVALENCE, ORDER, STRADDLING, BACKGROUND, NEW_USERS, NO_POSITIVES = (
     "labels_in_windows",
@@ -34,32 +36,49 @@ TRUTH_NAMES = {"y", "anomaly", "attack", "incident", "incidents", "incident_id",
 
 ODD, IMPOSSIBLE = 0.1, 0.3
 """Share of risky windows, normal ones weighted, that is a warning, and that is refused."""
-SPARSE, WHOLE_WEEK = 0.4, timedelta(days=7)
+SPARSE, WEEK = 0.4, 7
 """Normal windows a day, against those before the test, below which some were left out."""
 OVERLAPPING = 0.05
 """Share of windows that may overlap with another one of their user."""
 
-_last: tuple[weakref.ref[PreparedWindows], tuple[Finding, ...]] | None = None
+
+@dataclass(frozen=True)
+class Looked:
+    """What is known of the windows of a fold.
+
+    Args:
+        findings: of the checks.
+        labels: of the test windows; None where there is no truth.
+        known: test windows that hold exactly what one before them holds [n].
+    """
+
+    findings: tuple[Finding, ...]
+    labels: Labels | None
+    known: Mask
 
 
-def data_findings(windows: PreparedWindows) -> tuple[Finding, ...]:
-    """What the checks of the data find; looked for once for the same windows.
+_last: tuple[weakref.ref[PreparedWindows], Looked] | None = None
+
+
+def looked_at(windows: PreparedWindows) -> Looked:
+    """Check windows and truth; once for all detectors that are judged on them.
 
     Raises:
         DataError: the truth does not fit the test windows, row by row.
     """
     global _last
     if _last is None or _last[0]() is not windows:
-        _last = weakref.ref(windows), tuple(_look(windows))
+        labels, known = labels_as_checked(windows), seen_before(windows)
+        found = tuple(_findings(windows, labels, known))
+        _last = weakref.ref(windows), Looked(found, labels, known)
     return _last[1]
 
 
-def _look(windows: PreparedWindows) -> Iterator[Finding]:
+def _findings(windows: PreparedWindows, labels: Labels | None, known: Mask) -> Iterator[Finding]:
     yield from _names(windows)
     yield from _order(windows)
     yield from _overlapping(windows.test)
-    labels = labels_as_checked(windows)
-    yield from duplicate_findings(windows, labels)
+    yield duplicate_finding(windows, labels, known)
     if labels is None:
         return
     if not labels.any():
@@ -117,7 +136,7 @@ def _order(windows: PreparedWindows) -> Iterator[Finding]:
     train, calibration, test = (
         part.keys for part in (windows.train, windows.calibration, windows.test)
     )
-    last = max(part["start"].max() for part in (train, calibration) if len(part))  # type: ignore[type-var]
+    _, last = time_span(train["start"], pl.concat([train["start"], calibration["start"]]))
     early = int((test["end"] < last).sum())
     if early and windows.over_time:
         text = (
@@ -142,7 +161,7 @@ def _order(windows: PreparedWindows) -> Iterator[Finding]:
 def _overlapping(test: Windows) -> Iterator[Finding]:
     ordered = test.keys.sort("user_id", "start", "end")
     latest = pl.col("end").cum_max().over("user_id").shift(1).over("user_id")
-    share = ordered.select((pl.col("start") < latest).fill_null(False).mean()).item() or 0.0
+    share = float(ordered.select((pl.col("start") < latest).fill_null(False).mean()).item())
     if share > OVERLAPPING:
         text = (
             f"{share:.0%} of the test windows overlap in time with one of the same user: they are "
@@ -187,11 +206,11 @@ def _prevalence(windows: PreparedWindows, labels: Labels) -> Iterator[Finding]:
 
 def _thinned(windows: PreparedWindows, normal: float) -> float | None:
     """Normal windows a day in the test period against all before it, where there are too few."""
-    before = pl.concat([windows.train.keys, windows.calibration.keys])
-    spans = [keys["end"].max() - keys["start"].min() for keys in (before, windows.test.keys)]  # type: ignore[operator]
-    if min(spans) < WHOLE_WEEK:
+    before = pl.concat([part.keys.select(KEYS) for part in (windows.train, windows.calibration)])
+    after = windows.test.keys
+    if min(days(before), days(after)) < WEEK:
         return None
-    ratio = float((normal / (spans[1] / WHOLE_WEEK)) / (len(before) / (spans[0] / WHOLE_WEEK)))
+    ratio = normal / days(after) * days(before) / len(before)
     return ratio if ratio < SPARSE else None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -17,16 +16,17 @@ from riskml.features.preparation import PreparedWindows
 DUPLICATES = "duplicates"
 MANY = 0.01
 """Share of the test windows, or of the risky ones, that may be in the train period as they are."""
-REPEATED = 0.2
+REPEATED = 0.5
 """Share of risky windows that may hold what another one holds."""
 
 
-def duplicate_findings(windows: PreparedWindows, labels: Labels | None) -> Iterator[Finding]:
+def duplicate_finding(windows: PreparedWindows, labels: Labels | None, known: Mask) -> Finding:
     """Ids and contents that come twice.
 
     Args:
         windows: by period.
         labels: of the test windows; None where there is no truth.
+        known: see `seen_before`.
     """
     parts = (windows.train, windows.calibration, windows.test)
     ids = [name for part in parts for name in part.keys["window_id"].unique()]
@@ -39,9 +39,7 @@ def duplicate_findings(windows: PreparedWindows, labels: Labels | None) -> Itera
             f"{len(twice) + repeated:,} windows are in the train, calibration or test period "
             f"more than once, first '{name}': they are learnt and tested, or counted twice"
         )
-        yield Finding(DUPLICATES, REFUSED, text)
-        return
-    known = seen_before(windows)
+        return Finding(DUPLICATES, REFUSED, text)
     risky = np.zeros(len(known), bool) if labels is None else labels == 1
     told = [f"{int(known.sum()):,} of {len(known):,} test windows"]
     if risky.any():
@@ -56,7 +54,7 @@ def duplicate_findings(windows: PreparedWindows, labels: Labels | None) -> Itera
             f"; {oversampled:.0%} of the risky windows hold what another one of them holds, far "
             "more than among normal ones: they seem to have been copied"
         )
-    yield Finding(DUPLICATES, WARNING if many or oversampled else OK, text)
+    return Finding(DUPLICATES, WARNING if many or oversampled else OK, text)
 
 
 def seen_before(windows: PreparedWindows) -> Mask:

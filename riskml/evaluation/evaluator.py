@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from riskml.core.errors import DataError
-from riskml.core.types import PEER, FloatArray
+from riskml.core.errors import require
+from riskml.core.types import PEER
+from riskml.evaluation.audit import checked_scores
+from riskml.evaluation.auditor import DEEP, LEVELS, OFF, STANDARD, Auditor, Shown
+from riskml.evaluation.findings import WARNING, Finding, refusal
 from riskml.evaluation.folds import over_folds
 from riskml.evaluation.metrics import Metrics
+from riskml.evaluation.rule_checks import Evidence, rule_findings
 from riskml.features.preparation import PreparedWindows
 from riskml.models.base import Detector
 from riskml.scoring.alerting import Alerting
@@ -18,6 +22,16 @@ from riskml.scoring.calibration import Calibration
 from riskml.scoring.newcomers import is_learning, window_counts
 from riskml.scoring.settings import ScoringSettings
 from riskml.scoring.thresholds import Threshold
+
+KEPT = (
+    "test_windows",
+    "positive_windows",
+    "prevalence",
+    "incidents",
+    "fit_seconds",
+    "score_seconds",
+)
+"""Numbers that say nothing about how well a refused detector does."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +42,7 @@ class Evaluation:
         name: of the detector, as in `model=`.
         scores: test windows in order of start, with score, p_value, risk, alert, known_windows
             (of the user in the train period), learning (the user is new), and label and incidents
-            where the truth is known.
+            where the truth is known and the detector is not refused.
         calibration: score → risk.
         alerting: what decides about the windows after these.
         metrics: stable names, see docs/outputs.md.
@@ -37,6 +51,7 @@ class Evaluation:
         seed: of the detector.
         incidents: see `PreparedWindows`.
         normal_weight: how many normal windows a normal test window stands for.
+        findings: of the checks against fooling oneself.
     """
 
     name: str
@@ -49,6 +64,12 @@ class Evaluation:
     seed: int = 0
     incidents: pl.DataFrame | None = None
     normal_weight: float = 1.0
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def refused(self) -> str:
+        """Why the measures are withheld; empty where they are not."""
+        return refusal(self.findings)
 
     @property
     def threshold(self) -> float:
@@ -63,8 +84,12 @@ def evaluate_detector(
     rule: Threshold,
     fit_seconds: float | None = None,
     settings: ScoringSettings | None = None,
+    audit: str = STANDARD,
 ) -> Evaluation:
-    """Score calibration and test windows of a fitted detector and measure.
+    """Score calibration and test windows of a fitted detector, look for what misleads, and measure.
+
+    Detector and rule are shown copies of the windows, without any truth. Where a check refuses,
+    the measures are withheld (None); `Evaluation.refused` says why.
 
     Args:
         name: for tables and files.
@@ -73,23 +98,29 @@ def evaluate_detector(
         rule: how many alerts there may be; it starts from the calibration period, sees no labels.
         fit_seconds: how long fitting took, where it is known.
         settings: how scores are read; as they come unless given.
+        audit: `standard`; `deep` fits again as well; `off` leaves a warning. See docs/traps.md.
 
     Raises:
-        DataError: a score is not finite.
+        DataError: a score is not finite, or the truth does not fit the windows.
+        ConfigError: there is no such audit.
     """
+    require("audit", audit, audit in LEVELS, f"must be one of {', '.join(LEVELS)}")
     settings = settings or ScoringSettings()
-    before, keys = windows.calibration.keys, windows.test.keys
-    calibration_scores = detector.score(windows.calibration)
+    shown = Shown.of(windows)
+    auditor = None if audit == OFF else Auditor(name, detector, windows, shown, audit == DEEP)
+    before, keys = shown.calibration.keys, shown.test.keys
+    calibration_scores = checked_scores(name, detector.score(shown.calibration), shown.calibration)
     start = time.perf_counter()
-    scores = detector.score_after(windows.before_test, windows.test)
+    scores = detector.score_after(shown.past, shown.test)
     score_seconds = time.perf_counter() - start
-    _check_finite(name, keys, scores)
+    scores = checked_scores(name, scores, shown.test)
     calibration = settings.calibrate(calibration_scores, before[PEER])
-    alerting = rule.start(calibration.evidence(calibration_scores, before[PEER]), before)
+    known_evidence = calibration.evidence(calibration_scores, before[PEER])
     evidence = calibration.evidence(scores, keys[PEER])
-    alerts, alerting = alerting.decide(evidence, keys)
+    alerts, alerting = rule.start(known_evidence, before).decide(evidence, keys)
+    top = rule.top(evidence, keys)
     known = window_counts(windows.train.keys)
-    table = keys.with_columns(
+    table = windows.test.keys.with_columns(
         pl.Series("score", scores),
         pl.Series("p_value", calibration.p_value(scores, keys[PEER])),
         pl.Series("risk", calibration.risk(scores, keys[PEER])),
@@ -98,7 +129,7 @@ def evaluate_detector(
         .replace_strict(known, default=0, return_dtype=pl.Int64)
         .alias("known_windows"),
         pl.Series("learning", is_learning(keys["user_id"], known, settings.learning_windows)),
-        pl.Series("within_budget", rule.top(evidence, keys)),
+        pl.Series("within_budget", top),
     )
     if windows.test_truth is not None:
         table = table.with_columns(windows.test_truth["label"], windows.test_truth["incidents"])
@@ -107,6 +138,15 @@ def evaluate_detector(
         "score_seconds": score_seconds,
         "threshold": alerting.threshold,
     }
+    findings = [Finding("audit", WARNING, "not audited (audit=off)", name)]
+    if auditor is not None:
+        shown_rule = Evidence(before, keys, known_evidence, evidence)
+        rules = rule_findings(name, rule, shown_rule, alerts, top)
+        findings = [*auditor.findings(scores), *rules]
+        metrics |= auditor.without_duplicates(scores)
+    if refusal(findings):
+        table = table.drop("label", "incidents", strict=False)
+        metrics = {each: metrics[each] if each in KEPT else None for each in metrics}
     return Evaluation(
         name,
         table,
@@ -116,6 +156,7 @@ def evaluate_detector(
         detector.note(),
         incidents=windows.incidents,
         normal_weight=windows.normal_weight,
+        findings=tuple(findings),
     )
 
 
@@ -136,12 +177,3 @@ def measure(
         prevalence: the share of risky windows that `average_precision_at_prevalence` is for.
     """
     return over_folds([table], normal_weight, promised, incidents, prevalence)
-
-
-def _check_finite(name: str, keys: pl.DataFrame, scores: FloatArray) -> None:
-    odd = pl.Series(scores).is_finite().not_().arg_true()
-    if len(odd):
-        raise DataError(
-            f"{name} gave a score that is no finite number for {len(odd)} windows, "
-            f"first '{keys['window_id'][odd[0]]}'"
-        )

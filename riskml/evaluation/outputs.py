@@ -13,10 +13,10 @@ import polars as pl
 
 from riskml import __version__
 from riskml.core.types import PEER, Explanations
-from riskml.core.versions import versions
 from riskml.evaluation.breakdowns import BREAKDOWNS, break_down
 from riskml.evaluation.comparison import Comparison, Row
 from riskml.evaluation.evaluator import Evaluation
+from riskml.evaluation.versions import versions
 
 SCHEMA_VERSION = 2
 METRICS_SCHEMA = Path(__file__).with_name("metrics.schema.json")
@@ -85,8 +85,8 @@ def _each(row: Row) -> list[dict[str, Any]]:
 
 
 def _groups(row: Row) -> dict[str, Any]:
-    """By scenario, role and tenure; nothing without labels."""
-    if "label" not in row.evaluations[0].scores.columns:
+    """By scenario, role and tenure; nothing without labels, or where a fold withholds them."""
+    if not all("label" in each.scores.columns for each in row.evaluations):
         return {}
     return {
         by: {group.pop("group"): group for group in break_down(row, by).to_dicts()}

@@ -35,7 +35,6 @@ class Part:
         features: number of them.
         unknown_action_rate: share of test events whose action was not seen in training.
         alerts, events: of the detector in focus; None for the others.
-        findings: of the checks.
         epochs: numbers of each epoch of its training.
     """
 
@@ -45,18 +44,18 @@ class Part:
     unknown_action_rate: float
     alerts: pl.DataFrame | None = None
     events: pl.DataFrame | None = None
-    findings: tuple[Finding, ...] = ()
     epochs: tuple[Mapping[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
 class Refused:
-    """A detector that the windows of a fold do not suit."""
+    """A detector that the windows of a fold do not suit, or whose numbers would mislead."""
 
     name: str
     fold: int
     seed: int
     reason: str
+    findings: tuple[Finding, ...] = ()
 
 
 def part_folder(folder: Path, place: int, name: str, fold: int, seed: int) -> Path:
@@ -95,7 +94,7 @@ def read_part(target: Path) -> Part | Refused:
         if state.pop("format") != FORMAT:
             raise ValueError("of another version of riskml")
         if "reason" in state:
-            return Refused(**state)
+            return Refused(**state | {"findings": _findings(state)})
         tables = {
             name: pl.read_parquet(target / name)
             for name in (SCORES, INCIDENTS, ALERTS, EVENTS)
@@ -112,6 +111,7 @@ def read_part(target: Path) -> Part | Refused:
             state["seed"],
             tables.get(INCIDENTS),
             state["normal_weight"],
+            _findings(state),
         )
         return Part(
             evaluation,
@@ -120,7 +120,6 @@ def read_part(target: Path) -> Part | Refused:
             state["unknown_action_rate"],
             tables.get(ALERTS),
             tables.get(EVENTS),
-            tuple(Finding(**finding) for finding in state["findings"]),
             tuple(state["epochs"]),
         )
 
@@ -142,9 +141,13 @@ def _state(part: Part) -> dict[str, Any]:
         ],
         "features": part.features,
         "unknown_action_rate": part.unknown_action_rate,
-        "findings": [asdict(finding) for finding in part.findings],
+        "findings": [asdict(finding) for finding in evaluation.findings],
         "epochs": [dict(epoch) for epoch in part.epochs],
     }
+
+
+def _findings(state: Mapping[str, Any]) -> tuple[Finding, ...]:
+    return tuple(Finding(**finding) for finding in state["findings"])
 
 
 def _tables(part: Part) -> dict[str, pl.DataFrame]:

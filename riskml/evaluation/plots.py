@@ -1,89 +1,142 @@
-"""The pictures that every run leaves, as PNG."""
+"""The pictures of an evaluation: PNG in a folder, and SVG inside the report."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.metrics import precision_recall_curve
 
+from riskml.core.redaction import printable
+from riskml.evaluation.comparison import Comparison
+from riskml.evaluation.curves import (
+    MAIN,
+    highlighted,
+    new_figure,
+    precision_recall,
+    recall_by_budget,
+)
 from riskml.evaluation.evaluator import Evaluation
-from riskml.evaluation.metrics import recall_by_alerts
 from riskml.features.preparation import labels_of
 from riskml.scoring.calibration import SCORE
-from riskml.scoring.thresholds import days
 
 matplotlib.use("agg")
-NORMAL, RISKY, MARK = "#4c78a8", "#d1495b", "#e69f00"
+NORMAL, RISKY, MARK = "#7a9cc0", "#b3263a", "#d98200"
+LONGEST_NAME = 18
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""Day 0 of Matplotlib's axes of time."""
+
+ROW = 135
+"""Height of a user's row of risk, with room above 100 for marks."""
+
+OUTSIDE = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>", re.DOTALL)
+"""What a picture inside another page does not need."""
 
 
-def save_plots(evaluations: Sequence[Evaluation], folder: Path) -> list[Path]:
-    """Draw all plots that the data allow.
+@dataclass(frozen=True)
+class Drawing:
+    """A plot.
 
     Args:
-        evaluations: the first one is the detector in focus, the others are for comparison.
+        figure: itself.
+        caption: for all readers.
+        alt: what is to be seen, for those who cannot.
+        wide: whether it takes a whole row of a page.
+    """
+
+    figure: Figure
+    caption: str
+    alt: str
+    wide: bool = False
+
+    def svg(self) -> str:
+        """The picture as one element, the same letters for the same figure."""
+        out = io.StringIO()
+        with matplotlib.rc_context({"svg.hashsalt": "riskml"}):
+            self.figure.savefig(out, format="svg", metadata={"Date": None})
+        return OUTSIDE.sub("", out.getvalue()).strip()
+
+
+def draw(comparison: Comparison, by_day: pl.DataFrame) -> dict[str, Drawing]:
+    """All plots that the data allow, by name.
+
+    Args:
+        comparison: the first row is the detector in focus.
+        by_day: alerts promised and delivered, see `riskml.evaluation.reliability.alerts_by_day`.
+    """
+    rows, focus = comparison.rows, comparison.focus.evaluations[0]
+    name = printable(focus.name)
+    fold = " in the first fold" if len(comparison.folds) > 1 else ""
+    plots = {
+        "score_distribution": Drawing(
+            score_distribution(focus),
+            f"Scores of {name}{fold}; the outermost bars hold what lies beyond.",
+            f"Histogram of the scores of {name}, with the alert threshold.",
+        ),
+        "risk_over_time": Drawing(
+            risk_over_time(focus),
+            f"Risk of each window of the users with the highest scores{fold}; a row is 0 to 100 "
+            "high. Dot: alert"
+            + ("; triangle: truly risky." if "label" in focus.scores.columns else "."),
+            "Risk of the riskiest users over time, one row a user.",
+            wide=True,
+        ),
+        "alerts_by_day": Drawing(
+            alerts_by_day_plot(by_day),
+            "Alerts of each day against the number that was promised.",
+            "Bars of the alerts of each UTC day, with a line at the promised number.",
+        ),
+    }
+    if "label" in focus.scores.columns and focus.scores["label"].sum():
+        best = ", ".join(f"{row.name} {row.metrics[MAIN]:.2f}" for row in highlighted(rows))
+        figures = f"{name} {rows[0].metrics[MAIN] or 0:.2f}" + (f", {best}" if best else "")
+        plots |= {
+            "precision_recall": Drawing(
+                precision_recall(rows),
+                "Precision and recall when ever more windows are looked at; high on the right is "
+                "good.",
+                f"Precision against recall. Average precision: {figures}.",
+            ),
+            "recall_by_budget": Drawing(
+                recall_by_budget(rows),
+                "Share of risky windows found, by how many windows are looked at a day.",
+                f"Recall against windows looked at a day, of {name} and the others.",
+            ),
+        }
+    return plots
+
+
+def save_plots(plots: Mapping[str, Drawing], folder: Path) -> list[Path]:
+    """Write each as PNG.
+
+    Args:
+        plots: by name.
         folder: is made where missing.
 
     Returns:
         The files written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    focus = evaluations[0]
-    plots = {
-        "score_distribution": score_distribution(focus),
-        "risk_over_time": risk_over_time(focus),
-    }
-    if "label" in focus.scores.columns and focus.scores["label"].sum():
-        plots["precision_recall"] = precision_recall(evaluations)
-        plots["recall_by_budget"] = recall_by_budget(evaluations)
     paths = []
-    for name, figure in plots.items():
+    for name, plot in plots.items():
         paths.append(folder / f"{name}.png")
-        figure.savefig(paths[-1], dpi=120)
+        plot.figure.savefig(paths[-1], dpi=160)
+        plot.figure.set_layout_engine("none")  # places are found; the report draws it once more
     return paths
-
-
-def precision_recall(evaluations: Sequence[Evaluation]) -> Figure:
-    """Precision against recall of every detector on the test windows."""
-    figure, axes = _figure("Precision and recall on the test period")
-    for evaluation in evaluations:
-        precision, recall, _ = precision_recall_curve(
-            labels_of(evaluation.scores), evaluation.scores["score"].to_numpy()
-        )
-        axes.plot(recall, precision, drawstyle="steps-post", **_line(evaluation, evaluations))
-    prevalence = float(labels_of(evaluations[0].scores).mean())
-    axes.axhline(prevalence, color="grey", linestyle=":", linewidth=1, label="chance")
-    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
-    axes.legend(fontsize=8, loc="upper right")
-    return figure
-
-
-def recall_by_budget(evaluations: Sequence[Evaluation]) -> Figure:
-    """Recall against the number of windows looked at a day."""
-    figure, axes = _figure("Risky windows found, by how many are looked at")
-    period = days(evaluations[0].scores)
-    for evaluation in evaluations:
-        looked_at, recall = recall_by_alerts(
-            labels_of(evaluation.scores), evaluation.scores["score"].to_numpy()
-        )
-        axes.plot(looked_at / period, recall, **_line(evaluation, evaluations))
-    axes.set_xscale("log")
-    axes.set(
-        xlabel="windows looked at a day (highest scores first)", ylabel="recall", ylim=(0, 1.02)
-    )
-    axes.legend(fontsize=8, loc="upper left")
-    return figure
 
 
 def score_distribution(evaluation: Evaluation) -> Figure:
     """Histogram of test scores, risky windows apart where they are known, with the threshold."""
-    figure, axes = _figure(f"Scores of {evaluation.name} on the test period")
+    figure, axes = new_figure()
     scores = evaluation.scores["score"].to_numpy()
     low, high = np.quantile(scores, [0.001, 0.999])
     by_score = evaluation.calibration.alert_by == SCORE  # else the threshold is no score
@@ -96,17 +149,36 @@ def score_distribution(evaluation: Evaluation) -> Figure:
     else:
         groups = [("all windows", NORMAL, clipped)]
     for name, color, values in groups:
-        axes.hist(values, bins.tolist(), color=color, alpha=0.65, label=f"{name} ({len(values):,})")
+        axes.hist(values, bins.tolist(), color=color, alpha=0.8, label=f"{name} ({len(values):,})")
     if by_score:
         axes.axvline(evaluation.threshold, color="black", linewidth=1, label="alert threshold")
     axes.set_yscale("log")
-    axes.set(xlabel="score (outermost bars hold what lies beyond)", ylabel="windows")
-    axes.legend(fontsize=8)
+    axes.set(xlabel="score", ylabel="windows")
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    return figure
+
+
+def alerts_by_day_plot(by_day: pl.DataFrame) -> Figure:
+    """Alerts of each UTC day, those truly risky apart where they are known, and the promise."""
+    figure, axes = new_figure()
+    days, alerts = by_day["day"].to_list(), by_day["alerts"].to_numpy()
+    true = by_day["true_alerts"]
+    known = not true.is_null().all()
+    axes.bar(days, alerts, color=NORMAL, width=0.85, label="false" if known else "alerts")
+    if known:
+        axes.bar(days, true.to_numpy(), color=RISKY, width=0.85, label="truly risky")
+    if not by_day["promised"].is_null().all():
+        axes.step(
+            days, by_day["promised"], where="mid", color="black", linewidth=1, label="promised"
+        )
+    axes.set(ylabel="alerts a day")
+    _dates(axes, 6)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     return figure
 
 
 def risk_over_time(evaluation: Evaluation, users: int = 8) -> Figure:
-    """Risk of each window of the users with the highest peaks, one row a user."""
+    """Risk of each window of the users with the highest peaks, one row of 0 to 100 a user."""
     table = evaluation.scores
     top = (
         table.group_by("user_id")
@@ -115,38 +187,39 @@ def risk_over_time(evaluation: Evaluation, users: int = 8) -> Figure:
         .head(users)["user_id"]
         .to_list()
     )
-    figure = Figure(figsize=(9, 0.9 * len(top) + 1.2), layout="constrained")
-    rows = np.atleast_1d(figure.subplots(len(top), 1, sharex=True, sharey=True))
-    for axes, user in zip(rows, top, strict=True):
+    figure, axes = new_figure(4.9, 0.42 * len(top) + 0.6)
+    for place, user in enumerate(reversed(top)):
         own = table.filter(pl.col("user_id") == user).sort("start")
-        axes.vlines(own["start"].to_list(), 0, own["risk"].to_list(), color=NORMAL, linewidth=1.5)
+        foot = place * ROW
+        axes.axhline(foot, color="#d5d9de", linewidth=0.8, zorder=0)
+        axes.vlines(own["start"].to_list(), foot, foot + own["risk"], color=NORMAL, linewidth=1.5)
         alerts = own.filter(pl.col("alert"))
-        axes.scatter(
-            alerts["start"].to_list(), alerts["risk"].to_list(), s=14, color=MARK, zorder=3
-        )
+        axes.scatter(alerts["start"].to_list(), foot + alerts["risk"], s=12, color=MARK, zorder=3)
         if "label" in own.columns:
             risky = own.filter(pl.col("label") == 1)
             axes.scatter(
-                risky["start"].to_list(), [104] * len(risky), s=14, marker="v", color=RISKY
+                risky["start"].to_list(), [foot + 118] * len(risky), s=14, marker="v", color=RISKY
             )
-        axes.set_ylim(0, 110)
-        axes.set_ylabel(user, parse_math=False, rotation=0, ha="right", va="center", fontsize=8)
-        axes.spines[["top", "right"]].set_visible(False)
-    rows[-1].tick_params(axis="x", labelrotation=30, labelsize=8)
-    marks = "dot: alert" + ("; triangle: truly risky" if "label" in table.columns else "")
-    figure.suptitle(f"Risk (0–100) of the riskiest users, {evaluation.name} ({marks})", fontsize=10)
+    axes.set_ylim(-5, ROW * len(top))
+    axes.set_yticks([place * ROW + 50 for place in range(len(top))])
+    axes.set_yticklabels([_short(user) for user in reversed(top)], parse_math=False)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    _dates(axes, 7)
     return figure
 
 
-def _figure(title: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.subplots()
-    axes.set_title(title, fontsize=11)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
+def _dates(axes: Axes, most: int) -> None:
+    """At most so many days, evenly spaced, and the year below."""
+    first, last = axes.get_xlim()
+    step = max(1, math.ceil((last - first) / most))
+    days = np.arange(math.ceil(first), last, step)
+    moments = [EPOCH + timedelta(days=float(day)) for day in days]
+    axes.set_xticks(days, [f"{moment:%d %b}" for moment in moments])
+    years = [(EPOCH + timedelta(days=end)).year for end in (first, last)]
+    axes.set_xlabel(" to ".join(map(str, dict.fromkeys(years))), fontsize=9)
 
 
-def _line(evaluation: Evaluation, evaluations: Sequence[Evaluation]) -> dict[str, Any]:
-    if evaluation is evaluations[0]:
-        return {"label": evaluation.name, "linewidth": 2.4, "color": RISKY, "zorder": 3}
-    return {"label": evaluation.name, "linewidth": 1, "alpha": 0.8}
+def _short(name: str) -> str:
+    text = printable(name)
+    return text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"

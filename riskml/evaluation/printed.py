@@ -12,6 +12,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from riskml.evaluation.comparison import Comparison, Row
+from riskml.evaluation.findings import OK
 
 MAIN = "average_precision"
 INTERVAL, MARK, SEEDS = "95 %", "", "seeds"
@@ -45,6 +46,9 @@ def print_table(console: Console, comparison: Comparison) -> None:
         comparison: what was measured; detectors that were refused come last, with the reason.
     """
     rows, focus = comparison.rows, comparison.focus
+    if any(evaluation.refused for evaluation in focus.evaluations):
+        console.print("No measures: they would mislead, see below.")
+        return
     if focus.metrics.get(MAIN) is None:
         console.print("Nothing known to be risky in the test period: no measures, alerts below.")
         return
@@ -66,6 +70,15 @@ def print_table(console: Console, comparison: Comparison) -> None:
             table = _table(comparison, wanted, shown, refused)
     console.print(table)
     for line in (*_legend(rows), *(f"[{number}] {note}" for note, number in notes.items())):
+        console.print(_printable(line), highlight=False, markup=False)
+
+
+def print_findings(console: Console, comparison: Comparison) -> None:
+    """What would mislead: of the data first, then of each detector."""
+    found = [each for each in comparison.findings if each.verdict != OK]
+    for finding in sorted(found, key=lambda each: each.detector is not None):
+        whose = f" ({finding.detector})" if finding.detector else ""
+        line = f"{finding.verdict} {finding.trap}{whose}: {finding.text}"
         console.print(_printable(line), highlight=False, markup=False)
 
 

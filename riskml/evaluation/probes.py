@@ -59,9 +59,8 @@ def with_users(windows: Windows, names: Sequence[str]) -> Windows:
     return windows.take(windows.keys["user_id"].is_in(list(names)).to_numpy())
 
 
-def with_contents_of(windows: Windows, rows: Rows) -> Windows:
-    """Each window with what another one holds: features, actions, times, number of events."""
-    other = windows.take(rows)
+def with_contents_of(windows: Windows, other: Windows) -> Windows:
+    """Each window with what another holds [n]: features, actions, times, number of events."""
     keys = windows.keys.with_columns(other.keys["n_events"])
     return Windows(keys, other.x, windows.spec, other.tokens, other.lengths, other.times)
 

@@ -17,6 +17,7 @@ from riskml.core.errors import ConfigError, DataError
 from riskml.data.datasets import Dataset
 from riskml.data.folds import in_fold
 from riskml.data.splits import FoldPeriods
+from riskml.evaluation.auditor import STANDARD
 from riskml.evaluation.comparison import Finding, Fold
 from riskml.evaluation.evaluator import Evaluation, evaluate_detector
 from riskml.evaluation.explained import alerts_and_events
@@ -107,6 +108,7 @@ class Job:
         fit: fits a detector.
         fit_seconds: of those that come fitted.
         checks: asked after each unit.
+        audit: how closely detectors are looked at, see `evaluate_detector`.
     """
 
     dataset: Dataset
@@ -120,6 +122,7 @@ class Job:
     fit: Fit = fit_by_itself
     fit_seconds: Mapping[str, float | None] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
+    audit: str = STANDARD
 
     @property
     def focus(self) -> str:
@@ -164,6 +167,8 @@ class Worker:
         found: Part | Refused
         try:
             found = self._judge(unit, prepared)
+            if isinstance(found, Refused) and unit.name == self.job.focus:
+                raise DataError(f"{unit.name} is refused: {found.reason}")
         except SystemExit as stopped:  # what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from stopped
         except (DataError, TrainingError) as error:
@@ -194,7 +199,7 @@ class Worker:
         self._prepared = _Prepared(dataset, extractor, windows, fold, explainer)
         return self._prepared
 
-    def _judge(self, unit: Unit, prepared: _Prepared) -> Part:
+    def _judge(self, unit: Unit, prepared: _Prepared) -> Part | Refused:
         job, windows = self.job, prepared.windows
         given = job.detectors[unit.name]
         if isinstance(given, Detector):
@@ -207,12 +212,19 @@ class Worker:
             detector = given(unit.seed)
             return self._measure(unit, prepared, detector, job.fit(unit.name, detector, windows))
 
-    def _measure(self, unit: Unit, prepared: _Prepared, detector: Detector, fitted: Fitted) -> Part:
+    def _measure(
+        self, unit: Unit, prepared: _Prepared, detector: Detector, fitted: Fitted
+    ) -> Part | Refused:
         job, windows = self.job, prepared.windows
         evaluation = evaluate_detector(
-            unit.name, detector, windows, job.rule, fitted.seconds, job.scoring
+            unit.name, detector, windows, job.rule, fitted.seconds, job.scoring, job.audit
         )
-        evaluation = replace(evaluation, fold=unit.fold, seed=unit.seed)
+        findings = list(evaluation.findings)
+        for check in job.checks:
+            findings += check(evaluation, detector, windows)
+        evaluation = replace(evaluation, fold=unit.fold, seed=unit.seed, findings=tuple(findings))
+        if evaluation.refused:
+            return Refused(unit.name, unit.fold, unit.seed, evaluation.refused, evaluation.findings)
         alerts = events = None
         if unit.name == job.focus and unit.seed == job.explained:
             alerts, events = alerts_and_events(
@@ -223,9 +235,6 @@ class Worker:
                 prepared.dataset,
                 prepared.extractor,
             )
-        findings = [
-            finding for check in job.checks for finding in check(evaluation, detector, windows)
-        ]
         return Part(
             evaluation,
             prepared.fold,
@@ -233,7 +242,6 @@ class Worker:
             windows.unknown_action_rate,
             alerts,
             events,
-            tuple(findings),
             fitted.epochs,
         )
 

@@ -40,7 +40,7 @@ class NumberFeatures(FeatureFamily):
 
     def __init__(
         self,
-        columns: Sequence[str] = (),
+        columns: Sequence[str] = ("*",),
         combine: str = "mean",
         kinds: Mapping[str, str] | None = None,
     ) -> None:
@@ -71,8 +71,8 @@ class NumberFeatures(FeatureFamily):
         self.columns = tuple(name.removeprefix(PREFIX) for name in names)
         if not self.columns:
             raise DataError(
-                "features.families.numbers.columns names no column of the log; name some, "
-                "for example [bytes]"
+                "features.families.numbers.columns fits no column of the log that holds numbers; "
+                "name some, for example [bytes]"
             )
         for column, values in zip(self.columns, self._combined(windows).T, strict=True):
             self.kinds.setdefault(column, str(infer_kind(values)))

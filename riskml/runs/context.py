@@ -63,7 +63,11 @@ def start_run(cfg: DictConfig, name: str, again: str = "") -> Iterator[Run]:
 
 
 def remember_latest(outputs: Path, folder: Path) -> None:
-    """Note which train run was the last to finish, for `evaluate.py`."""
+    """Note which train run was the last to finish, for `evaluate.py`.
+
+    The folder of outputs may not be there yet: a run can have been sent elsewhere.
+    """
+    outputs.mkdir(parents=True, exist_ok=True)
     (outputs / LATEST_FILE).write_text(json.dumps({"train": str(folder.resolve())}))
 
 

@@ -19,6 +19,7 @@ from riskml.core.targets import check_targets
 from riskml.data.batch_reference import BatchReference
 from riskml.data.datasets import Dataset
 from riskml.data.folds import Folds, SingleFold
+from riskml.evaluation.auditor import STANDARD
 from riskml.evaluation.backtest import Backtested, backtest
 from riskml.runs.assembly import (
     build,
@@ -36,7 +37,7 @@ from riskml.runs.context import (
     start_run,
 )
 from riskml.runs.entrants import entrants_of, features_of
-from riskml.runs.resuming import begun, fingerprint_of
+from riskml.runs.resuming import begun, mark_of
 from riskml.runs.steps import compare, config_fingerprint, read_data, report
 
 FROM_RUN = ("data", "features", "threshold", "scoring", "seed")
@@ -53,8 +54,7 @@ def evaluate(cfg: DictConfig) -> Path:
     """
     named = cfg.get("model") is not None or cfg.get("detectors") is not None
     if cfg.get("resume"):
-        cfg, named = begun(cfg), True
-        fingerprint = fingerprint_of(Path(cfg.resume))
+        (cfg, fingerprint), named = begun(cfg), True
         trained = None if cfg.run is None else find_run(Path(cfg.paths.outputs), cfg.run)
     else:
         cfg, trained = complete(cfg)
@@ -116,7 +116,8 @@ def _backtest(
                 entrants.fit,
                 entrants.fit_seconds,
                 watch=watch,
-                settings=fingerprint,
+                settings=mark_of(cfg, fingerprint),
+                audit=cfg.get("audit") or STANDARD,
             )
     except KeyboardInterrupt:
         run.say(f"interrupted; go on with: python evaluate.py resume={run.folder}")
@@ -132,7 +133,7 @@ def folds_of(cfg: DictConfig) -> Folds:
 
 def _say_folds(run: Run, found: Backtested) -> None:
     for fold in found.folds:
-        title = f"fold {fold.number}: " if len(found.folds) > 1 else ""
+        title = f"fold {fold.number}" if len(found.folds) > 1 else "windows"
         periods = ", ".join(
             f"{name} {start:%Y-%m-%d} to {end:%Y-%m-%d} ({windows:,})"
             for name, (start, end, windows) in (
@@ -141,7 +142,7 @@ def _say_folds(run: Run, found: Backtested) -> None:
                 ("test", fold.test),
             )
         )
-        run.say(f"{title}windows: {periods}")
+        run.say(f"{title}: {periods}")
     run.say(f"{found.features} features; unknown actions in test {found.unknown_action_rate:.2%}")
 
 
@@ -157,9 +158,7 @@ def complete(cfg: DictConfig) -> tuple[DictConfig, Path | None]:
     """
     chosen = cfg.get("detectors") is not None
     if chosen and cfg.model is not None:
-        raise ConfigError(
-            "model and detectors: give one of them; the first of detectors is in focus"
-        )
+        raise ConfigError("give model or detectors, not both; the first of detectors is in focus")
     fresh = chosen or cfg.model is not None
     whole = OmegaConf.create({str(key): cfg._get_node(key) for key in cfg})
     assert isinstance(whole, DictConfig)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +16,39 @@ from riskml.core.targets import check_targets
 from riskml.evaluation.backtest import PLAN
 from riskml.runs.context import CONFIG_FILE, PARTS, load_config
 
-FREE = ("resume", "backtest.workers", "paths", "callbacks", "hydra")
+WORKERS = "backtest.workers"
+FREE = ("resume", WORKERS, "paths", "callbacks", "hydra")
 """What may differ: it changes no number."""
 
 
-def begun(cfg: DictConfig) -> DictConfig:
-    """The settings of the evaluation that `resume` names.
+def begun(cfg: DictConfig) -> tuple[DictConfig, str]:
+    """The settings of the evaluation that `resume` names, and their fingerprint.
 
     Args:
         cfg: of the command line.
 
     Raises:
-        ConfigError: no such evaluation, or the command line has other settings.
+        ConfigError: no such evaluation, it was changed, or the command line has other settings.
     """
     folder = Path(cfg.resume)
-    for name in (CONFIG_FILE, f"{PARTS}/{PLAN}"):
-        if not (folder / name).is_file():
+    note = folder / PARTS / PLAN
+    for path in (folder / CONFIG_FILE, note):
+        if not path.is_file():
             raise ConfigError(
-                f"resume={folder} is no evaluation that was begun: it has no {name}; "
-                "evaluate.py writes to outputs/evaluate/<date>"
+                f"resume={folder} is no evaluation that was begun: it has no "
+                f"{path.relative_to(folder)}; evaluate.py writes to outputs/evaluate/<date>"
             )
     past = load_config(folder)
+    try:
+        mark = json.loads(note.read_text())["settings"]
+        fingerprint = str(mark).partition(":")[0]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{note} is damaged: begin anew without resume") from error
+    if mark != mark_of(past, fingerprint):
+        raise ConfigError(
+            f"resume={folder}: its {CONFIG_FILE} was changed after it was begun, so what is done "
+            "would not go with what is not: begin anew without resume"
+        )
     for key in _given():
         if key in FREE or key.partition(".")[0] in FREE:
             continue
@@ -46,25 +59,27 @@ def begun(cfg: DictConfig) -> DictConfig:
                 f"{key} out, or begin anew without resume"
             )
     past.paths.run = str(folder.resolve())
-    past.resume = cfg.resume
-    if "backtest.workers" in _given():
+    if WORKERS in _given():
         past.backtest.workers = cfg.backtest.workers
     past.callbacks = cfg.callbacks
     check_targets(past)
-    return past
+    return past, fingerprint
 
 
-def fingerprint_of(folder: Path) -> str:
-    """Of the settings, as noted when the evaluation was begun.
+def mark_of(cfg: DictConfig, fingerprint: str) -> str:
+    """What parts must have been made with to go together: the fingerprint, and all else there is.
 
-    Raises:
-        ConfigError: the note is damaged.
+    Args:
+        cfg: resolved.
+        fingerprint: of the settings.
     """
-    note = folder / PARTS / PLAN
-    try:
-        return str(json.loads(note.read_text())["settings"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{note} is damaged: begin anew without resume") from error
+    kept = OmegaConf.to_container(cfg)
+    assert isinstance(kept, dict)
+    for name in FREE:
+        kept.pop(name, None)
+    kept["backtest"] = {**(kept.get("backtest") or {}), "workers": None}
+    text = json.dumps(kept, sort_keys=True, default=str)
+    return f"{fingerprint}:{sha256(text.encode()).hexdigest()}"
 
 
 def _given() -> Sequence[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from hashlib import sha256
+from hashlib import file_digest, sha256
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 from rich.markup import escape
@@ -23,8 +24,8 @@ from riskml.evaluation.outputs import (
     write_metrics,
     write_tables,
 )
-from riskml.evaluation.plots import save_plots
-from riskml.evaluation.printed import print_alerts, print_table
+from riskml.evaluation.printed import print_alerts, print_findings, print_table
+from riskml.evaluation.report import HTML, MARKDOWN, write_report
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows, prepare
 from riskml.runs.assembly import (
@@ -105,6 +106,7 @@ def compare(
         command=command_of(run.cfg),
         features=found.features,
         unknown_action_rate=found.unknown_action_rate,
+        window=build_extractor(run.cfg.features).window.kind,
     )
     return Comparison(
         about,
@@ -126,8 +128,18 @@ def config_fingerprint(cfg: DictConfig) -> str:
     return sha256(text.encode()).hexdigest()
 
 
+def hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file in a folder, by its name."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                found[str(path.relative_to(folder))] = file_digest(file, "sha256").hexdigest()
+    return found
+
+
 def report(run: Run, comparison: Comparison) -> None:
-    """Write metrics.json, scores, alerts and plots; show the table and the riskiest alerts.
+    """Write metrics.json, scores, alerts, plots and the report; show the table and some alerts.
 
     Args:
         run: where to.
@@ -137,13 +149,17 @@ def report(run: Run, comparison: Comparison) -> None:
     write_metrics(run.folder, metrics_document(comparison))
     write_detectors(run.folder, comparison)
     write_tables(run.folder, focus, comparison.alerts)
-    with run.console.status("drawing plots"):
-        save_plots([row.evaluations[0] for row in comparison.rows], run.folder / PLOTS)
+    with run.console.status("writing the report"):
+        write_report(run.folder, comparison, PLOTS)
     track(run.tracker, comparison, detector_parameters(run.cfg))
-    for name in ("metrics.json", "detectors.csv", "alerts.csv", PLOTS):
+    for name in ("metrics.json", "detectors.csv", "alerts.csv", HTML, MARKDOWN, PLOTS):
         run.tracker.artifact(run.folder / name, PLOTS if name == PLOTS else None)
     print_table(run.console, comparison)
-    alerts = sum(int(each.scores["alert"].sum()) for each in focus.evaluations)
+    print_findings(run.console, comparison)
+    explained = focus.evaluations[0].seed
+    alerts = sum(
+        int(each.scores["alert"].sum()) for each in focus.evaluations if each.seed == explained
+    )
     print_alerts(run.console, comparison.alerts, alerts)
     for evaluation in focus.evaluations:
         warn_if_over_budget(run, evaluation)

@@ -13,8 +13,10 @@ from riskml.core.errors import BundleError, require
 from riskml.core.schema import time_span
 from riskml.data.datasets import Dataset
 from riskml.evaluation.backtest import Backtested
+from riskml.evaluation.comparison import Comparison
 from riskml.evaluation.evaluator import Evaluation, evaluate_detector
 from riskml.evaluation.explained import alerts_and_events
+from riskml.evaluation.model_card import MODEL_CARD, model_card
 from riskml.export.bundle import export_bundle, load_bundle
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows
@@ -27,7 +29,7 @@ from riskml.runs.assembly import (
 )
 from riskml.runs.context import BUNDLE, DETECTOR, FEATURES, Run, remember_latest, start_run
 from riskml.runs.fitting import check_device, check_resumable, fit
-from riskml.runs.steps import compare, make_windows, read_data, report
+from riskml.runs.steps import compare, hashes, make_windows, read_data, report
 from riskml.scoring.explain import Explainer
 
 PARITY = 1e-5
@@ -103,9 +105,23 @@ def train_in(
     explainer = Explainer.fit(windows.train, extractor.vocabulary.counts, scoring.learning_windows)
     alerts, events = alerts_and_events(evaluation, detector, explainer, windows, dataset, extractor)
     found = Backtested.of_one(evaluation, windows, alerts, events)
-    report(run, compare(run, found, dataset))
+    comparison = compare(run, found, dataset)
+    report(run, comparison)
+    write_card(run, comparison, windows, detector)
     export(run, detector, extractor, evaluation, explainer, windows)
     return Trained(cfg, run.folder, dataset, extractor, windows, detector)
+
+
+def write_card(
+    run: Run, comparison: Comparison, windows: PreparedWindows, detector: Detector
+) -> str:
+    """Write the model card to the run folder, and give it."""
+    files = hashes(run.folder / DETECTOR)
+    card = model_card(comparison, windows.train, files, detector.has_graph)
+    path = run.folder / MODEL_CARD
+    path.write_text(card, encoding="utf-8")
+    run.tracker.artifact(path)
+    return card
 
 
 def export(

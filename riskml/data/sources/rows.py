@@ -50,7 +50,9 @@ class RowsSource(LogSource):
         table = pl.concat([part.rows for part in parts])
         added = {"user_id", "timestamp", "session", "split"} & set(table.columns)
         if added:
-            raise DataError(f"{self.path}: column '{min(added)}' is one that is made here; rename it")
+            raise DataError(
+                f"{self.path}: column '{min(added)}' has a name that is given here; rename it"
+            )
         for number, period in enumerate(COPIES):
             first = number * len(table)
             place = pl.int_range(first, first + len(table), dtype=pl.Int64)

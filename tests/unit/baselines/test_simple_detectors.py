@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from riskml.baselines.simple import RandomDetector, WindowLengthDetector
@@ -42,12 +43,21 @@ def test_random_is_uniform_and_knows_nothing(make_windows: MakeWindows) -> None:
         assert abs(np.corrcoef(scores, windows.x[:, j])[0, 1]) < 0.06
 
 
-def test_random_depends_on_the_window_alone(windows: Windows) -> None:
+def test_random_depends_on_the_window_alone_and_not_on_its_id(windows: Windows) -> None:
     detector = RandomDetector(1).fit(windows)
     order = np.random.default_rng(0).permutation(200)
-    assert np.array_equal(detector.score(windows.take(order)), detector.score(windows)[order])
-    changed = replace(windows, x=windows.x + 1)
-    assert np.array_equal(detector.score(changed), detector.score(windows))
+    scores = detector.score(windows)
+    assert np.array_equal(detector.score(windows.take(order)), scores[order])
+    ids = pl.Series("window_id", [str(i) for i in range(200)])
+    renamed = replace(windows, keys=windows.keys.with_columns(ids))
+    assert np.array_equal(detector.score(renamed), scores)
+    for changed in (
+        replace(windows, x=windows.x + 1),
+        replace(windows, tokens=windows.tokens[:, ::-1].copy()),
+        replace(windows, keys=windows.keys.with_columns(user_id=pl.lit("another"))),
+        replace(windows, keys=windows.keys.with_columns(pl.col("start").dt.offset_by("1h"))),
+    ):
+        assert (detector.score(changed) != scores).mean() > 0.9
 
 
 def test_length_is_the_number_of_events(windows: Windows) -> None:

@@ -9,9 +9,11 @@ import polars as pl
 import pytest
 from evaluation_cases import MakeWindows, evaluated, prepared
 
+from riskml.evaluation.bootstrap import mean_over_seeds, resample
 from riskml.evaluation.comparison import overall_metrics, rows_of
 from riskml.evaluation.evaluator import Evaluation
 from riskml.evaluation.folds import over_folds
+from riskml.evaluation.intervals import with_intervals
 
 INCIDENTS = {3: ["a"], 4: ["a", "b"], 20: ["c"], 59: ["d"]}
 
@@ -64,3 +66,46 @@ def test_incidents_of_all_folds_are_known(make_windows: MakeWindows) -> None:
         known = table.with_columns(start=start.dt.replace_time_zone("UTC"))
         several.append(replace(made(make_windows, fold, 0), incidents=known))
     assert overall_metrics(several)["days_to_detect_mean_at_threshold"] > 365  # type: ignore[operator]
+
+
+def test_rows_get_intervals_and_leads_on_the_same_draws(make_windows: MakeWindows) -> None:
+    names = ("focus", "other")
+    several = {
+        name: [
+            made(make_windows, f, s + 5 * (name == "other"), name) for f in (0, 1) for s in (0, 1)
+        ]
+        for name in names
+    }
+    rows = with_intervals(rows_of([*several["focus"], *several["other"]]), resamples=60, seed=4)
+    drawn = []
+    for name, row in zip(names, rows, strict=True):
+        by_seed = [
+            resample([e.scores for e in several[name] if e.seed == seed], resamples=60, seed=4)
+            for seed in row.seeds
+        ]
+        drawn.append(mean_over_seeds(by_seed))
+        assert row.intervals == drawn[-1].intervals()
+        interval, value = row.intervals["roc_auc"], row.metrics["roc_auc"]
+        assert interval.low <= value <= interval.high  # type: ignore[operator]
+    assert not rows[0].lead
+    assert rows[1].lead == drawn[0].above(drawn[1])
+    gain = rows[0].metrics["roc_auc"] - rows[1].metrics["roc_auc"]  # type: ignore[operator]
+    assert rows[1].lead["roc_auc"].value == pytest.approx(gain)
+
+
+def test_no_lead_over_a_detector_of_fewer_folds(make_windows: MakeWindows) -> None:
+    focus = [made(make_windows, fold, 0, "focus") for fold in (0, 1)]
+    rows = with_intervals(rows_of([*focus, made(make_windows, 0, 0, "other")]), resamples=20)
+    assert rows[1].intervals and not rows[1].lead
+
+
+def test_windows_are_drawn_where_there_is_one_user(make_windows: MakeWindows) -> None:
+    one = evaluated(prepared(make_windows, INCIDENTS, users=1), np.arange(60))
+    (row,) = with_intervals(rows_of([one]), resamples=30)
+    assert row.intervals == resample([one.scores], by="window", resamples=30).intervals()
+    assert "roc_auc" in row.intervals
+
+
+def test_without_labels_rows_stay_as_they_are(make_windows: MakeWindows) -> None:
+    rows = rows_of([evaluated(prepared(make_windows), np.arange(60))])
+    assert with_intervals(rows) == rows

@@ -4,33 +4,39 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import polars as pl
 import pytest
 from evaluation_cases import MakeWindows, evaluated, prepared
 from PIL import Image
+from report_cases import comparison
 
 from riskml.core.types import FloatArray
+from riskml.evaluation.comparison import Comparison, rows_of
+from riskml.evaluation.curves import recall_by_budget
 from riskml.evaluation.evaluator import Evaluation
-from riskml.evaluation.metrics import recall_by_alerts
 from riskml.evaluation.plots import (
-    precision_recall,
-    recall_by_budget,
+    Drawing,
+    alerts_by_day_plot,
+    draw,
     risk_over_time,
     save_plots,
     score_distribution,
 )
-from riskml.scoring.thresholds import days
+from riskml.evaluation.reporting.view import View
 
 SCORES = np.random.default_rng(0).normal(25, 12, 60).astype(np.float32)
 INCIDENTS = {3: ["a"], 4: ["a"], 20: ["b"]}
-WITHOUT_TRUTH = ["risk_over_time.png", "score_distribution.png"]
-ALL = ["precision_recall.png", "recall_by_budget.png", *WITHOUT_TRUTH]
+WITHOUT_TRUTH = ["alerts_by_day", "risk_over_time", "score_distribution"]
+ALL = ["alerts_by_day", "precision_recall", "recall_by_budget", *WITHOUT_TRUTH[1:]]
 
 
-def check_images(paths: list[Path], folder: Path) -> list[str]:
-    """Sorted names, after looking at every file."""
+def saved(made: Comparison, folder: Path) -> list[str]:
+    """Sorted names, after looking at every file and every picture for the page."""
+    plots = draw(made, View(made).by_day)
+    paths = save_plots(plots, folder)
     for path in paths:
         with Image.open(path) as image:
             assert image.format == "PNG"
@@ -38,9 +44,16 @@ def check_images(paths: list[Path], folder: Path) -> list[str]:
             assert 150 <= image.height <= 2000
             pixels = np.asarray(image.convert("L"))
         assert pixels.std() > 5
-    names = sorted(path.name for path in paths)
-    assert sorted(file.name for file in folder.iterdir()) == names
-    return names
+        svg = plots[path.stem].svg()
+        assert ElementTree.fromstring(svg).tag.endswith("svg")
+        assert "<metadata" not in svg
+    assert sorted(file.name for file in folder.iterdir()) == sorted(path.name for path in paths)
+    return sorted(path.stem for path in paths)
+
+
+def of(evaluation: Evaluation, make_windows: MakeWindows) -> Comparison:
+    """A comparison of nothing but this."""
+    return replace(comparison(make_windows, others=()), rows=rows_of([evaluation]))
 
 
 def evaluation(
@@ -53,52 +66,46 @@ def evaluation(
     return evaluated(prepared(make_windows, incidents, users=users), scores, name=name)
 
 
-def test_with_truth(make_windows: MakeWindows, tmp_path: Path) -> None:
-    several = [evaluation(make_windows, INCIDENTS, SCORES * f, name=f"x{f}") for f in (1, -1, 2)]
-    paths = save_plots(several, tmp_path / "new" / "plots")
-    assert check_images(paths, tmp_path / "new" / "plots") == ALL
+@pytest.mark.parametrize("incidents", [None, {}], ids=["no truth", "no positives"])
+def test_nothing_known_to_be_risky(
+    incidents: dict[int, list[str]] | None, make_windows: MakeWindows
+) -> None:
+    made = comparison(make_windows, incidents)
+    assert sorted(draw(made, View(made).by_day)) == WITHOUT_TRUTH
 
 
-def test_without_truth(make_windows: MakeWindows, tmp_path: Path) -> None:
-    paths = save_plots([evaluation(make_windows)], tmp_path)
-    assert check_images(paths, tmp_path) == WITHOUT_TRUTH
+def test_constant_scores(make_windows: MakeWindows, tmp_path: Path) -> None:
+    windows = prepared(make_windows, INCIDENTS, users=30)
+    made = evaluated(windows, np.full(60, 1e6), np.full(40, 1e6))
+    assert saved(of(made, make_windows), tmp_path / "new" / "plots") == ALL
 
 
-def test_truth_without_positives(make_windows: MakeWindows, tmp_path: Path) -> None:
-    paths = save_plots([evaluation(make_windows, {})], tmp_path)
-    assert check_images(paths, tmp_path) == WITHOUT_TRUTH
-
-
-@pytest.mark.parametrize("users", [1, 30])
-def test_few_and_many_users(users: int, make_windows: MakeWindows, tmp_path: Path) -> None:
-    made = evaluation(make_windows, INCIDENTS, users=users)
-    assert check_images(save_plots([made], tmp_path), tmp_path) == ALL
-
-
-@pytest.mark.parametrize("value", [0.0, 1e6, -3.0])
-def test_constant_scores(value: float, make_windows: MakeWindows, tmp_path: Path) -> None:
-    windows = prepared(make_windows, INCIDENTS)
-    made = evaluated(windows, np.full(60, value), np.full(40, value))
-    assert check_images(save_plots([made], tmp_path), tmp_path) == ALL
-
-
-@pytest.mark.parametrize("user", ["DOM\\svc$", "$a^^$", "a_b{", "x" * 60])
-def test_odd_user_names(user: str, make_windows: MakeWindows, tmp_path: Path) -> None:
-    made = evaluation(make_windows)
-    renamed = made.scores.with_columns(user_id=pl.lit(user))
-    paths = save_plots([replace(made, scores=renamed)], tmp_path)
-    assert check_images(paths, tmp_path) == WITHOUT_TRUTH
+def test_odd_names(make_windows: MakeWindows) -> None:
+    names = ["DOM\\svc$", "$a^^$", "a_b{", "x" * 60, "\x00<&\u202e", "_a"]
+    made = evaluation(make_windows, INCIDENTS, users=len(names))
+    users = pl.col("user_id").replace_strict([f"user{i}" for i in range(len(names))], names)
+    made = replace(made, scores=made.scores.with_columns(user_id=users))
+    figure = risk_over_time(made)
+    shown = {label.get_text() for label in figure.axes[0].get_yticklabels()}
+    seen = ["".join(c if c.isprintable() else "�" for c in name) for name in names]
+    assert shown == {name if len(name) <= 18 else name[:17] + "…" for name in seen}
+    detectors = rows_of([replace(made, name=name) for name in names])
+    for odd in (figure, recall_by_budget(detectors)):
+        ElementTree.fromstring(Drawing(odd, "", "").svg())
 
 
 def test_risk_of_the_users_with_the_highest_scores(make_windows: MakeWindows) -> None:
     made = evaluation(make_windows, INCIDENTS, users=12)
-    figure = risk_over_time(made, users=5)
-    peak = made.scores.group_by("user_id").agg(pl.col("score").max()).sort("score").reverse()
-    assert [axes.get_ylabel() for axes in figure.axes] == peak["user_id"].head(5).to_list()
-    first = made.scores.filter(pl.col("user_id") == peak["user_id"][0])
-    lines, alerts, risky = figure.axes[0].collections
-    tops = [segment[1, 1] for segment in lines.get_segments()]  # type: ignore[attr-defined]
-    assert tops == pytest.approx(first["risk"].to_list())
+    axes = risk_over_time(made, users=5).axes[0]
+    peak = made.scores.group_by("user_id").agg(pl.col("score").max()).sort("score", descending=True)
+    riskiest = peak["user_id"].head(5).to_list()
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels[::-1] == riskiest, "the riskiest is on top"
+    lines, alerts, risky = axes.collections[-3:]
+    first = made.scores.filter(pl.col("user_id") == riskiest[0])
+    segments = lines.get_segments()  # type: ignore[attr-defined]
+    heights = [segment[1, 1] - segment[0, 1] for segment in segments]
+    assert heights == pytest.approx(first["risk"].to_list())
     assert len(alerts.get_offsets()) == first["alert"].sum()
     assert len(risky.get_offsets()) == first["label"].sum()
 
@@ -106,28 +113,28 @@ def test_risk_of_the_users_with_the_highest_scores(make_windows: MakeWindows) ->
 def test_every_window_is_in_the_histogram(make_windows: MakeWindows) -> None:
     scores = SCORES.copy()
     scores[0], scores[1] = 1e5, -1e5
-    axes = score_distribution(evaluation(make_windows, INCIDENTS, scores)).axes[0]
-    counts = [sum(bar.get_height() for bar in bars) for bars in axes.containers]  # type: ignore[attr-defined]
+    figure = score_distribution(evaluation(make_windows, INCIDENTS, scores))
+    counts = [sum(bar.get_height() for bar in bars) for bars in figure.axes[0].containers]  # type: ignore[attr-defined]
     assert counts == [57, 3]
-    labels = [text.get_text() for text in axes.get_legend().get_texts()]  # type: ignore[union-attr]
-    assert labels == ["normal (57)", "risky (3)", "alert threshold"]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert sorted(labels) == ["alert threshold", "normal (57)", "risky (3)"]
 
 
-def test_recall_by_budget_shows_recall(make_windows: MakeWindows) -> None:
-    made = evaluation(make_windows, INCIDENTS)
-    other = evaluation(make_windows, INCIDENTS, -SCORES, name="other")
-    lines = recall_by_budget([made, other]).axes[0].get_lines()
-    assert [line.get_label() for line in lines] == ["given", "other"]
-    for line, scores in zip(lines, (SCORES, -SCORES), strict=True):
-        k, recall = recall_by_alerts(made.scores["label"].to_numpy(), scores)
-        np.testing.assert_allclose(line.get_xdata(), k / days(made.scores))
-        np.testing.assert_allclose(line.get_ydata(), recall)
+def test_bars_are_the_alerts_of_each_day(make_windows: MakeWindows) -> None:
+    by_day = View(comparison(make_windows)).by_day
+    axes = alerts_by_day_plot(by_day).axes[0]
+    heights = [[bar.get_height() for bar in bars] for bars in axes.containers]  # type: ignore[attr-defined]
+    assert heights == [by_day["alerts"].to_list(), by_day["true_alerts"].to_list()]
+    (promise,) = axes.get_lines()
+    assert list(promise.get_ydata()) == by_day["promised"].to_list()
+    assert axes.get_xlabel() == "2024"
 
 
-def test_precision_recall_shows_chance(make_windows: MakeWindows) -> None:
-    perfect = np.zeros(60, np.float32)
-    perfect[list(INCIDENTS)] = 50
-    axes = precision_recall([evaluation(make_windows, INCIDENTS, perfect)]).axes[0]
-    curve, chance = axes.get_lines()
-    assert list(chance.get_ydata()) == [3 / 60] * 2
-    assert max(p for p, r in zip(curve.get_ydata(), curve.get_xdata(), strict=True) if r == 1) == 1
+def test_days_of_two_years(make_windows: MakeWindows) -> None:
+    made = evaluation(make_windows)
+    scores = made.scores.with_columns(pl.col("start", "end").dt.offset_by("295d"))
+    axes = risk_over_time(replace(made, scores=scores)).axes[0]
+    assert axes.get_xlabel() == "2024 to 2025" or axes.get_xlabel() == "2025"
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert 1 <= len(labels) <= 8
+    assert len(set(labels)) == len(labels)

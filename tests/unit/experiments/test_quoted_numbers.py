@@ -124,7 +124,9 @@ def test_a_number_needs_the_table_of_its_own_section(page: Any) -> None:
     assert page(LINK + "### Below\n\n0.512\n") == []
     (line,) = page(LINK + "## Beside\n\n0.512\n")
     assert line.startswith("page.md, Beside: 0.512")
-    assert page(LINK + "## Beside\n\n0.512\n", {"from": {"Beside": ["experiments/results.md"]}}) == []
+    assert (
+        page(LINK + "## Beside\n\n0.512\n", {"from": {"Beside": ["experiments/results.md"]}}) == []
+    )
 
 
 def test_exemptions_are_phrases_and_sections(page: Any) -> None:

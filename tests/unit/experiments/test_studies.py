@@ -225,7 +225,9 @@ def test_tables_hold_every_seed_and_their_mean(study: Study, tmp_path: Path) -> 
     values = random["values"]["average_precision"]
     assert random["seeds"] == [0, 1] and values[0] != values[1]
     assert random["mean"]["average_precision"] == pytest.approx(np.mean(values), abs=1e-6)
-    assert random["deviation"]["average_precision"] == pytest.approx(np.std(values, ddof=1), abs=1e-6)
+    assert random["deviation"]["average_precision"] == pytest.approx(
+        np.std(values, ddof=1), abs=1e-6
+    )
     low, high = random["interval"]["average_precision"]
     assert low < random["mean"]["average_precision"] < high
     assert rows["told"]["mean"]["average_precision"] == 1.0
@@ -233,7 +235,8 @@ def test_tables_hold_every_seed_and_their_mean(study: Study, tmp_path: Path) -> 
     assert 0 <= rows["told"]["mean"]["incident_recall[leaks]"] <= 1
     page = (tmp_path / MARKDOWN).read_text()
     assert "| told | 2 | 1.000 ± 0.000 |" in page
-    assert "    python train.py data=simulated model=window_length seed=0\n" in page
+    assert "| made | `data=simulated` |" in page
+    assert "| window_length | `model=window_length` | 0 |" in page
     assert "Not run" not in page
 
 

@@ -91,3 +91,35 @@ def test_wrappers_go_into_each_other() -> None:
 def test_what_cannot_be_built(name: str, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         made(name, **settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("ensemble", {"keep": 9}, r"^model\.keep=9 must lie between 1 and the 3 detectors$"),
+        ("ensemble", {"detectors": None}, r"^model\.detectors=None must be a list$"),
+        ("ensemble", {"combine": "x"}, r"^model\.combine=x: Valid: p_value, rank$"),
+        ("sequence", {"memories": 1}, r"^model\.memories=1 must be a list$"),
+        ("vae", {"latent_dim": 0}, r"^model\.latent_dim=0 must be at least 1$"),
+        ("vae", {"training": {"trim": 2}}, r"^model\.training\.trim=2 must be a share"),
+        (
+            "slow_leak",
+            {"detector": {"name": "persistence", "begin": 3}},
+            r"^model\.detector\.begin=3 must lie between 0 and 1$",
+        ),
+        (
+            "ensemble",
+            {"detectors": ["counts", {"name": "neighbours", "neighbours": 0}]},
+            r"^model\.detectors\[1\]\.neighbours=0 must be at least 1$",
+        ),
+    ],
+)
+def test_errors_name_the_setting_as_it_was_typed(
+    name: str, settings: dict[str, Any], message: str
+) -> None:
+    cfg = OmegaConf.create(
+        {"seed": 7, "data": {"population_weight": 0.25}, "paths": {"conf": str(CONF)}}
+    )
+    cfg.model = OmegaConf.merge(model_config(cfg, name), settings)
+    with pytest.raises(ConfigError, match=message):
+        build_detector(cfg.model, cfg)

@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Callable
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from riskml.core.errors import ConfigError
-from riskml.core.types import Windows
 from riskml.data.batch_reference import BatchReference, ColumnState
-from riskml.features.preparation import PreparedWindows
-from riskml.runs.assembly import build, chosen_parameters, model_config
+from riskml.runs.assembly import build, chosen_detectors, chosen_parameters, model_config
 from riskml.runs.context import (
     CONFIG_FILE,
     DETECTOR,
     FEATURES,
     LATEST_FILE,
     REFERENCE,
-    Run,
     find_run,
     load_config,
     remember_latest,
     start_run,
 )
-from riskml.runs.evaluate import complete, earlier_log, fit_baselines
-from riskml.runs.tracking import NoTracker
+from riskml.runs.evaluate import complete, earlier_log
 
 CONF = Path(__file__).parents[3] / "conf"
 
@@ -47,6 +39,9 @@ def make_cfg(outputs: Path, **values: object) -> DictConfig:
             "threshold": None,
             "seed": None,
             "run": "latest",
+            "detectors": None,
+            "seeds": None,
+            "backtest": {"_target_": "riskml.data.folds.SingleFold"},
             **values,
         }
     )
@@ -153,6 +148,60 @@ def test_model_and_data_need_no_run(tmp_path: Path) -> None:
     assert cfg.seed == 0
 
 
+ROLLING = {
+    "_target_": "riskml.data.folds.RollingFolds",
+    "train_days": 3,
+    "calibration_days": 1,
+    "test_days": 1,
+}
+
+
+@pytest.mark.parametrize("given", [{"backtest": ROLLING}, {"seeds": 2}], ids=str)
+def test_folds_and_seeds_fit_the_trained_model_afresh(
+    given: dict[str, object], past: Path, tmp_path: Path
+) -> None:
+    cfg, trained = complete(make_cfg(tmp_path, **given))
+    assert trained is None
+    assert cfg.run is None
+    assert cfg.model == load_config(past).model
+    assert cfg.features == PAST["features"]
+
+
+def test_which_run_it_was_is_kept(past: Path, tmp_path: Path) -> None:
+    cfg, _ = complete(make_cfg(tmp_path))
+    assert cfg.run == str(past), "the latest may be another one by the time it is resumed"
+
+
+def test_several_detectors_the_first_in_focus(past: Path, tmp_path: Path) -> None:
+    chosen = ["counts", {"name": "counts", "contamination": 0.2, "as": "other"}]
+    cfg, trained = complete(make_cfg(tmp_path, detectors=chosen))
+    assert trained is None
+    assert cfg.model.name == "counts"
+    assert cfg.data.name == "past"
+    nodes = chosen_detectors(cfg)
+    assert list(nodes) == ["counts", "other"]
+    assert nodes["other"].contamination == 0.2
+    assert (nodes["other"].name, nodes["other"]._target_) == ("other", nodes["counts"]._target_)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"detectors": ["counts"], "model": {"name": "m"}}, "give model or detectors, not both"),
+        ({"detectors": ["cuonts"]}, r"detectors\[0\]: no model 'cuonts': did you mean 'counts'"),
+        ({"detectors": ["counts", "counts"]}, r"'counts' comes twice.*as: "),
+        ({"detectors": "counts"}, r"detectors=counts must be a list"),
+        ({"detectors": []}, r"must be a list of models"),
+        ({"detectors": [{"weight": 1}]}, "must be the name of a model, or settings with one"),
+    ],
+)
+def test_detectors_that_cannot_be(
+    given: dict[str, object], text: str, past: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=text):
+        complete(make_cfg(tmp_path, **given))
+
+
 def test_the_trained_model_keeps_its_own_features(past: Path, tmp_path: Path) -> None:
     """Other windows would not fit the detector."""
     cfg, _ = complete(make_cfg(tmp_path, features={"window": 2}))
@@ -198,23 +247,3 @@ def test_chosen_parameters_are_flat_and_few() -> None:
         "features.families.volume": None,
         "threshold.share": 0.1,
     }
-
-
-def test_a_baseline_that_windows_do_not_suit_is_named_with_its_reason(
-    tmp_path: Path, make_windows: Callable[..., Windows]
-) -> None:
-    def silent(windows: Windows) -> Windows:
-        return replace(windows, tokens=windows.tokens * 0, lengths=windows.lengths * 0)
-
-    parts = [silent(make_windows(40, seed=i, first_day=4 * i)) for i in range(3)]
-    cfg = make_cfg(
-        tmp_path,
-        model={"name": "vae"},
-        baselines=["window_length", "bigram", "vae", "random"],
-        threshold={"_target_": "riskml.scoring.thresholds.AlertShare", "share": 0.1},
-        seed=0,
-    )
-    run = Run(cfg, tmp_path, Console(file=io.StringIO()), NoTracker())
-    found, refused = fit_baselines(run, PreparedWindows(*parts, None, 1.0))
-    assert [evaluation.name for evaluation in found] == ["window_length", "random"]
-    assert refused == {"bigram": "BigramDetector counts actions, and these windows hold none"}

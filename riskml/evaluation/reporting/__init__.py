@@ -1,0 +1,1 @@
+"""What the report and the model card are made of, apart from how they look."""

@@ -1,0 +1,226 @@
+"""All detectors in one table, and what the checks against fooling oneself have found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from riskml.evaluation.comparison import Finding, Row
+from riskml.evaluation.reporting.blocks import (
+    OK,
+    REFUSED,
+    WARNING,
+    Block,
+    Cell,
+    Column,
+    Line,
+    Section,
+    Table,
+    Text,
+)
+from riskml.evaluation.reporting.metric_names import MEANINGS, shown
+from riskml.evaluation.reporting.numbers import (
+    NONE,
+    between,
+    duration,
+    in_days,
+    number,
+    share,
+    signed,
+    some,
+)
+from riskml.evaluation.reporting.view import AHEAD, BEHIND, MAIN, OPEN, View, rank
+
+MARKS = {AHEAD: ("▲", OK), BEHIND: ("▼", REFUSED), OPEN: ("≈", "")}
+
+VERDICTS = {OK: "passed", WARNING: "look at this", REFUSED: "refused"}
+
+
+def compared(view: View) -> Section:
+    """The table of detectors, those refused, and every metric of the focus."""
+    blocks: list[Block] = []
+    if any(row.metrics.get(MAIN) is not None for row in view.comparison.rows):
+        blocks.append(_detectors(view))
+    else:
+        blocks.append(Text("There are no figures by which detectors could be compared."))
+        blocks.append(_times(view))
+    if view.comparison.refused:
+        blocks.append(_refused(view))
+    blocks.append(_all_metrics(view))
+    return Section("detectors", "Detectors compared", blocks)
+
+
+def checks(view: View) -> Section:
+    """Findings of the checks, the worst first."""
+    order = (REFUSED, WARNING, OK)
+    findings = sorted(view.comparison.findings, key=lambda finding: order.index(finding.verdict))
+    if not findings:
+        return Section("checks", "Checks against fooling oneself", ())
+    intro = Text(
+        "Figures of a detector can look good for wrong reasons: labels that leak into its input, "
+        "knowledge of the future, test data like the training data. These checks look for such "
+        "reasons. Figures that a check refuses must not be used."
+    )
+    odd = [finding for finding in findings if finding.verdict != OK]
+    passed = [finding for finding in findings if finding.verdict == OK]
+    blocks: list[Block] = [intro]
+    if odd:
+        blocks.append(_findings(f"{len(odd)} of {some(len(findings), 'check')} saw something", odd))
+    if passed:
+        title = f"{some(len(passed), 'check')} passed"
+        blocks.append(_findings(title, passed, folded=len(passed) > 8))
+    return Section("checks", "Checks against fooling oneself", blocks)
+
+
+def _findings(caption: str, findings: Sequence[Finding], folded: bool = False) -> Table:
+    lines = [
+        Line(
+            (
+                Cell(finding.trap.replace("_", " ")),
+                Cell(VERDICTS[finding.verdict], tone=finding.verdict),
+                Cell(finding.detector or "the data"),
+                Cell(finding.text),
+            )
+        )
+        for finding in findings
+    ]
+    columns = [Column(title, number=False) for title in ("check", "verdict", "of", "what it saw")]
+    return Table(caption, columns, lines, folded=folded)
+
+
+def _detectors(view: View) -> Table:
+    notes: dict[str, int] = {}
+    paired = any(view.lead(row) is not None for row in view.others)
+    incidents = view.has_incidents
+    columns = [
+        Column("detector", number=False),
+        Column("average precision", hint=MEANINGS[MAIN]),
+        *([Column(f"{view.focus.name} ahead by")] if paired else []),
+        Column("ROC-AUC", hint=MEANINGS["roc_auc"]),
+        Column("precision", hint=MEANINGS["precision_at_budget"]),
+        Column("recall", hint=MEANINGS["recall_at_budget"]),
+        *([Column("incidents"), Column("time to detect")] if incidents else []),
+        Column("to fit"),
+        Column("to score"),
+    ]
+    lines = []
+    for row in sorted(view.comparison.rows, key=rank):
+        marks = [f"[{notes.setdefault(note, len(notes) + 1)}]" for note in _footnotes(row)]
+        cells = [Cell(row.name, detail=" ".join(marks)), _metric(row, MAIN)]
+        if paired:
+            cells.append(_lead(view, row))
+        cells += [_metric(row, "roc_auc")]
+        cells += [_percent(row, name) for name in ("precision_at_budget", "recall_at_budget")]
+        if incidents:
+            days = row.metrics.get("days_to_detect_median_at_budget")
+            cells += [_percent(row, "incident_recall_at_budget"), Cell(in_days(days), days)]
+        cells += _seconds(row)
+        lines.append(Line(cells, strong=row is view.focus))
+    return Table(
+        "Detectors on the same windows, the highest average precision first",
+        columns,
+        lines,
+        _notes(view, paired, incidents, notes),
+    )
+
+
+def _notes(view: View, paired: bool, incidents: bool, notes: dict[str, int]) -> list[str]:
+    found = [
+        "Precision, recall"
+        + (", incidents found and the median time to detect those" if incidents else "")
+        + " are of as many windows as the budget has room for, the highest of each day: so every "
+        f"detector is given the same number of alerts ({view.about.budget}).",
+    ]
+    if any(row.intervals for row in view.comparison.rows):
+        found.append(
+            "Small figures are 95 % intervals: where the figure would lie with other users or "
+            "incidents of the same kind."
+        )
+    if paired:
+        found.append(
+            f"{view.focus.name} ahead by: how far its average precision is above this "
+            "detector's, on the same resamples. ▲ above beyond chance, ▼ below beyond chance, "
+            "≈ cannot be told."
+        )
+        if len(view.others) >= 10:
+            found.append(
+                f"With {len(view.others)} comparisons at 95 %, now and then one is clear by chance "
+                "alone."
+            )
+    found += [f"[{mark}] {note}" for note, mark in notes.items()]
+    return found
+
+
+def _footnotes(row: Row) -> list[str]:
+    withheld = dict.fromkeys(why for each in row.evaluations if (why := each.refused))
+    return [*filter(None, [row.note]), *(f"figures are withheld: {why}" for why in withheld)]
+
+
+def _metric(row: Row, name: str) -> Cell:
+    value = row.metrics.get(name)
+    return Cell(number(value), value, between(row.intervals.get(name)))
+
+
+def _percent(row: Row, name: str) -> Cell:
+    value, interval = row.metrics.get(name), row.intervals.get(name)
+    return Cell(share(value), value, between(interval, share))
+
+
+def _lead(view: View, row: Row) -> Cell:
+    lead, standing = view.lead(row), view.standing(row)
+    if lead is None or standing is None:
+        return Cell("" if row is view.focus else NONE)
+    mark, tone = MARKS[standing]
+    return Cell(f"{signed(lead.value)} {mark}", lead.value, between(lead, signed), tone)
+
+
+def _seconds(row: Row) -> list[Cell]:
+    values = [row.metrics.get(name) for name in ("fit_seconds", "score_seconds")]
+    return [Cell(duration(value), value) for value in values]
+
+
+def _times(view: View) -> Table:
+    columns = [
+        Column("detector", number=False),
+        Column("alerts"),
+        Column("to fit"),
+        Column("to score"),
+    ]
+    lines = []
+    for row in view.comparison.rows:
+        alerts = row.metrics.get("alerts_at_threshold")
+        cells = [Cell(row.name), Cell(number(alerts, 0), alerts), *_seconds(row)]
+        lines.append(Line(cells, strong=row is view.focus))
+    notes = [f"{row.name}: {row.note}" for row in view.comparison.rows if row.note]
+    return Table("Detectors on the same windows", columns, lines, notes)
+
+
+def _refused(view: View) -> Table:
+    return Table(
+        "Detectors that these windows do not suit",
+        [Column("detector", number=False), Column("why", number=False)],
+        [Line((Cell(name), Cell(why))) for name, why in view.comparison.refused.items()],
+    )
+
+
+def _all_metrics(view: View) -> Table:
+    lines = []
+    for name, value in view.metrics.items():
+        interval = view.focus.intervals.get(name)
+        cells = (
+            Cell(name),
+            Cell(shown(name, value), value),
+            Cell(between(interval)),
+            Cell(MEANINGS.get(name, "")),
+        )
+        lines.append(Line(cells))
+    return Table(
+        f"Every figure of {view.focus.name}",
+        [
+            Column("name in metrics.json", number=False),
+            Column("value"),
+            Column("95 % interval"),
+            Column("meaning", number=False),
+        ],
+        lines,
+        folded=True,
+    )
