@@ -140,8 +140,9 @@ def _strength(
         normal_weight: how many normal windows each normal one stands for.
         upwards: only high values count.
     """
+    weight = normal_weight if np.isfinite(normal_weight) and normal_weight >= 1 else 1.0
     for score in (values,) if upwards else (values, -values.astype(np.float64)):
-        found = ranking_metrics(labels, score.astype(np.float64), normal_weight)
+        found = ranking_metrics(labels, score.astype(np.float64), weight)
         auc, precision = found["roc_auc"], found["average_precision"]
         if auc is not None and precision is not None and auc >= AUC and precision >= PRECISION:
             return auc, precision

@@ -31,7 +31,7 @@ def fair(make_windows: MakeWindows, rows: list[int] = RISKY, **settings: Any) ->
     calibration = make_windows(100, seed=2, users=5, first_day=25, **settings)
     test = make_windows(200, seed=3, users=5, first_day=35, **settings)
     x = test.x.copy()
-    x[rows, LEVEL] += 2.5
+    x[rows, LEVEL] += 2
     test = replace(test, x=x)
     return PreparedWindows(
         train, calibration, test, truth_of(test, {row: [f"i{row}"] for row in rows})
