@@ -77,8 +77,7 @@ def artefact_findings(windows: PreparedWindows, labels: Labels) -> Iterator[Find
     for name, group in groups.items():
         rate = _rate_of_others(group, labels)
         if found := _strength(rate, labels, windows.normal_weight, upwards=True):
-            example = shown(group.filter(pl.Series(labels == 1))[0])
-            told.append(f"{name}, such as '{example}' (average precision {found[1]:.2f})")
+            told.append(f"{name} (average precision {found[1]:.2f})")
     if told:
         text = (
             f"risky windows are told from normal ones by {'; '.join(told)}: a detector may find "
