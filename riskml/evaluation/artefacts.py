@@ -77,8 +77,7 @@ def artefact_findings(windows: PreparedWindows, labels: Labels) -> Iterator[Find
     for name, group in groups.items():
         rate = _rate_of_others(group, labels)
         if found := _strength(rate, labels, windows.normal_weight, upwards=True):
-            example = shown(group.filter(pl.Series(labels == 1))[0])
-            told.append(f"{name}, such as '{example}' (average precision {found[1]:.2f})")
+            told.append(f"{name} (average precision {found[1]:.2f})")
     if told:
         text = (
             f"risky windows are told from normal ones by {'; '.join(told)}: a detector may find "
@@ -140,8 +139,9 @@ def _strength(
         normal_weight: how many normal windows each normal one stands for.
         upwards: only high values count.
     """
+    weight = normal_weight if np.isfinite(normal_weight) and normal_weight >= 1 else 1.0
     for score in (values,) if upwards else (values, -values.astype(np.float64)):
-        found = ranking_metrics(labels, score.astype(np.float64), normal_weight)
+        found = ranking_metrics(labels, score.astype(np.float64), weight)
         auc, precision = found["roc_auc"], found["average_precision"]
         if auc is not None and precision is not None and auc >= AUC and precision >= PRECISION:
             return auc, precision

@@ -155,15 +155,15 @@ class Audit:
             views = ((trap, view, self._scored(view)) for trap, view in self._one_changed())
             found = {trap: self._differs(v.rows, each, scores, scale) for trap, v, each in views}
             wrong = {trap: text for trap, text in found.items() if text} or {UNSTABLE: how}
-        if AGAIN_DIFFERS not in wrong:
-            rows = self.some(AGAIN, self.seed + 1)
-            later = self._scored(self.beside_few(rows), detector)
-            if how := self._differs(rows, later, scores, scale):
-                wrong[AGAIN_DIFFERS] = how
         if how := self._differs(self.company.rows, self._of_company, scores, scale):
-            wrong.setdefault(MATES, how)
+            wrong[MATES] = how
+        # others beside a window may matter: then no less than all are scored again
+        rows = np.arange(len(scores)) if MATES in wrong else self.some(AGAIN, self.seed + 1)
+        later = self._scored(self.beside_few(rows), detector)
+        if how := self._differs(rows, later, scores, scale):
+            wrong[AGAIN_DIFFERS] = how
         if AGAIN_DIFFERS in wrong:
-            wrong.pop(MATES, None)  # nobody can tell
+            wrong = {AGAIN_DIFFERS: wrong[AGAIN_DIFFERS]}  # nobody can tell more
         if wrong:
             return [
                 Finding(t, REFUSED, f"{WRONG[t]} ({how})", self.name) for t, how in wrong.items()

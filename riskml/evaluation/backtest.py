@@ -29,6 +29,7 @@ from riskml.evaluation.findings import gathered
 from riskml.evaluation.lanes import work_in_lanes
 from riskml.evaluation.parts import DRAFT, Part, Refused, part_folder, read_part
 from riskml.evaluation.units import (
+    Change,
     Check,
     Fit,
     Job,
@@ -118,6 +119,7 @@ def backtest(
     watch: Watch | None = None,
     settings: str = "",
     audit: str = STANDARD,
+    change: Change | None = None,
 ) -> Backtested:
     """Fit and judge each detector in each fold.
 
@@ -144,6 +146,8 @@ def backtest(
         watch: told of the progress.
         settings: whatever else the numbers depend on; a folder begun with others is refused.
         audit: how closely detectors are looked at, see `evaluate_detector`.
+        change: what is done to the windows of each fold before anything is fitted on them, such
+            as a control of `riskml.evaluation.controls`.
 
     Returns:
         What was found; units that do not suit are named in `refused`.
@@ -172,6 +176,7 @@ def backtest(
             dict(fit_seconds or {}),
             tuple(checks),
             audit,
+            change,
         )
         _begin(folder, _described(job, units, settings))
         waiting = [unit for unit in units if not _place(folder, unit).is_dir()]

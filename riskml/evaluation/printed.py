@@ -74,8 +74,12 @@ def print_table(console: Console, comparison: Comparison) -> None:
 
 
 def print_findings(console: Console, comparison: Comparison) -> None:
-    """What would mislead: of the data first, then of each detector."""
-    found = [each for each in comparison.findings if each.verdict != OK]
+    """What would mislead, of the data first, and what a control was made to find."""
+    found = [
+        each
+        for each in comparison.findings
+        if each.verdict != OK or each.trap.startswith("permuted")
+    ]
     for finding in sorted(found, key=lambda each: each.detector is not None):
         whose = f" ({finding.detector})" if finding.detector else ""
         line = f"{finding.verdict} {finding.trap}{whose}: {finding.text}"

@@ -55,6 +55,10 @@ Fit = Callable[[str, Detector, PreparedWindows], Fitted]
 """Fits a detector, by its name in the table, on the train windows."""
 
 
+Change = Callable[[PreparedWindows], PreparedWindows]
+"""Makes other windows of those of a fold, such as a control."""
+
+
 class Check(Protocol):
     """Looks for what would mislead, in a detector that has just been fitted and judged."""
 
@@ -109,6 +113,7 @@ class Job:
         fit_seconds: of those that come fitted.
         checks: asked after each unit.
         audit: how closely detectors are looked at, see `evaluate_detector`.
+        change: what is done to the windows of a fold before anything is fitted on them.
     """
 
     dataset: Dataset
@@ -123,6 +128,7 @@ class Job:
     fit_seconds: Mapping[str, float | None] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
     audit: str = STANDARD
+    change: Change | None = None
 
     @property
     def focus(self) -> str:
@@ -189,6 +195,8 @@ class Worker:
             dataset = in_fold(job.dataset, job.folds[number])
             extractor = job.features(dataset.train_events)
             windows = prepare(dataset, extractor)
+            if job.change is not None:
+                windows = job.change(windows)
         except DataError as error:
             if len(job.folds) == 1:
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -14,13 +15,15 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from riskml.core.errors import ConfigError
+from riskml.core.errors import ConfigError, require
 from riskml.core.targets import check_targets
 from riskml.data.batch_reference import BatchReference
 from riskml.data.datasets import Dataset
 from riskml.data.folds import Folds, SingleFold
-from riskml.evaluation.auditor import STANDARD
+from riskml.evaluation.auditor import LEVELS, STANDARD
 from riskml.evaluation.backtest import Backtested, backtest
+from riskml.evaluation.controls import CONTROLS, PermutationCheck, contaminated, permuted
+from riskml.evaluation.units import Change, Check
 from riskml.runs.assembly import (
     build,
     build_scoring,
@@ -86,6 +89,7 @@ def _backtest(
     # settings that are wrong should say so before the data is read
     entrants, features = entrants_of(cfg, trained), features_of(cfg, trained)
     rule, scoring = build_threshold(cfg.threshold), build_scoring(cfg.get("scoring"))
+    change, checks = controls_of(cfg)
     dataset = read_data(run, earlier_log(cfg, trained))
     columns = (
         TextColumn("{task.description}"),
@@ -118,11 +122,34 @@ def _backtest(
                 watch=watch,
                 settings=mark_of(cfg, fingerprint),
                 audit=cfg.get("audit") or STANDARD,
+                checks=checks,
+                change=change,
             )
     except KeyboardInterrupt:
         run.say(f"interrupted; go on with: python evaluate.py resume={run.folder}")
         raise
     return dataset, found
+
+
+def controls_of(cfg: DictConfig) -> tuple[Change | None, list[Check]]:
+    """What is done to the windows before anything is fitted on them, and what is asked after.
+
+    Raises:
+        ConfigError: no such control, an impossible share, or both at once.
+    """
+    control, share = cfg.get("control"), cfg.get("contamination")
+    if control is not None and share is not None:
+        raise ConfigError("control and contamination: give one of them")
+    audit = cfg.get("audit") or STANDARD
+    require("audit", audit, audit in LEVELS, f"must be one of {', '.join(LEVELS)}")
+    if control is not None:
+        fits = control in CONTROLS
+        require("control", control, fits, f"must be one of {', '.join(CONTROLS)}")
+        return partial(permuted, control=control, seed=cfg.seed), [PermutationCheck(control)]
+    if share is not None:
+        require("contamination", share, 0 <= share < 0.5, "must lie from 0 up to 0.5")
+        return partial(contaminated, share=share, seed=cfg.seed), []
+    return None, []
 
 
 def folds_of(cfg: DictConfig) -> Folds:
@@ -177,6 +204,7 @@ def complete(cfg: DictConfig) -> tuple[DictConfig, Path | None]:
     if chosen:
         whole.model = next(iter(chosen_detectors(whole).values()))
     anew = fresh or folds_of(whole).moves or whole.get("seeds") is not None
+    anew = anew or whole.get("contamination") is not None
     whole.run = None if anew or folder is None else str(folder.resolve())
     check_targets(whole)
     return whole, None if anew else folder

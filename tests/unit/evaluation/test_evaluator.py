@@ -256,7 +256,7 @@ def test_scores_that_are_no_numbers(odd: float, make_windows: MakeWindows) -> No
         evaluated(windows, scores)
     calibration = np.arange(40, dtype=np.float32)
     calibration[3] = odd
-    with pytest.raises(DataError, match="not all finite"):
+    with pytest.raises(DataError, match="no finite number for 1 windows"):
         evaluated(windows, SCORES, calibration)
 
 
