@@ -258,7 +258,8 @@ def test_detectors_that_remember_walk_through_the_gap() -> None:
             return self.score(windows)
 
     run(attacked(), {"it": lambda seed: Remembering()}, folds=RollingFolds(8, 4, 4, 4, 3, 1))
-    assert {name[-2:] for name in asked[0]} == {"17", "18", "19", "20", "21", "22", "23"}
+    days = [{name[-2:] for name in past} for past in asked]
+    assert {"17", "18", "19", "20", "21", "22", "23"} in days
 
 
 # ---- seeds, failures, checks
