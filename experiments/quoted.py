@@ -33,11 +33,11 @@ RESULTS = ("experiments/", "benchmarks/results/")
 
 _UNIT = r"(?:ms|s|MB|MiB|GB|GiB|seconds|minutes|hours|times|bytes|(?:\w+ )?\w+/s)\b"
 _NUMBER = re.compile(
-    rf"(?<![\w.,/#-])(?P<value>\d+(?:,\d{{3}})*(?:\.\d+)?)(?![\d.]*\d)(?P<unit>\s?%|–[\d.]+\s?%|\s{_UNIT})?"
+    rf"(?<![\w.,/#-])(?P<value>\d+(?:,\d{{3}})*(?:\.\d+)?)(?![\d.]*\d)(?P<unit>\s?%|\s{_UNIT}|(?=–[\d.]+\s?%))?"
 )
 _MEASURE = re.compile(
-    r"\b(?:AP|AUC|ROC|F1|average precision|area under the curve|precision|recall|hits?|accuracy|alarms?"
-    r"|incidents? found|found|finds?|caught|missed|seconds|memory|faster|slower|speed|measured|took"
+    r"\b(?:AP|AUC|ROC|F1|area under the curve|precision|recall|hits?|accuracy|alarms?|found|finds?"
+    r"|caught|missed|seconds|memory|faster|slower|speed|measured|took"
     r"|takes?|\w+/s|[KMG]i?B)\b"
 )
 _CONFIDENCE = re.compile(r"\b95 % intervals?")
@@ -71,7 +71,7 @@ class Number:
         """From a match of the pattern above."""
         digits = match["value"].replace(",", "")
         places = len(digits.partition(".")[2])
-        percent = (match["unit"] or "").endswith("%")  # also the first of 1.0–1.7 %
+        percent = (match["unit"] or "").endswith("%") or match["unit"] == ""  # "" in 1.0–1.7 %
         scale = 100.0 if percent else 1.0
         text = match["value"] + (" %" if percent else "")
         return cls(text, float(digits) / scale, 0.5 * 10.0**-places / scale)
@@ -168,7 +168,7 @@ def claims(text: str) -> list[Number]:
         for match in _NUMBER.finditer(sentence):
             digits = match["value"]
             precise = len(digits.partition(".")[2]) >= 3
-            written = match["unit"] or "." in digits or "," in digits
+            written = match["unit"] is not None or "." in digits or "," in digits
             if precise or (measure and written):
                 found.append(Number.of(match))
     return found

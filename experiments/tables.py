@@ -26,7 +26,8 @@ def measured(result: Result, study: Study) -> Metrics:
     """All metrics of a kept cell, those of groups of scenarios as `name[group]`."""
     assert result.scores is not None, "a refused cell has no metrics"
     facts = result.facts
-    metrics = measure(result.scores, facts["normal_weight"], facts["promised"])
+    weight, promised = facts["normal_weight"], facts["promised"]
+    metrics = measure(result.scores, weight, promised, result.incidents)
     if result.incidents is not None:
         found = detections([result.scores], result.incidents, "budget")
         for group, scenarios in study.scenarios.items():
