@@ -13,7 +13,9 @@ from riskml.evaluation.resampling import USER, WINDOW
 def with_intervals(
     rows: Sequence[Row], resamples: int = 10_000, by: str | None = None, seed: int = 0
 ) -> tuple[Row, ...]:
-    """The same rows with their intervals and leads; as they are where there are no labels.
+    """The same rows with their intervals and leads; as they are where there is nothing to find.
+
+    Rows whose numbers are withheld stay without.
 
     A detector of several seeds is measured on each draw with each of them, and the mean is taken.
 
@@ -33,12 +35,15 @@ def with_intervals(
     found: list[Row] = []
     focus: Resamples | None = None
     for row in rows:
+        if row.metrics.get("average_precision") is None:
+            found.append(row)
+            continue
         drawn = _resampled(row, resamples, by, seed)
-        if focus is None:
+        if row is rows[0]:
             focus = drawn
         # a detector that some folds do not suit has other windows than the one in focus
-        paired = bool(found) and focus.drawn_from == drawn.drawn_from
-        lead = focus.above(drawn) if paired else {}
+        paired = focus is not None and row is not rows[0] and focus.drawn_from == drawn.drawn_from
+        lead = focus.above(drawn) if focus is not None and paired else {}
         found.append(replace(row, intervals=drawn.intervals(), lead=lead))
     return tuple(found)
 

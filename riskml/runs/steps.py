@@ -18,6 +18,7 @@ from riskml.data.splits import PERIOD
 from riskml.evaluation.backtest import Backtested
 from riskml.evaluation.comparison import About, Comparison
 from riskml.evaluation.evaluator import Evaluation
+from riskml.evaluation.intervals import with_intervals
 from riskml.evaluation.outputs import (
     metrics_document,
     write_detectors,
@@ -36,6 +37,9 @@ from riskml.runs.assembly import (
 )
 from riskml.runs.context import PLOTS, REFERENCE, Run, command_of
 from riskml.runs.tracked_comparison import track
+
+RESAMPLES = 2_000
+"""Of runs from before there was a setting for it."""
 
 PLACES = ("paths", "logger", "run", "resume", "ckpt_path")
 """Settings that say where things are and change no number."""
@@ -108,10 +112,12 @@ def compare(
         unknown_action_rate=found.unknown_action_rate,
         window=build_extractor(run.cfg.features).window.kind,
     )
+    with run.console.status("resampling users for the intervals"):
+        rows = with_intervals(found.rows, run.cfg.get("resamples", RESAMPLES))
     return Comparison(
         about,
         found.folds,
-        found.rows,
+        rows,
         found.alerts,
         found.events,
         dict(found.refused),
