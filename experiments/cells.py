@@ -31,6 +31,7 @@ from riskml.runs.assembly import (
 from riskml.runs.context import Run
 from riskml.runs.fitting import fit
 from riskml.runs.tracking import NoTracker
+from riskml.scoring.calibration import Calibration
 
 KEPT = ROOT / "outputs" / "studies"
 FACTS, SCORES, INCIDENTS = "facts.json", "scores.parquet", "incidents.parquet"
@@ -126,10 +127,14 @@ def _measured(
     if cell.scores is not None:
         scores: np.ndarray = resolve_name(cell.scores)(windows)
         within = pl.Series(rule.top(scores, keys))
+        p_value = Calibration.fit(scores).p_value(scores)
         truth = windows.test_truth
         assert truth is not None, "a function that gives scores is for data with truth"
         told = keys.with_columns(
-            pl.Series("score", scores), alert=within, within_budget=within
+            pl.Series("score", scores),
+            pl.Series("p_value", p_value),
+            alert=within,
+            within_budget=within,
         ).with_columns(truth["label"], truth["incidents"])
         return told, facts
     with tempfile.TemporaryDirectory() as folder:
@@ -140,6 +145,8 @@ def _measured(
         found = evaluate_detector(
             cell.row, detector, windows, rule, seconds, build_scoring(cfg.scoring)
         )
+    if found.refused:
+        raise DataError(found.refused)
     facts |= {name: found.metrics[name] for name in ("fit_seconds", "score_seconds")}
     return found.scores, facts | {"note": found.note}
 

@@ -2,10 +2,12 @@
 
     python -m experiments.quoted        # lists those that do not
 
-What counts as a result: in a table, every number of a row that does not begin with `code` (such a
-row describes a setting or a name); in a sentence, decimals, percentages, whole numbers with a
-thousands separator, and whole numbers with a unit of time, memory or speed. Code, commands, link
-targets and headings do not count. Where it must stand: in a results file that the section, or one
+What counts as a result: in a table, every number of a cell that holds little else, unless its row
+begins with `code` (such a row describes a setting or a name). In a sentence: a number with three
+decimals or more; and where it speaks of a measure (AP, AUC, F1, precision, recall, hits, alarms,
+incidents, seconds, memory, speed, ...), decimals, percentages, whole numbers with a thousands
+separator or with a unit of time, memory or speed. Code, commands, link targets and headings do not
+count. Where it must stand: in a results file that the section, or one
 around it, links to or that quoted.yaml names for it. A row of a table must stand, with all its
 numbers, in a row of that name there, unless quoted.yaml calls the section `loose`.
 
@@ -31,8 +33,18 @@ RESULTS = ("experiments/", "benchmarks/results/")
 
 _UNIT = r"(?:ms|s|MB|MiB|GB|GiB|seconds|minutes|hours|times|bytes|(?:\w+ )?\w+/s)\b"
 _NUMBER = re.compile(
-    rf"(?<![\w.,/#-])(?P<value>\d+(?:,\d{{3}})*(?:\.\d+)?)(?![\d.]*\d)(?P<unit>\s?%|–[\d.]+\s?%|\s{_UNIT})?"
+    rf"(?<![\w.,/#-])(?P<value>\d+(?:,\d{{3}})*(?:\.\d+)?)(?![\d.]*\d)(?P<unit>\s?%|\s{_UNIT}|(?=–[\d.]+\s?%))?"
 )
+_MEASURE = re.compile(
+    r"\b(?:AP|AUC|ROC|F1|area under the curve|precision|recall|hits?|accuracy|alarms?|found|finds?"
+    r"|caught|missed|seconds|memory|faster|slower|speed|measured|took"
+    r"|takes?|\w+/s|[KMG]i?B)\b"
+)
+_CONFIDENCE = re.compile(r"\b95 % intervals?")
+_SENTENCE = re.compile(r"(?<=[.;:!?])\s+")
+LETTERS = 20
+"""That a cell may hold beside its numbers to be one of figures."""
+
 _HEADING = re.compile(r"^(#{1,6}) (.*)$")
 _LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]*)\)")
 _FENCE = re.compile(r"^\s*```")
@@ -59,7 +71,7 @@ class Number:
         """From a match of the pattern above."""
         digits = match["value"].replace(",", "")
         places = len(digits.partition(".")[2])
-        percent = (match["unit"] or "").endswith("%")  # also the first of 1.0–1.7 %
+        percent = (match["unit"] or "").endswith("%") or match["unit"] == ""  # "" in 1.0–1.7 %
         scale = 100.0 if percent else 1.0
         text = match["value"] + (" %" if percent else "")
         return cls(text, float(digits) / scale, 0.5 * 10.0**-places / scale)
@@ -125,7 +137,8 @@ def _add_row(line: str, path: Path, section: Section) -> None:
         return
     cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
     text = " | ".join(_plain(cell, path, section) for cell in cells[1:])
-    section.rows.append((cells[0], text))
+    above = section.rows[-1][0] if section.rows else ""
+    section.rows.append((cells[0] or above, text))
 
 
 def _plain(text: str, path: Path, section: Section) -> str:
@@ -147,13 +160,27 @@ def numbers(text: str) -> list[Number]:
     return [Number.of(match) for match in _NUMBER.finditer(text)]
 
 
-def claims(sentence: str) -> list[Number]:
-    """Those of a sentence that are results."""
-    return [
-        Number.of(match)
-        for match in _NUMBER.finditer(sentence)
-        if match["unit"] or "." in match["value"] or "," in match["value"]
-    ]
+def claims(text: str) -> list[Number]:
+    """Those of a paragraph that are results."""
+    found = []
+    for sentence in _SENTENCE.split(_CONFIDENCE.sub("interval", text)):
+        measure = _MEASURE.search(sentence)
+        for match in _NUMBER.finditer(sentence):
+            digits = match["value"]
+            precise = len(digits.partition(".")[2]) >= 3
+            written = match["unit"] is not None or "." in digits or "," in digits
+            if precise or (measure and written):
+                found.append(Number.of(match))
+    return found
+
+
+def _of_cells(cells: str) -> list[Number]:
+    """Those of a table's row that are results."""
+    found = []
+    for cell in cells.split(" | "):
+        few = sum(letter.isalpha() for letter in cell) <= LETTERS
+        found += numbers(cell) if few else claims(cell)
+    return found
 
 
 @cache
@@ -207,7 +234,7 @@ def _of_rows(
     name: str, section: Section, files: Sequence[Path], exempt: dict[str, str], loose: bool
 ) -> Iterator[str]:
     for first, others in section.rows:
-        wanted = numbers(_without(others, exempt))
+        wanted = _of_cells(_without(others, exempt))
         if not wanted or first.startswith("`") or _without(first, exempt) != first:
             continue
         if loose:

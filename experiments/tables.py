@@ -10,10 +10,11 @@ import numpy as np
 
 from experiments.cells import Maker, Result
 from experiments.study import Cell, Study
-from riskml.evaluation.bootstrap import Resamples, resample
+from riskml.evaluation.bootstrap import Resamples, mean_over_seeds, resample
 from riskml.evaluation.evaluator import measure
 from riskml.evaluation.incidents import detections
 from riskml.evaluation.metrics import Metrics
+from riskml.evaluation.resampling import USER, WINDOW
 
 RESAMPLES = 2_000
 DIGITS = 6
@@ -25,7 +26,8 @@ def measured(result: Result, study: Study) -> Metrics:
     """All metrics of a kept cell, those of groups of scenarios as `name[group]`."""
     assert result.scores is not None, "a refused cell has no metrics"
     facts = result.facts
-    metrics = measure(result.scores, facts["normal_weight"], facts["promised"])
+    weight, promised = facts["normal_weight"], facts["promised"]
+    metrics = measure(result.scores, weight, promised, result.incidents)
     if result.incidents is not None:
         found = detections([result.scores], result.incidents, "budget")
         for group, scenarios in study.scenarios.items():
@@ -50,17 +52,12 @@ def document(study: Study, maker: Maker) -> dict[str, Any]:
             if made:
                 rows[name] = _row(study, made)
                 seconds += sum(kept.facts["seconds"] for _, kept in made)
-                if len(made) == len(own) and _has_users(made[0][1]):
+                if len(made) == len(own) and "refused" not in rows[name]:
                     resamples[name] = _resampled(study, made)
                     rows[name]["interval"] = _rounded(_intervals(resamples[name], study))
         _add_lead(rows, resamples, study)
         cases[case] = rows
     return {"study": study.name, "title": study.title, "seconds": round(seconds), "cases": cases}
-
-
-def _has_users(kept: Result) -> bool:
-    """Whether there are users to draw from."""
-    return kept.scores is not None and kept.scores["user_id"].n_unique() > 1
 
 
 def _row(study: Study, made: Sequence[tuple[Cell, Result]]) -> dict[str, Any]:
@@ -92,13 +89,17 @@ def _resampled(study: Study, made: Sequence[tuple[Cell, Result]]) -> Resamples:
     for cell, kept in made:
         assert kept.scores is not None
         draw = cell.seed if study.worlds else 0
-        weight = kept.facts["normal_weight"]
-        several.append(resample([kept.scores], weight, resamples=RESAMPLES, seed=draw))
+        alone = kept.scores["user_id"].n_unique() == 1
+        by, draws = (WINDOW, RESAMPLES // 4) if alone else (USER, RESAMPLES)
+        several.append(resample([kept.scores], kept.facts["normal_weight"], by, draws, draw))
+    if not study.worlds:
+        return mean_over_seeds(several)
     names = several[0].values
     return Resamples(
         {name: float(np.mean([one.values[name] for one in several])) for name in names},
         {name: np.mean([one.resampled[name] for one in several], axis=0) for name in names},
-        tuple(dict.fromkeys(one.drawn_from for one in several)),
+        tuple(one.drawn_from for one in several),
+        sum(one.attacked for one in several),
     )
 
 

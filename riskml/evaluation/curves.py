@@ -42,6 +42,8 @@ class Curve:
 def precision_recall(rows: Sequence[Row]) -> Figure:
     """Precision against recall of every detector on the test windows, the first in focus.
 
+    Detectors whose figures are withheld are left out.
+
     Of several folds or seeds it is the mean precision at each recall. Normal windows count as often
     as they stand for.
     """
@@ -97,7 +99,7 @@ def chance(evaluations: Sequence[Evaluation]) -> float:
 
 def _draw(axes: Axes, rows: Sequence[Row], curve: Callable[[Row], Curve], **style: Any) -> None:
     best = highlighted(rows)
-    rest = [row for row in rows[1:] if row not in best]
+    rest = [row for row in rows[1:] if row not in best and _is_judged(row)]
     for i, row in enumerate(rest):
         label = f"{len(rest)} more detector{'s' * (len(rest) > 1)}" if i == 0 else f"_{row.name}"
         points = curve(row)
@@ -110,6 +112,10 @@ def _draw(axes: Axes, rows: Sequence[Row], curve: Callable[[Row], Curve], **styl
     axes.plot(
         points.x, points.y, color=FOCUS, linewidth=2.4, zorder=3, label=_label(rows[0]), **style
     )
+
+
+def _is_judged(row: Row) -> bool:
+    return all("label" in each.scores.columns for each in row.evaluations)
 
 
 def _label(row: Row) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -44,9 +46,12 @@ def work_in_lanes(
     waiting = list(units)
     lanes: list[_Lane] = []
     try:
-        with environment(ONE_THREAD):
+        with environment(ONE_THREAD), _ctrl_c_waits():
             for _ in range(min(workers, len(waiting))):
-                lanes.append(_start(job, _next(waiting, None, lanes)))
+                lanes.append(_start(_next(waiting, None, lanes)))
+        for lane in lanes:
+            _send(lane, job)
+            _send(lane, lane.unit)
         for lane in lanes:
             begun(lane.unit)
         while lanes:
@@ -57,11 +62,12 @@ def work_in_lanes(
                 if waiting:
                     others = [other for other in lanes if other is not lane]
                     lane.unit = _next(waiting, done.fold, others)
-                    lane.connection.send(lane.unit)
+                    _send(lane, lane.unit)
                     begun(lane.unit)
                 else:
                     lanes.remove(lane)
-                    lane.connection.send(None)
+                    with suppress(ConnectionError):  # it is done, whatever became of it
+                        lane.connection.send(None)
                     lane.process.join()
                 yield done
     finally:
@@ -71,15 +77,24 @@ def work_in_lanes(
             lane.process.join()
 
 
-def _start(job: Job, unit: Unit) -> _Lane:
+def _start(unit: Unit) -> _Lane:
     # spawned: a fork would share the threads and locks of what runs here
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, job))
+    process = context.Process(target=_serve, args=(theirs,))
     process.start()
     theirs.close()
-    ours.send(unit)
     return _Lane(process, ours, unit)
+
+
+@contextmanager
+def _ctrl_c_waits() -> Iterator[None]:
+    """Processes that start now never see Ctrl-C, not even amid their imports; here it is late."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _next(waiting: list[Unit], fold: int | None, lanes: Sequence[_Lane]) -> Unit:
@@ -90,10 +105,10 @@ def _next(waiting: list[Unit], fold: int | None, lanes: Sequence[_Lane]) -> Unit
     return unit
 
 
-def _serve(connection: Connection, job: Job) -> None:
-    """Work on units until there are no more."""
+def _serve(connection: Connection) -> None:
+    """Work on units until there are no more; what they belong to comes first."""
     obey_parent()
-    worker = Worker(job)
+    worker = Worker(connection.recv())
     while (unit := connection.recv()) is not None:
         error: Exception | None = None
         try:
@@ -106,15 +121,34 @@ def _serve(connection: Connection, job: Job) -> None:
 
 
 def _check_result(lane: _Lane) -> None:
+    """Wait for the end of the unit that a process is on, and raise what it raised."""
     try:
         error = lane.connection.recv()
     except (EOFError, ConnectionError) as gone:
-        raise DataError(
-            f"a worker was killed in {lane.unit}, as a rule for want of memory: go on with fewer "
-            "(backtest.workers)"
-        ) from gone
+        raise _lost(lane) from gone
     if error is not None:
         raise error
+
+
+def _send(lane: _Lane, what: Job | Unit) -> None:
+    try:
+        lane.connection.send(what)
+    except ConnectionError as gone:
+        raise _lost(lane) from gone
+
+
+def _lost(lane: _Lane) -> DataError:
+    lane.process.join()
+    code = lane.process.exitcode or 0
+    if code < 0:
+        return DataError(
+            f"a worker was killed in {lane.unit}, as a rule for want of memory: go on with fewer "
+            "(backtest.workers)"
+        )
+    return DataError(
+        f"a worker ended in {lane.unit} (exit code {code}), and said why itself, if anything; a "
+        'script that asks for several must guard its entry by `if __name__ == "__main__":`'
+    )
 
 
 def _check_goes_to_another_process(job: Job) -> None:

@@ -25,7 +25,7 @@ from riskml.evaluation.reporting.limits import ALWAYS, known_limits
 from riskml.evaluation.reporting.markdown import render_markdown
 from riskml.evaluation.reporting.metric_names import MEANINGS, shown
 from riskml.evaluation.reporting.numbers import between, count, moment, number, share
-from riskml.evaluation.reporting.summary import what_was_evaluated, withheld
+from riskml.evaluation.reporting.summary import warnings, what_was_evaluated
 from riskml.evaluation.reporting.view import MAIN, WINDOWS, View
 from riskml.evaluation.reporting.workload import reliability
 from riskml.evaluation.versions import versions
@@ -179,7 +179,7 @@ def _training(view: View, train: Windows) -> Facts:
 
 
 def _results(view: View) -> list[Block]:
-    blocks: list[Block] = [Text(text, "warning") for text in withheld(view)]
+    blocks: list[Block] = [*warnings(view)]
     blocks.append(Text(what_was_evaluated(view, "This card")))
     lines = []
     for name in SHOWN:

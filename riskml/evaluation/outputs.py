@@ -85,8 +85,8 @@ def _each(row: Row) -> list[dict[str, Any]]:
 
 
 def _groups(row: Row) -> dict[str, Any]:
-    """By scenario, role and tenure; nothing without labels."""
-    if "label" not in row.evaluations[0].scores.columns:
+    """By scenario, role and tenure; nothing without labels, or where a fold withholds them."""
+    if not all("label" in each.scores.columns for each in row.evaluations):
         return {}
     return {
         by: {group.pop("group"): group for group in break_down(row, by).to_dicts()}

@@ -35,7 +35,7 @@ LONGEST_NAME = 18
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 """Day 0 of Matplotlib's axes of time."""
 
-ROW = 125
+ROW = 135
 """Height of a user's row of risk, with room above 100 for marks."""
 
 OUTSIDE = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>", re.DOTALL)
@@ -198,7 +198,7 @@ def risk_over_time(evaluation: Evaluation, users: int = 8) -> Figure:
         if "label" in own.columns:
             risky = own.filter(pl.col("label") == 1)
             axes.scatter(
-                risky["start"].to_list(), [foot + 110] * len(risky), s=14, marker="v", color=RISKY
+                risky["start"].to_list(), [foot + 118] * len(risky), s=14, marker="v", color=RISKY
             )
     axes.set_ylim(-5, ROW * len(top))
     axes.set_yticks([place * ROW + 50 for place in range(len(top))])

@@ -63,10 +63,14 @@ class RankedCounts:
         """Weight of all normal windows [...]."""
         return np.asarray(self.below + (self.false_alarms[-1] if len(self.hits) else 0.0))
 
+    @cached_property
+    def fewest(self) -> Floats:
+        """The lowest of the false alarms over all resamples, at each score [G]."""
+        return np.asarray(self.false_alarms.reshape(len(self.hits), -1).min(axis=1))
+
     def up_to(self, limit: Floats) -> RankedCounts:
         """The first scores alone, all that at most so many false alarms reach, and one more."""
-        reached = np.asarray(self.false_alarms <= limit).reshape(len(self.hits), -1)
-        end = int(np.count_nonzero(np.any(reached, axis=1))) + 1
+        end = int(np.searchsorted(self.fewest, np.max(limit), "right")) + 1
         return RankedCounts(self.positives[:end], self.between[:end], self.tied[:end], self.below)
 
 
@@ -135,7 +139,7 @@ def recall_at_rate(counts: RankedCounts, rate: float) -> Floats:
     """Best recall of a threshold that raises at most this share of normal windows [...]."""
     limit = (rate + ROUNDING * rate) * counts.all_normals
     first = counts.up_to(limit)
-    found = np.where(first.false_alarms <= limit, first.hits, 0.0).max(axis=0)
+    found = np.where(first.false_alarms <= limit, first.positives, 0.0).sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         return _defined(found / counts.all_positives, counts)
 

@@ -65,7 +65,7 @@ class Tracker(Protocol):
         ...
 
     def dataset(self, name: str, events: polars.DataFrame, fingerprint: str) -> None:
-        """What the run, and each run inside it from now on, learns from and is tested on."""
+        """What the run, and each run right inside it from now on, learns from and is tested on."""
         ...
 
     def describe(self, text: str) -> None:
@@ -170,8 +170,9 @@ class MLflowTracker:
         """
         inside = MLflowTracker(self.tracking_uri, self.artifact_location, self.experiment)
         inside._client, inside._experiment = self._client, self._experiment
-        inside._inputs = list(self._inputs)
         with inside._started(name, {PARENT_TAG: self._run_id, **(tags or {})}):
+            if self._inputs:
+                inside._client.log_inputs(inside._run_id, datasets=self._inputs)
             yield inside
 
     @contextmanager
@@ -183,8 +184,6 @@ class MLflowTracker:
             run = self._client.create_run(self._experiment, run_name=name, tags=tags)
             self._run_id = run.info.run_id
         try:
-            if self._inputs:
-                self._client.log_inputs(self._run_id, datasets=self._inputs)
             yield
         except KeyboardInterrupt:
             self._client.set_tag(self._run_id, INTERRUPTED_TAG, "true")

@@ -47,9 +47,10 @@ def write_log(path: Path, attacked: dict[int, str] = ATTACKED_DAYS, seed: int = 
             for _ in range(int(rng.integers(6, 12))):
                 at = date + timedelta(hours=8 + u % 4, minutes=int(rng.integers(0, 480)))
                 rows.append((f"{at}Z", user, str(rng.choice(usual)), f"r{rng.integers(5)}", 0))
-            for i in range(25 if attack else 0):
+            # no two attacks alike, else a feature could be the label itself
+            for i in range(20 + day % 7 if attack else 0):
                 at = date + timedelta(hours=2, minutes=i, seconds=int(rng.integers(60)))
-                foreign = ACTIONS[(u + 6 + i % 5) % 12]
+                foreign = ACTIONS[(u + 6 + i % (3 + day % 3)) % 12]
                 rows.append((f"{at}Z", user, foreign, f"secret{i}", 1))
     rows.sort()
     names = ["login_time", "who", "what", "resource", "label"]

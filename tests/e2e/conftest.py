@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,3 +35,24 @@ def trained(shared: Path, log: Path) -> Path:
         (folder / "evaluate.out").write_text(done.stdout + done.stderr)
 
     return once(shared, "trained", make) / "outputs"
+
+
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+QUIET = ("--disable-background-networking", "--disable-component-update", "--no-first-run")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    """A real one, by Playwright."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    named = os.environ.get("RISKML_CHROMIUM")
+    chromium = named or next(filter(None, map(shutil.which, CHROMIUMS)), None)
+    if chromium is None:
+        pytest.skip("no Chromium is installed (apt-get install chromium)")
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(
+            executable_path=chromium, args=[*QUIET, *(["--no-sandbox"] if root else [])]
+        )
+        yield opened
+        opened.close()

@@ -19,7 +19,7 @@ from riskml.data.datasets import Dataset
 from riskml.data.folds import SingleFold
 from riskml.data.splits import TimeSplit
 from riskml.evaluation.backtest import backtest
-from riskml.evaluation.units import Fitted
+from riskml.evaluation.units import Fit, Fitted
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows
 from riskml.features.volume import VolumeFeatures
@@ -153,16 +153,29 @@ def features(events: pl.DataFrame) -> FeatureExtractor:
 
 def die(name: str, detector: Detector, windows: PreparedWindows) -> Fitted:
     """As if the machine had no memory left."""
-    os._exit(9)
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def leave(name: str, detector: Detector, windows: PreparedWindows) -> Fitted:
+    """As a library does that ends the process."""
+    os._exit(3)
 
 
 def length(seed: int) -> Detector:
     return WindowLengthDetector()
 
 
-def test_a_worker_that_was_killed_is_named() -> None:
-    with pytest.raises(DataError, match=r"killed in fold 0, length, seed 0.*backtest\.workers"):
-        backtest(small(), {"length": length}, features, SingleFold(workers=2), fit=die)
+@pytest.mark.parametrize(
+    ("fit", "text"),
+    [
+        (die, r"was killed in fold 0, length, seed 0.*backtest\.workers"),
+        (leave, r"ended in fold 0, length, seed 0 \(exit code 3\)"),
+    ],
+)
+def test_a_worker_that_is_gone_is_named(fit: Fit, text: str) -> None:
+    with pytest.raises(DataError, match=text):
+        backtest(small(), {"length": length}, features, SingleFold(workers=2), fit=fit)
 
 
 def test_what_cannot_be_handed_to_another_process_is_named() -> None:

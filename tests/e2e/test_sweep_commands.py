@@ -33,7 +33,6 @@ COMMON = (
     "features.families.action_embedding.epochs=1",
     "sweep.folds=1",
     "sweep.simple=[window_length]",
-    "-m",
 )
 COUNTS = (*COMMON, "sweep=counts", "sweep.space.top_k.choices=[1,2,3,4,5,6,8]", "logger=none")
 AE = (
@@ -45,6 +44,11 @@ AE = (
     "sweep.min_epochs=1",
     "sweep.startup_trials=2",
 )
+
+
+def command(log: Path, *overrides: str) -> list[str]:
+    """As a person types it: Hydra's options come before or after all overrides."""
+    return [*reads(log), *overrides, "-m"]
 
 
 def trials(outputs: Path) -> list[FrozenTrial]:
@@ -120,8 +124,8 @@ def test_a_whole_sweep_is_tracked_exported_and_evaluated(log: Path, tmp_path: Pa
 
 def test_a_killed_sweep_goes_on_where_it_was(log: Path, tmp_path: Path) -> None:
     outputs = tmp_path / "outputs"
-    command = (*reads(log), *AE, "sweep.n_trials=5", "sweep.keep=0", "sweep.pruner=none")
-    process = start("train.py", outputs, *command)
+    typed = command(log, *AE, "sweep.n_trials=5", "sweep.keep=0", "sweep.pruner=none")
+    process = start("train.py", outputs, *typed)
     complete = TrialState.COMPLETE
     wait_for(
         process,
@@ -136,7 +140,7 @@ def test_a_killed_sweep_goes_on_where_it_was(log: Path, tmp_path: Path) -> None:
     before = trials(outputs)
     assert before[-1].state == TrialState.RUNNING
 
-    done = run("train.py", outputs, *command)
+    done = run("train.py", outputs, *typed)
     after = trials(outputs)
     kept = [t for t in before if t.state == complete]
     assert [t.values for t in after[: len(kept)]] == [t.values for t in kept]
@@ -156,9 +160,10 @@ def test_a_killed_sweep_goes_on_where_it_was(log: Path, tmp_path: Path) -> None:
 def test_workers_and_commands_share_a_study(log: Path, tmp_path: Path) -> None:
     """Two commands, one of them with two workers: no trial is done twice, none too many."""
     outputs = tmp_path / "outputs"
-    shared = (*reads(log), *COUNTS, "sweep.n_trials=14", "sweep.keep=0", "sweep.pruner=none")
+    shared = (*COUNTS, "sweep.n_trials=14", "sweep.keep=0", "sweep.pruner=none")
     processes = [
-        start("train.py", outputs, *shared, f"sweep.workers={workers}") for workers in (1, 2)
+        start("train.py", outputs, *command(log, *shared, f"sweep.workers={workers}"))
+        for workers in (1, 2)
     ]
     told = [process.communicate(timeout=240)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], told
@@ -175,8 +180,8 @@ def test_workers_and_commands_share_a_study(log: Path, tmp_path: Path) -> None:
 def test_ctrl_c_marks_the_trial_and_says_so(log: Path, tmp_path: Path) -> None:
     outputs = tmp_path / "outputs"
     endless = ("model.training.max_epochs=100000", "model.training.patience=100000")
-    command = (*reads(log), *AE, *endless, "sweep.keep=0", "logger=none", "sweep.workers=2")
-    process = start("train.py", outputs, *command)
+    more = ("sweep.keep=0", "logger=none", "sweep.workers=2")
+    process = start("train.py", outputs, *command(log, *AE, *endless, *more))
     wait_for(
         process,
         lambda: sum("process" in t.user_attrs and bool(t.params) for t in trials(outputs)) == 2,
@@ -191,7 +196,7 @@ def test_ctrl_c_marks_the_trial_and_says_so(log: Path, tmp_path: Path) -> None:
 
 
 def test_a_mistake_is_one_line(tmp_path: Path) -> None:
-    done = run("train.py", tmp_path / "outputs", "-m", "sweep=vae", "model=counts", code=2)
+    done = run("train.py", tmp_path / "outputs", "sweep=vae", "model=counts", "-m", code=2)
     assert "error: sweep.space.hidden.name=model.hidden: model=counts has no such" in done.stderr
     assert "Traceback" not in done.stderr
 

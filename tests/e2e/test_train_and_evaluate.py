@@ -17,8 +17,10 @@ from command_line import (
     read_json,
     tracked,
 )
+from jsonschema import Draft202012Validator
 from polars.testing import assert_frame_equal
 
+from riskml.evaluation.outputs import METRICS_SCHEMA
 from riskml.export.bundle import load_bundle
 from riskml.models.base import load_detector
 
@@ -104,6 +106,19 @@ def test_evaluate_ranks_the_baselines(trained: Path) -> None:
 
 
 @pytest.mark.parametrize("job", ["train", "evaluate"])
+def test_metrics_are_as_the_schema_says(job: str, trained: Path) -> None:
+    document = read_json(last_run(trained, job) / "metrics.json")
+    Draft202012Validator(read_json(METRICS_SCHEMA)).validate(document)
+    names = ["vae"] if job == "train" else ["vae", "random", "window_length"]
+    assert list(document["by_group"]) == list(document["seeds"]) == names
+    assert document["by_group"]["vae"]["tenure"]["known"]["positives"] == len(ATTACKED_DAYS)
+    assert document["about"]["command"].startswith(f"python {job}.py ")
+    table = pl.read_csv(last_run(trained, job) / "detectors.csv")
+    assert table["detector"].to_list() == names
+    assert table["roc_auc"][0] == pytest.approx(document["metrics"]["roc_auc"])
+
+
+@pytest.mark.parametrize("job", ["train", "evaluate"])
 def test_what_people_read(job: str, trained: Path) -> None:
     text = (trained.parent / f"{job}.out").read_text()
     assert "ROC-AUC" in text
@@ -120,6 +135,14 @@ def test_what_people_read(job: str, trained: Path) -> None:
 def test_mlflow_run(job: str, trained: Path) -> None:
     runs = {run.info.run_name: run for run in tracked(trained)}
     run = runs["vae on csv" if job == "train" else "evaluate vae on csv"]
+    inside = [
+        each.info.run_name
+        for each in reversed(tracked(trained))
+        if each.data.tags.get("mlflow.parentRunId") == run.info.run_id
+    ]
+    assert inside == ([] if job == "train" else ["random", "window_length", "vae"])
+    digest = read_json(last_run(trained, job) / "metrics.json")["about"]["data_fingerprint"][:12]
+    assert [each.dataset.digest for each in run.inputs.dataset_inputs] == [digest]
     assert run.info.status == "FINISHED"
     metrics = read_json(last_run(trained, job) / "metrics.json")["metrics"]
     assert run.data.metrics["test/roc_auc"] == metrics["roc_auc"]

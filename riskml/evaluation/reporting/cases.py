@@ -42,13 +42,15 @@ def cases(view: View) -> Section:
             "the log. All alerts with their reasons are in alerts.csv. Times are UTC."
         )
     ]
+    folds = len(comparison.folds)
     for place, alert in enumerate(shown.iter_rows(named=True), 1):
         events = by_window.get((alert[FOLD], alert[WINDOW_ID]), comparison.events.clear())
-        blocks.append(_case(place, alert, events))
+        fold = f"{alert[FOLD] + 1} of {folds}" if folds > 1 else ""
+        blocks.append(_case(place, alert, events, fold))
     return Section("alerts", "The riskiest alerts", blocks)
 
 
-def _case(place: int, alert: Mapping[str, Any], events: pl.DataFrame) -> Case:
+def _case(place: int, alert: Mapping[str, Any], events: pl.DataFrame, fold: str) -> Case:
     verdict, tone = {
         1: ("truly risky", OK),
         0: ("false alarm: normal in truth", REFUSED),
@@ -63,6 +65,8 @@ def _case(place: int, alert: Mapping[str, Any], events: pl.DataFrame) -> Case:
         ("windows of this user in training", f"{alert['known_windows']:,}"),
         ("window", str(alert[WINDOW_ID])),
     ]
+    if fold:
+        facts.append(("fold", fold))
     if alert.get("incidents"):
         facts.append(("incident", ", ".join(alert["incidents"])))
     return Case(

@@ -38,10 +38,10 @@ VERDICTS = {OK: "passed", WARNING: "look at this", REFUSED: "refused"}
 def compared(view: View) -> Section:
     """The table of detectors, those refused, and every metric of the focus."""
     blocks: list[Block] = []
-    if view.metrics.get(MAIN) is not None:
+    if any(row.metrics.get(MAIN) is not None for row in view.comparison.rows):
         blocks.append(_detectors(view))
     else:
-        blocks.append(Text("Nothing is known to be risky, so detectors cannot be compared."))
+        blocks.append(Text("There are no figures by which detectors could be compared."))
         blocks.append(_times(view))
     if view.comparison.refused:
         blocks.append(_refused(view))
@@ -99,13 +99,13 @@ def _detectors(view: View) -> Table:
         Column("precision", hint=MEANINGS["precision_at_budget"]),
         Column("recall", hint=MEANINGS["recall_at_budget"]),
         *([Column("incidents"), Column("time to detect")] if incidents else []),
-        Column("fit"),
-        Column("score"),
+        Column("to fit"),
+        Column("to score"),
     ]
     lines = []
     for row in sorted(view.comparison.rows, key=rank):
-        mark = f"[{notes.setdefault(row.note, len(notes) + 1)}]" if row.note else ""
-        cells = [Cell(row.name, detail=mark), _metric(row, MAIN)]
+        marks = [f"[{notes.setdefault(note, len(notes) + 1)}]" for note in _footnotes(row)]
+        cells = [Cell(row.name, detail=" ".join(marks)), _metric(row, MAIN)]
         if paired:
             cells.append(_lead(view, row))
         cells += [_metric(row, "roc_auc")]
@@ -150,6 +150,11 @@ def _notes(view: View, paired: bool, incidents: bool, notes: dict[str, int]) -> 
     return found
 
 
+def _footnotes(row: Row) -> list[str]:
+    withheld = dict.fromkeys(why for each in row.evaluations if (why := each.refused))
+    return [*filter(None, [row.note]), *(f"figures are withheld: {why}" for why in withheld)]
+
+
 def _metric(row: Row, name: str) -> Cell:
     value = row.metrics.get(name)
     return Cell(number(value), value, between(row.intervals.get(name)))
@@ -177,8 +182,8 @@ def _times(view: View) -> Table:
     columns = [
         Column("detector", number=False),
         Column("alerts"),
-        Column("fit"),
-        Column("score"),
+        Column("to fit"),
+        Column("to score"),
     ]
     lines = []
     for row in view.comparison.rows:

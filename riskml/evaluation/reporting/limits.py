@@ -54,6 +54,9 @@ def _of_the_truth(view: View) -> Iterator[str]:
             "The log is simulated. The figures tell how detectors compare on planted attacks, not "
             "how many real attacks would be found."
         )
+    if not view.has_labels and view.refusals:
+        yield "A check refuses the figures: nothing here tells how well the detector does."
+        return
     if not view.has_labels:
         yield "The truth is not known: no figure here tells whether an alert is right."
         return
@@ -129,9 +132,12 @@ def _of_the_rest(view: View) -> Iterator[str]:
     refused = list(view.comparison.refused)
     if refused:
         yield f"Not compared with {listed(refused)}, which these windows do not suit."
-    for finding in view.comparison.findings:
-        if finding.verdict != OK:
-            yield f"Finding of a check ({finding.detector or 'data'}): {finding.text}"
+    seen = [finding for finding in view.comparison.findings if finding.verdict != OK]
+    concerning = [finding for finding in seen if finding.detector in (None, view.focus.name)]
+    for finding in concerning:
+        yield f"Finding of a check ({finding.detector or 'the data'}): {finding.text}"
+    if len(seen) > len(concerning):
+        yield f"Checks saw something of other detectors too ({len(seen) - len(concerning)})."
     if any(row.metrics.get("fit_seconds") is not None for row in view.comparison.rows):
         yield "Times were taken once, on a machine that may have had other work to do."
     if view.others:

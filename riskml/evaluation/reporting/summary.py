@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from riskml.evaluation.curves import chance
 from riskml.evaluation.reporting.blocks import (
-    REFUSED,
     WARNING,
     Block,
     Bullets,
@@ -37,7 +36,7 @@ from riskml.evaluation.reporting.view import (
 
 def summary(view: View) -> Section:
     """In plain words, for somebody who reads nothing else."""
-    blocks: list[Block] = [Text(text, WARNING) for text in withheld(view)]
+    blocks: list[Block] = [*warnings(view)]
     blocks += [Text(what_was_evaluated(view)), KeyNumbers(_key_numbers(view))]
     blocks.append(Text(main_result(view), lead="Main result."))
     blocks += against_others(view)
@@ -45,13 +44,9 @@ def summary(view: View) -> Section:
     return Section("summary", "Summary", blocks)
 
 
-def withheld(view: View) -> list[str]:
-    """What a check has refused about the data or the detector in focus."""
-    return [
-        f"A check refuses these figures: {finding.text}"
-        for finding in view.comparison.findings
-        if finding.verdict == REFUSED and finding.detector in (None, view.focus.name)
-    ]
+def warnings(view: View) -> list[Text]:
+    """What must be read before any figure."""
+    return [Text(f"A check refuses these figures: {why}", WARNING) for why in view.refusals]
 
 
 def what_was_evaluated(view: View, subject: str = "This report") -> str:
@@ -68,7 +63,9 @@ def what_was_evaluated(view: View, subject: str = "This report") -> str:
             f"It was fitted anew {len(folds)} times, each time on the events before the period it "
             "was then judged on"
         )
-    if not view.has_labels:
+    if view.refusals and not view.has_labels:
+        truth = "How many of them are truly risky is left out with all figures, see above."
+    elif not view.has_labels:
         truth = "Which of them are truly risky is not known for this log."
     else:
         truth = f"{view.positives:,} of them ({share(view.positives / len(whole))}) are truly risky"
@@ -86,6 +83,8 @@ def what_was_evaluated(view: View, subject: str = "This report") -> str:
 def main_result(view: View) -> str:
     """The main metric with its interval."""
     value = view.metrics.get(MAIN)
+    if view.refusals and value is None:
+        return "None is given: a check has found why it would mislead, see above."
     if value is None:
         return (
             "Without windows that are known to be risky nothing can be said about how many alerts "

@@ -11,6 +11,7 @@ import polars as pl
 from riskml.evaluation.breakdowns import BREAKDOWNS, break_down
 from riskml.evaluation.comparison import About, Comparison, Difference, Row
 from riskml.evaluation.evaluator import Evaluation
+from riskml.evaluation.findings import REFUSED
 from riskml.evaluation.incidents import by_group, detections
 from riskml.evaluation.metrics import Metrics
 from riskml.evaluation.reliability import alerts_by_day
@@ -80,6 +81,17 @@ class View:
     def has_labels(self) -> bool:
         """Whether the truth is known."""
         return "label" in self.whole.columns
+
+    @cached_property
+    def refusals(self) -> list[str]:
+        """Why figures of the focus are withheld or must not be used; empty where they stand."""
+        found = [why for each in self.focus.evaluations if (why := each.refused)]
+        found += [
+            finding.text
+            for finding in self.comparison.findings
+            if finding.verdict == REFUSED and finding.detector in (None, self.focus.name)
+        ]
+        return [*dict.fromkeys(part for why in found for part in why.split("; "))]
 
     @cached_property
     def positives(self) -> int:

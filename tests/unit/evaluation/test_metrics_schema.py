@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import json
 import re
 from collections.abc import Callable
@@ -214,13 +213,5 @@ def test_the_first_version_is_still_read(tmp_path: Path) -> None:
 
     old = json.loads(FIRST_VERSION.read_text())
     assert old["schema_version"] == 1
-    (tmp_path / "0").mkdir()
-    (tmp_path / "0" / "metrics.json").write_text(FIRST_VERSION.read_text())
-    assert _fit_seconds(tmp_path / "0") == old["metrics"]["fit_seconds"]
-    script = ROOT / "experiments" / "table.py"
-    spec = importlib.util.spec_from_file_location("table", script)
-    assert spec and spec.loader
-    table = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(table)
-    mean = f"{old['metrics']['roc_auc']:.3f} ± 0.000"
-    assert table.table(tmp_path, ["roc_auc"]).splitlines()[-1] == f"| vae | 1 | {mean} |"
+    (tmp_path / "metrics.json").write_text(FIRST_VERSION.read_text())
+    assert _fit_seconds(tmp_path) == old["metrics"]["fit_seconds"]

@@ -107,10 +107,9 @@ LONG = "pyod_autoencoder"
 @pytest.mark.parametrize("width", [80, 100, 120])
 def test_it_fits_and_uses_the_room(width: int, make_windows: MakeWindows) -> None:
     whole = full_comparison(make_windows)
-    for each in whole.rows[1].evaluations:
-        each.metrics["fit_seconds"] = 1234.56
     named = tuple(replace(each, name=LONG) for each in whole.rows[1].evaluations)
-    rows = (whole.rows[0], replace(whole.rows[1], evaluations=named), whole.rows[2])
+    slow = {**whole.rows[1].metrics, "fit_seconds": 1234.56}
+    rows = (whole.rows[0], replace(whole.rows[1], evaluations=named, metrics=slow), whole.rows[2])
     lines = printed(replace(whole, rows=rows), width)
     table = lines[2:-4]
     assert max(map(len, table)) <= width

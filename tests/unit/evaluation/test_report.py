@@ -13,7 +13,8 @@ from evaluation_cases import MakeWindows
 from PIL import Image
 from report_cases import INCIDENTS, comparison, with_intervals
 
-from riskml.evaluation.comparison import Comparison, Finding
+from riskml.evaluation.comparison import Comparison, Finding, Row
+from riskml.evaluation.curves import precision_recall
 from riskml.evaluation.report import report_document, write_report
 from riskml.evaluation.reporting.blocks import (
     Bullets,
@@ -221,6 +222,46 @@ def test_refused_figures_are_said_first(make_windows: MakeWindows) -> None:
     assert odd["of"] == ["focus", "bad", "the data"]
     assert columns(table(made, "checks", "passed"))["check"] == ["order"]
     assert "Finding of a check (focus): the label is a feature" in said(made, "limits")
+    assert "Finding of a check (the data): few windows" in said(made, "limits")
+    assert "Checks saw something of other detectors too (1)." in said(made, "limits")
+
+
+def refused(row: Row, why: str) -> Row:
+    """As `evaluate_detector` gives it."""
+    finding = Finding("leak", "refused", why, row.name)
+    kept = ("test_windows", "alerts_promised", "fit_seconds")
+    metrics = {name: v if name in kept else None for name, v in row.metrics.items()}
+    own = [
+        replace(e, scores=e.scores.drop("label", "incidents"), metrics=metrics, findings=(finding,))
+        for e in row.evaluations
+    ]
+    return replace(row, evaluations=tuple(own), metrics=metrics)
+
+
+def test_withheld_figures_of_the_focus(make_windows: MakeWindows, tmp_path: Path) -> None:
+    made = comparison(make_windows)
+    focus = refused(made.focus, "the label is a feature")
+    made = replace(made, rows=(focus, *made.rows[1:]), alerts=made.alerts.drop("label"))
+    summary = said(made, "summary")
+    assert summary.startswith(" A check refuses these figures: the label is a feature")
+    assert "truly risky is left out with all figures" in summary
+    assert "None is given: a check has found why it would mislead" in summary
+    assert "is not known" not in said(made)
+    found = columns(table(made, "detectors", "same windows"))
+    assert dict(zip(found["detector"], found["average precision"], strict=True))["focus"] == "–"
+    assert "figures are withheld: the label is a feature" in said(made, "detectors")
+    html = write_report(tmp_path, made)[0].read_text()
+    assert html.count("<img ") == 3, "no curves"
+
+
+def test_withheld_figures_of_another(make_windows: MakeWindows) -> None:
+    made = comparison(make_windows)
+    focus, good, bad = made.rows
+    made = replace(made, rows=(focus, good, refused(bad, "it reads ahead")))
+    assert "A check refuses" not in said(made, "summary")
+    assert "figures are withheld: it reads ahead" in said(made, "detectors")
+    labels = [line.get_label() for line in precision_recall(made.rows).axes[0].get_lines()]
+    assert labels == ["good", "focus", "chance"]
 
 
 def test_alerts_show_their_first_events_and_count_the_rest(make_windows: MakeWindows) -> None:

@@ -92,9 +92,11 @@ def test_what_stands_there_passes(page: Any, text: str) -> None:
         ("The VAE has 0.513.", "0.513"),
         ("The VAE has 0.5120.", "0.5120"),
         ("It takes 1,205 events.", "1,205"),
+        ("Of these 0.513.", "0.513"),
+        ("| of it |\n|---|\n| vae | found in 86 % of all the windows there are |\n", "86 %"),
         ("It finds 86 % of them.", "86 %"),
         ("It takes 12 s.", "12"),
-        ("- one\n- and 0.2", "0.2"),
+        ("- one\n- and AP 0.2", "0.2"),
         ("| detector | AP |\n|---|---|\n| vae | 0.700 |\n", "0.700"),
         ("| detector | AP |\n|---|---|\n| new | 0.512 |\n", "0.512"),
         ("| detector | AP | n |\n|---|---|---|\n| vae | 0.512 | 9 |\n", "9"),
@@ -114,6 +116,9 @@ def test_what_does_not_is_told(page: Any, text: str, number: str) -> None:
         "| setting | default |\n|---|---|\n| `share` | 0.9 |\n",
         "| detector | at 4.6 % |\n|---|---|\n",
         "[a link](https://example.org/0.9)",
+        "A share of 0.9, and 1,000 more.",
+        "Recall has 95 % intervals.",
+        "| what | how |\n|---|---|\n| the scale | from 0 to 100, where 25 are ten times rarer |\n",
     ],
 )
 def test_what_is_no_result_is_not_asked_for(page: Any, text: str) -> None:
@@ -130,7 +135,7 @@ def test_a_number_needs_the_table_of_its_own_section(page: Any) -> None:
 
 
 def test_exemptions_are_phrases_and_sections(page: Any) -> None:
-    text = "## Settings\n\nA share of 0.9, and 0.8.\n"
+    text = "## Settings\n\nA share of 0.9, and 0.8, found.\n"
     assert len(page(text, {"exempt": {"share of 0.9": "a setting"}})) == 1
     assert page(text, {"exempt": {"Settings": "settings"}}) == []
     (idle,) = page("Nothing.", {"exempt": {"share of 0.9": "a setting"}})
@@ -148,4 +153,5 @@ def test_turned_tables_are_loose(page: Any) -> None:
 
 
 def test_ranges_of_percentages() -> None:
-    assert [number.value for number in claims("1.30–1.42 %")] == pytest.approx([0.013])
+    found = [number.value for number in claims("It finds 1.30–1.42 % of them.")]
+    assert found == pytest.approx([0.013, 0.0142])

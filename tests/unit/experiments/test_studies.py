@@ -37,10 +37,10 @@ def root(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def prepared(make_windows: Callable[..., Windows]) -> PreparedWindows:
-    """Windows of which mostly the longest are risky."""
-    test = make_windows(60, seed=3, users=6)
-    labels = (test.lengths >= 4).astype(np.int8)
-    labels[::9] = 1 - labels[::9]
+    """Windows of which rather the long ones are risky."""
+    test = make_windows(120, seed=3, users=6, first_day=12)
+    chance = np.random.default_rng(0).random(120)
+    labels = (chance < np.where(test.lengths >= 4, 0.2, 0.05)).astype(np.int8)
     incidents = [[f"i{i}"] if label else [] for i, label in enumerate(labels)]
     truth = pl.DataFrame({"label": labels, "incidents": incidents})
     known = test.keys.with_row_index("i").filter(pl.Series(labels == 1))
@@ -52,9 +52,8 @@ def prepared(make_windows: Callable[..., Windows]) -> PreparedWindows:
         "end",
         pl.lit(1, pl.Int64).alias("n_events"),
     )
-    return PreparedWindows(
-        make_windows(80, seed=1), make_windows(40, seed=2), test, truth, incidents=told
-    )
+    train, later = make_windows(80, seed=1), make_windows(40, seed=2, first_day=8)
+    return PreparedWindows(train, later, test, truth, incidents=told)
 
 
 @pytest.fixture

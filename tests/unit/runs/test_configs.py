@@ -164,7 +164,36 @@ def test_model_is_the_same_as_a_baseline_and_the_seed_reaches_it(name: str, tmp_
     assert set(found(settings, "seed")) <= {7}
 
 
-@pytest.mark.parametrize("name", yaml.safe_load((CONF / "evaluate.yaml").read_text())["baselines"])
+BASELINES = yaml.safe_load((CONF / "evaluate.yaml").read_text())["baselines"]
+REQUIRED = [
+    "random",
+    "window_length",
+    "untrained",
+    "first_times",
+    "rare_tokens",
+    "unigram_ratio",
+    "bigram",
+    "bigram_top5",
+    "counts",
+    "pyod_iforest",
+    "pyod_hbos",
+    "pyod_lof",
+    "pyod_knn",
+    "pyod_ecod",
+    "pyod_copod",
+    "pyod_pca",
+    "pyod_autoencoder",
+    "pyod_vae",
+]
+"""What every table has to hold its own against."""
+
+
+def test_no_table_without_these_baselines() -> None:
+    assert set(REQUIRED) <= set(BASELINES)
+    assert len(set(BASELINES)) == len(BASELINES)
+
+
+@pytest.mark.parametrize("name", BASELINES)
 def test_baseline_of_evaluate_is_a_model(name: str) -> None:
     assert name in MODELS
 

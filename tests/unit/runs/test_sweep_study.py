@@ -12,6 +12,7 @@ import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import Trial, TrialState
+from sqlalchemy import text
 
 from riskml.core.errors import ConfigError, DataError
 from riskml.evaluation.choice import TERMS as ALL_TERMS
@@ -143,6 +144,20 @@ def test_trials_of_other_machines_are_left_to_the_heartbeat(study: SweepStudy) -
     study.note(there.number, {PROCESS: "another-machine:1"})
     assert study.bury() == []
     assert {t.number for t in study.running()} == {there.number, young.number}
+
+
+def test_a_silent_heartbeat_is_a_death(study: SweepStudy) -> None:
+    there = study.study.ask()
+    study.note(there.number, {PROCESS: "another-machine:1"})
+    study.storage.record_heartbeat(there._trial_id)
+    study.bury()
+    assert len(study.running()) == 1, "it was heard of just now"
+    with study.storage.engine.begin() as connection:
+        long_ago = text("UPDATE trial_heartbeats SET heartbeat = '2020-01-01' WHERE trial_id = :id")
+        connection.execute(long_ago, {"id": there._trial_id})
+    study.bury()
+    assert not study.running()
+    assert not study.counted()
 
 
 def test_a_study_goes_on_only_with_the_same_settings(study: SweepStudy) -> None:
