@@ -19,6 +19,7 @@ from rich.console import Console
 from experiments.study import ROOT, Cell
 from riskml import __version__
 from riskml.core.errors import DataError
+from riskml.evaluation.auditor import STANDARD
 from riskml.evaluation.evaluator import evaluate_detector
 from riskml.features.preparation import PreparedWindows, prepare
 from riskml.runs.assembly import (
@@ -76,7 +77,7 @@ class Maker:
         """Fit, score and keep; a detector that refuses the windows is kept with the reason."""
         began = time.perf_counter()
         cfg = cell.config()
-        windows = self._prepared(cfg)
+        windows = self.prepared(cfg)
         incidents = windows.incidents
         try:
             scores, facts = _measured(cell, cfg, windows)
@@ -109,8 +110,10 @@ class Maker:
         ]
         return Result(None if "refused" in facts else tables[0], tables[1], facts)
 
-    def _prepared(self, cfg: DictConfig) -> PreparedWindows:
-        key = OmegaConf.to_yaml(OmegaConf.create([cfg.data, cfg.features, cfg.seed]))
+    def prepared(self, cfg: DictConfig) -> PreparedWindows:
+        """The windows of a config; those of the last one are kept."""
+        nodes = (OmegaConf.to_yaml(cfg[name], resolve=True) for name in ("data", "features"))
+        key = "\n".join((*nodes, str(cfg.seed)))
         if self._windows is None or key != self._key:
             self._windows = None  # two worlds at once would need the memory of both
             dataset = build_dataset(cfg.data, cfg.features)
@@ -142,9 +145,8 @@ def _measured(
         run = Run(cfg, Path(folder), Console(quiet=True), NoTracker())
         detector = build_detector(cfg.model, cfg)
         seconds = fit(run, detector, windows)
-        found = evaluate_detector(
-            cell.row, detector, windows, rule, seconds, build_scoring(cfg.scoring)
-        )
+        scoring, audit = build_scoring(cfg.scoring), cfg.get("audit") or STANDARD
+        found = evaluate_detector(cell.row, detector, windows, rule, seconds, scoring, audit)
     if found.refused:
         raise DataError(found.refused)
     facts |= {name: found.metrics[name] for name in ("fit_seconds", "score_seconds")}

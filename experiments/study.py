@@ -78,6 +78,8 @@ class Cell:
         """SHA-256 of all settings that can change the numbers, places left unresolved."""
         cfg = self.config()
         known = OmegaConf.create({name: cfg[name] for name in DECIDING})
+        if "path" in cfg:
+            known.path = OmegaConf.to_container(cfg, resolve=False)["path"]
         families = known.features.families
         for name in set(families) - set(known.features.use):
             del families[name]

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from riskml.core.errors import BundleError, require
 from riskml.core.schema import time_span
 from riskml.data.datasets import Dataset
+from riskml.evaluation.auditor import STANDARD
 from riskml.evaluation.backtest import Backtested
 from riskml.evaluation.comparison import Comparison
 from riskml.evaluation.evaluator import Evaluation, evaluate_detector
@@ -99,8 +100,10 @@ def train_in(
     extractor.save(run.folder / FEATURES)
     seconds = fit(run, detector, windows) if fitted is None else None
     detector.save(run.folder / DETECTOR)
+    audit = cfg.get("audit") or STANDARD  # of presets alone, see conf/experiment/adbench.yaml
     evaluation = replace(
-        evaluate_detector(cfg.model.name, detector, windows, rule, seconds, scoring), seed=cfg.seed
+        evaluate_detector(cfg.model.name, detector, windows, rule, seconds, scoring, audit),
+        seed=cfg.seed,
     )
     explainer = Explainer.fit(windows.train, extractor.vocabulary.counts, scoring.learning_windows)
     alerts, events = alerts_and_events(evaluation, detector, explainer, windows, dataset, extractor)

@@ -59,7 +59,7 @@ def prepared(make_windows: Callable[..., Windows]) -> PreparedWindows:
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: PreparedWindows) -> Study:
     """A small study whose windows need no data."""
-    monkeypatch.setattr(Maker, "_prepared", lambda self, cfg: prepared)
+    monkeypatch.setattr(Maker, "prepared", lambda self, cfg: prepared)
     monkeypatch.setattr(Cell, "config", _composed_once(Cell.config))
     monkeypatch.setattr(tables, "RESAMPLES", 50)
     monkeypatch.setattr(Study, "folder", property(lambda self: tmp_path))
@@ -199,12 +199,28 @@ def test_what_is_not_used_does_not_change_a_cell(study: Study) -> None:
     assert cell.fingerprint() == same.fingerprint() == places.fingerprint() != other.fingerprint()
 
 
+def test_windows_are_made_anew_for_another_table(tmp_path: Path) -> None:
+    """The place of a table is a setting that the data's node only refers to."""
+    maker = Maker(tmp_path / "kept")
+    for number in range(2):
+        rows = np.random.default_rng(number).normal(size=(30, 2))
+        pl.DataFrame(rows, schema=["a", "b"]).write_parquet(tmp_path / f"{number}.parquet")
+    cells = [
+        Cell("rows", "a", "b", 0, ("experiment=adbench", f"path={tmp_path}/{number}.parquet"))
+        for number in range(2)
+    ]
+    assert cells[0].fingerprint() != cells[1].fingerprint()
+    first, second = (maker.prepared(cell.config()) for cell in cells)
+    assert not np.array_equal(first.test.x, second.test.x)
+    assert maker.prepared(cells[1].config()) is second
+
+
 def test_a_detector_that_refuses_is_kept_with_its_reason(study: Study, tmp_path: Path) -> None:
     study = replace(study, rows={"sequence": Row(("model=unigram_ratio",), (0,))})
     maker = Maker(tmp_path / "kept")
-    windows = maker._prepared(None)
+    windows = maker.prepared(None)
     one = replace(windows, train=windows.train.take(np.zeros(len(windows.train), bool)))
-    maker._prepared = lambda cfg: one
+    maker.prepared = lambda cfg: one
     cell = study.cells()[0]
     maker.make(cell)
     kept = maker.read(cell)
