@@ -12,6 +12,8 @@ import polars as pl
 import pytest
 from command_line import SMALL, last_run, once, read_json, reads, run, run_all, write_log
 
+pytestmark = pytest.mark.slow
+
 Rows = Callable[[pl.DataFrame], pl.DataFrame]
 RANDOM = ("model=random", "logger=none")
 DEEP = ("model=vae", "logger=none", "callbacks=quiet", "model.training.max_epochs=1", *SMALL)

@@ -131,6 +131,7 @@ def riskml(command: str, store: Path) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_errors_name_nobody_and_write_nothing(planted: Path, tmp_path: Path) -> None:
     outputs = tmp_path / "runs" / "outputs"
     outputs.parent.mkdir()

@@ -13,6 +13,8 @@ from command_line import ATTACKED_DAYS, run_all, write_log
 
 from riskml.cli import main
 
+pytestmark = pytest.mark.slow
+
 COLUMNS = ("user_id=who", "action=what", "time_zone=zone")
 ZONES = ["Asia/Tokyo", "America/New_York"]
 

@@ -69,8 +69,8 @@ class Spoil(Callback):
 def trained(name: str, run: Run, planted: Planted, *callbacks: Callback) -> DeepDetector:
     """Fit through `fit`, with further callbacks in front of those of the configs."""
 
-    def build(run: Run, checkpoints: Path) -> Any:
-        trainer = build_trainer(run, checkpoints)
+    def build(*arguments: Any) -> Any:
+        trainer = build_trainer(*arguments)
         trainer.callbacks[:0] = callbacks
         return trainer
 
@@ -218,10 +218,10 @@ def test_half_precision_of_the_gpu_config_works_without_one(
 def test_gpu_that_is_not_there(tmp_path: Path) -> None:
     run = make_run(tmp_path, 1, accelerator="gpu")
     with pytest.raises(ConfigError, match=r"trainer\.accelerator=gpu: torch sees no GPU.*=cpu"):
-        check_device(run, MAKE["vae"](TrainingSettings()))
+        check_device(run.cfg, MAKE["vae"](TrainingSettings()))
     inside = EnsembleDetector([SlowLeakDetector(MAKE["vae"](TrainingSettings()))])
     with pytest.raises(ConfigError, match="torch sees no GPU"):
-        check_device(run, inside)
+        check_device(run.cfg, inside)
 
 
 def test_several_devices_are_processes_of_this_command(tmp_path: Path) -> None:
