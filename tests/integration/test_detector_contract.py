@@ -138,6 +138,7 @@ def test_what_is_remembered_is_the_own_past(detector: Detector, planted: Planted
     np.testing.assert_allclose(detector.score(test.take(mine)), scores[mine], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_same_seed_same_scores(name: str, detector: Detector, planted: Planted) -> None:
     np.random.seed(1)
     again = make(name).fit(planted.windows.train, planted.windows.calibration)

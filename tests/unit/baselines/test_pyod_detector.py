@@ -85,6 +85,7 @@ def test_two_calls_are_identical(algorithm: str, fitted: Fitted, fresh: Windows)
     assert detector.score(fresh).tobytes() == first.tobytes()
 
 
+@pytest.mark.slow
 @algorithms
 def test_fitted_twice_is_identical(
     algorithm: str, fitted: Fitted, train: Windows, fresh: Windows

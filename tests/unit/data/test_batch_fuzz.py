@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pytest
 from batches import batch
 
 from riskml.core.errors import DataError
@@ -150,6 +151,7 @@ def damaged_values(values: pl.Series, chance: random.Random) -> pl.Series:
     return values.scatter(spots, odd)
 
 
+@pytest.mark.slow
 def test_malformed_frames() -> None:
     chance = random.Random(11)
     size, refused, rules = 2000, 0, set()

@@ -99,7 +99,8 @@ def of_users_at_hand(
 
 
 def every_cut(test: Callable[..., None]) -> Callable[..., None]:
-    cuts = [(daily, through_files), (micro_batches, in_memory), (micro_batches, of_users_at_hand)]
+    through = pytest.param(daily, through_files, marks=pytest.mark.slow)
+    cuts = [through, (micro_batches, in_memory), (micro_batches, of_users_at_hand)]
     test = pytest.mark.parametrize(("cut", "run"), cuts)(test)
     return pytest.mark.parametrize("window", list(WINDOWS))(test)
 
@@ -144,6 +145,7 @@ def assert_same_profile(a: Profile, b: Profile) -> None:
     assert_frame_equal(a.users.sort(USER), b.users.sort(USER))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", list(WINDOWS))
 def test_one_event_at_a_time(window: str) -> None:
     made, events = fitted(window), worldly_log(seed=7, n=70, users=3, days=4)

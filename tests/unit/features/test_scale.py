@@ -64,6 +64,7 @@ def test_block_by_block_gives_the_same(tmp_path: Path) -> None:
     assert order.equals(closed.keys.select(order.columns))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", RULES, ids=lambda w: f"{w.kind}{w.columns()}")
 def test_day_by_day_gives_the_windows_of_the_log_at_once(tmp_path: Path, window: Windowing) -> None:
     made = saved(tmp_path, window, lateness_minutes=30)
@@ -223,6 +224,7 @@ def test_a_run_that_breaks_down_never_was(tmp_path: Path, after: int) -> None:
     assert snapshot(out) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moved", range(4))
 def test_a_kill_between_moving_and_counting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: int

@@ -173,6 +173,7 @@ def test_other_columns_are_refused(fitted: VAEDetector) -> None:
         small().predict(made())
 
 
+@pytest.mark.slow
 def test_trimming_keeps_a_cluster_of_odd_rows_odd() -> None:
     x = made()
     x[-ODD:] = (3, -3, 3, 0) + 0.1 * np.random.default_rng(1).normal(size=(ODD, 4))
