@@ -168,8 +168,19 @@ def test_gradients_are_clipped_together() -> None:
     torch.testing.assert_close(joined, torch.tensor([0.0, 0.6, 0.8]))
 
 
+def lstms_have_half_precision() -> bool:
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            torch.nn.LSTM(1, 1)(torch.zeros(1, 1, 1))
+    except RuntimeError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("name", DEEP)
 def test_half_precision_trains(name: str) -> None:
+    if name == "lstm_ae" and not lstms_have_half_precision():
+        pytest.skip("this processor has no bfloat16, which LSTMs need of it")
     exact, half = (
         DEEP[name](training=quick()).fit(MANY, trainer=trainer(precision=precision)).score(MANY)
         for precision in ("32-true", "bf16-mixed")

@@ -69,6 +69,8 @@ def composed(job: str, tmp_path: Path, *overrides: str) -> DictConfig:
     for key, value in MISSING.items():
         if OmegaConf.is_missing(cfg, key):
             cfg[key] = value
+    if cfg.seed is None:  # evaluate.py takes it from the run
+        cfg.seed = 0
     return cfg
 
 

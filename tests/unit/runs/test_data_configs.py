@@ -16,7 +16,7 @@ from riskml.data.event_store import EventStore
 from riskml.runs.assembly import build
 
 CONF = Path(__file__).parents[3] / "conf"
-NOT_ONES_OWN = {"simulated", "sea", "hdfs"}
+NOT_ONES_OWN = {"simulated", "sea", "hdfs", "rows"}
 TIME = "2024-03-01T12:00:00Z"
 EVENTS = pl.DataFrame(
     {"event_id": ["a", "b"], "user_id": ["ann", "bob"], "timestamp": [TIME] * 2, "action": "x"}
