@@ -19,6 +19,8 @@ from riskml.models.neighbours import NeighboursDetector
 from riskml.models.vae import VAEDetector
 from riskml.scoring.explain import Explainer
 
+pytestmark = pytest.mark.slow
+
 SHORT = TrainingSettings(max_epochs=15, trim=0.0)
 DETECTORS: dict[str, Callable[[], Detector]] = {
     "vae": lambda: VAEDetector(training=SHORT),

@@ -27,6 +27,8 @@ from riskml.runs.sweeps.report import SWEEP_FILE
 from riskml.runs.sweeps.settings import read_settings
 from riskml.runs.sweeps.study import open_storage
 
+pytestmark = pytest.mark.slow
+
 CONF = Path(__file__).parents[2] / "conf"
 LAST_USUAL_DAY = 60 - TEST_DAYS
 QUICK = (

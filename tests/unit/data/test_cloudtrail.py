@@ -18,6 +18,7 @@ from riskml.data.mappings.cloudtrail import CloudTrailSource
 DATA = os.environ.get("RISKML_DATA")
 
 
+@pytest.mark.slow
 @pytest.mark.needs_data
 @pytest.mark.skipif(DATA is None, reason="RISKML_DATA is not set")
 def test_every_real_record_is_an_event() -> None:

@@ -82,6 +82,7 @@ def of_fold(found: Backtested, number: int) -> list[Evaluation]:
     return [evaluation for evaluation in found.evaluations if evaluation.fold == number]
 
 
+@pytest.mark.slow
 def test_what_comes_after_a_fold_changes_nothing_of_it() -> None:
     detectors = {"forest": forest, "length": length}
     clean, poisoned = run(attacked(), detectors), run(changed_from(day(16)), detectors)
@@ -113,6 +114,7 @@ class Fitting:
         return Fitted()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fold", [0, 2])
 def test_what_is_fitted_in_a_fold_has_seen_its_train_period_alone(
     fold: int, tmp_path: Path
@@ -265,6 +267,7 @@ def test_detectors_that_remember_walk_through_the_gap() -> None:
 # ---- seeds, failures, checks
 
 
+@pytest.mark.slow
 def test_chance_is_fitted_once_a_seed() -> None:
     found = run(
         attacked(),
@@ -306,6 +309,7 @@ def fails_in(fold: int, make: Callable[[int], Detector]) -> Callable[..., Fitted
     return fit
 
 
+@pytest.mark.slow
 def test_a_detector_that_a_fold_does_not_suit_is_refused_and_the_others_go_on() -> None:
     found = run(attacked(), {"length": length, "it": forest}, fit=fails_in(1, forest), seeds=(0, 1))
     assert found.refused == {"it": "fold 1: it does not like these windows"}
@@ -383,6 +387,7 @@ class Stop:
         return fit_by_itself(name, detector, windows)
 
 
+@pytest.mark.slow
 def test_going_on_after_a_stop_gives_what_one_go_gives(tmp_path: Path) -> None:
     detectors = {"forest": forest, "length": length}
     whole = run(attacked(), detectors, seeds=(0, 1), folder=tmp_path / "whole")
@@ -442,6 +447,7 @@ def test_what_cannot_be(wrong: dict[str, object], text: str) -> None:
         run(**{"dataset": attacked(), "detectors": {"length": length}, **wrong})
 
 
+@pytest.mark.slow
 def test_a_unit_reads_the_same_whatever_came_before(tmp_path: Path) -> None:
     """Random states and flags of the process are its own again, and have no say."""
 

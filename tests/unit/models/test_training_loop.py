@@ -65,6 +65,7 @@ def by_hand(
     return means
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clip", [1.0, 1e9])
 @pytest.mark.parametrize("name", DEEP)
 def test_weights_are_those_of_a_plain_loop(name: str, clip: float) -> None:

@@ -165,6 +165,7 @@ CERTAIN = ["bigram", "counts", "first_times", "pyod_knn", "pyod_lof", "sequence"
 DRAWING = ["pyod_iforest", "random", "untrained"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*CERTAIN, *DRAWING])
 def test_chance_is_what_another_seed_changes(
     name: str, make_windows: Callable[..., Windows]
