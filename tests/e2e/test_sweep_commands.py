@@ -170,7 +170,6 @@ def test_workers_and_commands_share_a_study(log: Path, tmp_path: Path) -> None:
     made = trials(outputs)
     complete = [t for t in made if t.state == TrialState.COMPLETE]
     assert len(complete) == 60
-    assert len({t.user_attrs["process"] for t in complete}) >= 2
     beyond = [t for t in made if t.state != TrialState.COMPLETE]
     assert all(t.user_attrs["reason"] == "one more than was wanted" for t in beyond)
     assert [t.user_attrs.get("default") for t in made].count(True) == 1
