@@ -123,10 +123,11 @@ def contaminated(windows: PreparedWindows, share: float, seed: int = 0) -> Prepa
             chosen += rows
     out = np.array(sorted(row for rows in drawn for row in rows), np.int64)
     if len(chosen) < ENOUGH * wanted:
-        most = len(out) / (len(out) + len(windows.train))
         raise DataError(
             f"contamination={share:g} asks for {wanted:,} attack windows, and half of the "
-            f"incidents of the test period have {len(out):,}: at most {most:.4f} is possible"
+            f"incidents of the test period, which are moved whole, have "
+            f"{', '.join(map(str, sorted(map(len, drawn))))}: "
+            f"{_possible(len(out), min(map(len, drawn), default=0), len(windows.train))}"
         )
     stay = np.setdiff1d(np.arange(len(windows.test)), out)
     incidents = windows.incidents
@@ -147,6 +148,11 @@ def contaminated(windows: PreparedWindows, share: float, seed: int = 0) -> Prepa
         incidents=incidents,
         background=background,
     )
+
+
+def _possible(most: int, least: int, train: int) -> str:
+    low, high = (attacks / (attacks + train) for attacks in (least, most))
+    return f"from {low:.4f} to {high:.4f} is possible" if most else "none is possible"
 
 
 def _half_of_the_attacks(truth: pl.DataFrame, seed: int) -> list[list[int]]:
