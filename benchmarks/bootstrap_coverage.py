@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 
-from riskml.evaluation.bootstrap import resample
-from riskml.evaluation.resampling import INCIDENT, USER
+from riskml.evaluation.measures.bootstrap import resample
+from riskml.evaluation.measures.resampling import INCIDENT, USER
 
 METRICS = (
     "average_precision",

@@ -16,8 +16,8 @@ import numpy as np
 import polars as pl
 from sklearn.metrics import average_precision_score
 
-from riskml.evaluation.bootstrap import resample
-from riskml.evaluation.resampling import WAYS
+from riskml.evaluation.measures.bootstrap import resample
+from riskml.evaluation.measures.resampling import WAYS
 
 
 def made(

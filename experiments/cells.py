@@ -19,7 +19,7 @@ from rich.console import Console
 from experiments.study import ROOT, Cell
 from riskml import __version__
 from riskml.core.errors import DataError
-from riskml.evaluation.auditor import STANDARD
+from riskml.evaluation.checks.auditor import STANDARD
 from riskml.evaluation.evaluator import evaluate_detector
 from riskml.features.preparation import PreparedWindows, prepare
 from riskml.runs.assembly import (

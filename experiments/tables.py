@@ -10,11 +10,11 @@ import numpy as np
 
 from experiments.cells import Maker, Result
 from experiments.study import Cell, Study
-from riskml.evaluation.bootstrap import Resamples, mean_over_seeds, resample
 from riskml.evaluation.evaluator import measure
-from riskml.evaluation.incidents import detections
+from riskml.evaluation.measures.bootstrap import Resamples, mean_over_seeds, resample
+from riskml.evaluation.measures.incidents import detections
+from riskml.evaluation.measures.resampling import USER, WINDOW
 from riskml.evaluation.metrics import Metrics
-from riskml.evaluation.resampling import USER, WINDOW
 
 RESAMPLES = 2_000
 DIGITS = 6

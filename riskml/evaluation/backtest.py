@@ -21,14 +21,9 @@ from riskml import __version__
 from riskml.core.errors import ConfigError, require
 from riskml.data.datasets import Dataset
 from riskml.data.folds import Folds, SingleFold
-from riskml.evaluation.auditor import STANDARD
-from riskml.evaluation.comparison import Finding, Fold, Row, rows_of
-from riskml.evaluation.evaluator import Evaluation
-from riskml.evaluation.explained import over_folds
-from riskml.evaluation.findings import gathered
-from riskml.evaluation.lanes import work_in_lanes
-from riskml.evaluation.parts import DRAFT, Part, Refused, part_folder, read_part
-from riskml.evaluation.units import (
+from riskml.evaluation.backtesting.lanes import work_in_lanes
+from riskml.evaluation.backtesting.parts import DRAFT, Part, Refused, part_folder, read_part
+from riskml.evaluation.backtesting.units import (
     Change,
     Check,
     Fit,
@@ -40,6 +35,11 @@ from riskml.evaluation.units import (
     check_name,
     fit_by_itself,
 )
+from riskml.evaluation.checks.auditor import STANDARD
+from riskml.evaluation.checks.findings import gathered
+from riskml.evaluation.comparison import Finding, Fold, Row, rows_of
+from riskml.evaluation.evaluator import Evaluation
+from riskml.evaluation.explained import over_folds
 from riskml.features.preparation import PreparedWindows
 from riskml.models.base import Detector
 from riskml.scoring.settings import ScoringSettings
@@ -147,7 +147,7 @@ def backtest(
         settings: whatever else the numbers depend on; a folder begun with others is refused.
         audit: how closely detectors are looked at, see `evaluate_detector`.
         change: what is done to the windows of each fold before anything is fitted on them, such
-            as a control of `riskml.evaluation.controls`.
+            as a control of `riskml.evaluation.checks.controls`.
 
     Returns:
         What was found; units that do not suit are named in `refused`.

@@ -9,11 +9,11 @@ from datetime import datetime
 import polars as pl
 
 from riskml.core.schema import time_span
-from riskml.evaluation.bootstrap import Difference as Difference
-from riskml.evaluation.bootstrap import Interval as Interval
+from riskml.evaluation.checks.findings import Finding as Finding
 from riskml.evaluation.evaluator import Evaluation
-from riskml.evaluation.findings import Finding as Finding
-from riskml.evaluation.folds import PER_FOLD, mean_of_defined, over_folds
+from riskml.evaluation.measures.bootstrap import Difference as Difference
+from riskml.evaluation.measures.bootstrap import Interval as Interval
+from riskml.evaluation.measures.folds import PER_FOLD, mean_of_defined, over_folds
 from riskml.evaluation.metrics import Metrics
 from riskml.features.preparation import PreparedWindows
 

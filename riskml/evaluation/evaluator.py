@@ -9,12 +9,12 @@ import polars as pl
 
 from riskml.core.errors import require
 from riskml.core.types import PEER
-from riskml.evaluation.audit import checked_scores
-from riskml.evaluation.auditor import DEEP, LEVELS, OFF, STANDARD, Auditor, Shown
-from riskml.evaluation.findings import WARNING, Finding, refusal
-from riskml.evaluation.folds import over_folds
+from riskml.evaluation.checks.audit import checked_scores
+from riskml.evaluation.checks.auditor import DEEP, LEVELS, OFF, STANDARD, Auditor, Shown
+from riskml.evaluation.checks.findings import WARNING, Finding, refusal
+from riskml.evaluation.checks.rule_checks import Evidence, rule_findings
+from riskml.evaluation.measures.folds import over_folds
 from riskml.evaluation.metrics import Metrics
-from riskml.evaluation.rule_checks import Evidence, rule_findings
 from riskml.features.preparation import PreparedWindows
 from riskml.models.base import Detector
 from riskml.scoring.alerting import Alerting
@@ -167,7 +167,7 @@ def measure(
     incidents: pl.DataFrame | None = None,
     prevalence: float | None = None,
 ) -> Metrics:
-    """All metrics of a table of scores, see `riskml.evaluation.folds.over_folds`.
+    """All metrics of a table of scores, see `riskml.evaluation.measures.folds.over_folds`.
 
     Args:
         table: see `Evaluation`.

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from riskml.core.errors import DataError, require
-from riskml.evaluation.ranking import (
+from riskml.evaluation.measures.ranking import (
     Floats,
     RankedCounts,
     average_precision,

@@ -13,9 +13,9 @@ import polars as pl
 
 from riskml import __version__
 from riskml.core.types import PEER, Explanations
-from riskml.evaluation.breakdowns import BREAKDOWNS, break_down
 from riskml.evaluation.comparison import Comparison, Row
 from riskml.evaluation.evaluator import Evaluation
+from riskml.evaluation.measures.breakdowns import BREAKDOWNS, break_down
 from riskml.evaluation.versions import versions
 
 SCHEMA_VERSION = 2

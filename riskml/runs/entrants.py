@@ -13,7 +13,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.console import Console
 
 from riskml.core.errors import ConfigError, require
-from riskml.evaluation.units import Fitted, Make, MakeFeatures, fit_by_itself
+from riskml.evaluation.backtesting.units import Fitted, Make, MakeFeatures, fit_by_itself
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows
 from riskml.models.base import Detector, load_detector

@@ -20,10 +20,10 @@ from riskml.core.targets import check_targets
 from riskml.data.batch_reference import BatchReference
 from riskml.data.datasets import Dataset
 from riskml.data.folds import Folds, SingleFold
-from riskml.evaluation.auditor import LEVELS, STANDARD
 from riskml.evaluation.backtest import Backtested, backtest
-from riskml.evaluation.controls import CONTROLS, PermutationCheck, contaminated, permuted
-from riskml.evaluation.units import Change, Check
+from riskml.evaluation.backtesting.units import Change, Check
+from riskml.evaluation.checks.auditor import LEVELS, STANDARD
+from riskml.evaluation.checks.controls import CONTROLS, PermutationCheck, contaminated, permuted
 from riskml.runs.assembly import (
     build,
     build_scoring,

@@ -18,15 +18,15 @@ from riskml.data.splits import PERIOD
 from riskml.evaluation.backtest import Backtested
 from riskml.evaluation.comparison import About, Comparison
 from riskml.evaluation.evaluator import Evaluation
-from riskml.evaluation.intervals import with_intervals
+from riskml.evaluation.measures.intervals import with_intervals
 from riskml.evaluation.outputs import (
     metrics_document,
     write_detectors,
     write_metrics,
     write_tables,
 )
-from riskml.evaluation.printed import print_alerts, print_findings, print_table
-from riskml.evaluation.report import HTML, MARKDOWN, write_report
+from riskml.evaluation.reporting.printed import print_alerts, print_findings, print_table
+from riskml.evaluation.reporting.report import HTML, MARKDOWN, write_report
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows, prepare
 from riskml.runs.assembly import (

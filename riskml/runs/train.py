@@ -12,12 +12,12 @@ from omegaconf import DictConfig
 from riskml.core.errors import BundleError, require
 from riskml.core.schema import time_span
 from riskml.data.datasets import Dataset
-from riskml.evaluation.auditor import STANDARD
 from riskml.evaluation.backtest import Backtested
+from riskml.evaluation.checks.auditor import STANDARD
 from riskml.evaluation.comparison import Comparison
 from riskml.evaluation.evaluator import Evaluation, evaluate_detector
 from riskml.evaluation.explained import alerts_and_events
-from riskml.evaluation.model_card import MODEL_CARD, model_card
+from riskml.evaluation.reporting.model_card import MODEL_CARD, model_card
 from riskml.export.bundle import export_bundle, load_bundle
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows

@@ -19,7 +19,7 @@ from riskml.data.datasets import Dataset
 from riskml.data.folds import SingleFold
 from riskml.data.splits import TimeSplit
 from riskml.evaluation.backtest import backtest
-from riskml.evaluation.units import Fit, Fitted
+from riskml.evaluation.backtesting.units import Fit, Fitted
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows
 from riskml.features.volume import VolumeFeatures

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from riskml.evaluation.findings import OK as OK
-from riskml.evaluation.findings import REFUSED as REFUSED
-from riskml.evaluation.findings import WARNING as WARNING
+from riskml.evaluation.checks.findings import OK as OK
+from riskml.evaluation.checks.findings import REFUSED as REFUSED
+from riskml.evaluation.checks.findings import WARNING as WARNING
 
 
 @dataclass(frozen=True)

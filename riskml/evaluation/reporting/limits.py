@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from riskml.evaluation.reliability import AT_LEVEL
+from riskml.evaluation.measures.reliability import AT_LEVEL
 from riskml.evaluation.reporting.blocks import OK, Bullets, Section, Text
 from riskml.evaluation.reporting.numbers import count, listed, number, share, some
 from riskml.evaluation.reporting.view import MAIN, View

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from riskml.evaluation.curves import chance
 from riskml.evaluation.reporting.blocks import (
     WARNING,
     Block,
@@ -12,6 +11,7 @@ from riskml.evaluation.reporting.blocks import (
     Section,
     Text,
 )
+from riskml.evaluation.reporting.curves import chance
 from riskml.evaluation.reporting.numbers import (
     between,
     count,

@@ -8,13 +8,13 @@ from functools import cached_property
 
 import polars as pl
 
-from riskml.evaluation.breakdowns import BREAKDOWNS, break_down
+from riskml.evaluation.checks.findings import REFUSED
 from riskml.evaluation.comparison import About, Comparison, Difference, Row
 from riskml.evaluation.evaluator import Evaluation
-from riskml.evaluation.findings import REFUSED
-from riskml.evaluation.incidents import by_group, detections
+from riskml.evaluation.measures.breakdowns import BREAKDOWNS, break_down
+from riskml.evaluation.measures.incidents import by_group, detections
+from riskml.evaluation.measures.reliability import alerts_by_day
 from riskml.evaluation.metrics import Metrics
-from riskml.evaluation.reliability import alerts_by_day
 from riskml.scoring.thresholds import days
 
 MAIN = "average_precision"

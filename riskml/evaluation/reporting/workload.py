@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from riskml.evaluation.reliability import reliability_table
+from riskml.evaluation.measures.reliability import reliability_table
 from riskml.evaluation.reporting.blocks import (
     OK,
     REFUSED,

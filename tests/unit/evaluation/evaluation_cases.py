@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from riskml.core.types import FloatArray, Reason, Windows
-from riskml.evaluation.auditor import OFF
+from riskml.evaluation.checks.auditor import OFF
 from riskml.evaluation.comparison import (
     About,
     Comparison,

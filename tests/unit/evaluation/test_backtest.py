@@ -32,10 +32,10 @@ from riskml.data.datasets import Dataset
 from riskml.data.folds import ExpandingFolds, RollingFolds, SingleFold
 from riskml.data.splits import GAP, PERIOD
 from riskml.evaluation.backtest import PLAN, Backtested, backtest
+from riskml.evaluation.backtesting.units import Fitted, fit_by_itself
 from riskml.evaluation.comparison import Finding
 from riskml.evaluation.evaluator import Evaluation, evaluate_detector
 from riskml.evaluation.explained import alerts_and_events
-from riskml.evaluation.units import Fitted, fit_by_itself
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows, prepare
 from riskml.features.windows import BlockWindows, SessionWindows

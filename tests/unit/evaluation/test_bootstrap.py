@@ -11,8 +11,14 @@ from scipy import stats
 from score_tables import random_table, score_table
 
 from riskml.core.errors import ConfigError, DataError
-from riskml.evaluation.bootstrap import Difference, Interval, Resamples, mean_over_seeds, resample
-from riskml.evaluation.folds import over_folds
+from riskml.evaluation.measures.bootstrap import (
+    Difference,
+    Interval,
+    Resamples,
+    mean_over_seeds,
+    resample,
+)
+from riskml.evaluation.measures.folds import over_folds
 from riskml.evaluation.metrics import alert_metrics, ranking_metrics
 
 B = 15

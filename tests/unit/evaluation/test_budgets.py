@@ -10,7 +10,7 @@ import pytest
 from score_tables import random_table, score_table
 
 from riskml.core.errors import DataError
-from riskml.evaluation.budgets import BUDGETS, budget_metrics, look
+from riskml.evaluation.measures.budgets import BUDGETS, budget_metrics, look
 from riskml.scoring.thresholds import DailyBudget
 
 

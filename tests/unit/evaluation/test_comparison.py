@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 from evaluation_cases import MakeWindows, evaluated, prepared
 
-from riskml.evaluation.bootstrap import mean_over_seeds, resample
 from riskml.evaluation.comparison import overall_metrics, rows_of
 from riskml.evaluation.evaluator import Evaluation
-from riskml.evaluation.folds import over_folds
-from riskml.evaluation.intervals import with_intervals
+from riskml.evaluation.measures.bootstrap import mean_over_seeds, resample
+from riskml.evaluation.measures.folds import over_folds
+from riskml.evaluation.measures.intervals import with_intervals
 
 INCIDENTS = {3: ["a"], 4: ["a", "b"], 20: ["c"], 59: ["d"]}
 

@@ -11,7 +11,7 @@ from trap_cases import ById, ByUser, Honest, HonestMemory, fair, labels
 
 from riskml.core.errors import ConfigError, DataError
 from riskml.data.splits import TRAIN
-from riskml.evaluation.controls import (
+from riskml.evaluation.checks.controls import (
     PERMUTED,
     PERMUTED_WITHIN_USERS,
     PermutationCheck,

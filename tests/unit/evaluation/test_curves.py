@@ -10,10 +10,15 @@ from matplotlib.lines import Line2D
 from report_cases import comparison
 
 from riskml.core.types import FloatArray
-from riskml.evaluation import curves
 from riskml.evaluation.comparison import Row, rows_of
-from riskml.evaluation.curves import chance, highlighted, precision_recall, recall_by_budget
 from riskml.evaluation.metrics import recall_by_alerts
+from riskml.evaluation.reporting import curves
+from riskml.evaluation.reporting.curves import (
+    chance,
+    highlighted,
+    precision_recall,
+    recall_by_budget,
+)
 from riskml.scoring.thresholds import days
 
 SCORES = np.random.default_rng(0).normal(25, 12, 60).astype(np.float32)

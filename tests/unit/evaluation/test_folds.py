@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 from score_tables import random_table
 
-from riskml.evaluation.budgets import budget_metrics
-from riskml.evaluation.folds import mean_of_defined, over_folds
-from riskml.evaluation.incidents import incident_metrics
+from riskml.evaluation.measures.budgets import budget_metrics
+from riskml.evaluation.measures.folds import mean_of_defined, over_folds
+from riskml.evaluation.measures.incidents import incident_metrics
+from riskml.evaluation.measures.reliability import reliability_metrics
 from riskml.evaluation.metrics import alert_metrics, ranking_metrics
-from riskml.evaluation.reliability import reliability_metrics
 from riskml.scoring.thresholds import days
 
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from score_tables import FIRST, random_table, score_table
 
-from riskml.evaluation.incidents import by_group, detections, incident_metrics
+from riskml.evaluation.measures.incidents import by_group, detections, incident_metrics
 from riskml.evaluation.metrics import ranking_metrics
 
 NAMES = [

@@ -24,8 +24,8 @@ from evaluation_cases import (
 from jsonschema import Draft202012Validator, ValidationError
 
 from riskml.cli import main
-from riskml.evaluation.breakdowns import break_down
 from riskml.evaluation.comparison import Comparison
+from riskml.evaluation.measures.breakdowns import break_down
 from riskml.evaluation.outputs import METRICS_SCHEMA, metrics_document, write_metrics
 
 ROOT = Path(__file__).parents[3]

@@ -11,7 +11,7 @@ from report_cases import HOSTILE, comparison, hostile, with_intervals
 
 from riskml.core.types import FeatureSpec, Windows
 from riskml.evaluation.comparison import Comparison, Finding
-from riskml.evaluation.model_card import model_card
+from riskml.evaluation.reporting.model_card import model_card
 from riskml.evaluation.reporting.numbers import THIN
 from riskml.scoring.calibration import P_VALUE
 from riskml.scoring.thresholds import DailyBudget

@@ -15,9 +15,9 @@ from report_cases import comparison
 
 from riskml.core.types import FloatArray
 from riskml.evaluation.comparison import Comparison, rows_of
-from riskml.evaluation.curves import recall_by_budget
 from riskml.evaluation.evaluator import Evaluation
-from riskml.evaluation.plots import (
+from riskml.evaluation.reporting.curves import recall_by_budget
+from riskml.evaluation.reporting.plots import (
     Drawing,
     alerts_by_day_plot,
     draw,

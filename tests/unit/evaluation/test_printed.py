@@ -23,7 +23,7 @@ from rich.console import Console
 from riskml.evaluation.comparison import Comparison
 from riskml.evaluation.evaluator import Evaluation
 from riskml.evaluation.outputs import alerts_table
-from riskml.evaluation.printed import print_alerts, print_table
+from riskml.evaluation.reporting.printed import print_alerts, print_table
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from score_tables import random_table, score_table
 from sklearn.metrics import brier_score_loss
 
-from riskml.evaluation.reliability import (
+from riskml.evaluation.measures.reliability import (
     LEVELS,
     alerts_by_day,
     brier_metrics,

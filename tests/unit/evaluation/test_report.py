@@ -14,8 +14,6 @@ from PIL import Image
 from report_cases import INCIDENTS, comparison, with_intervals
 
 from riskml.evaluation.comparison import Comparison, Finding, Row
-from riskml.evaluation.curves import precision_recall
-from riskml.evaluation.report import report_document, write_report
 from riskml.evaluation.reporting.blocks import (
     Bullets,
     Case,
@@ -26,10 +24,12 @@ from riskml.evaluation.reporting.blocks import (
     Table,
     Text,
 )
+from riskml.evaluation.reporting.curves import precision_recall
 from riskml.evaluation.reporting.html import render_html
 from riskml.evaluation.reporting.limits import known_limits
 from riskml.evaluation.reporting.markdown import render_markdown
 from riskml.evaluation.reporting.numbers import THIN
+from riskml.evaluation.reporting.report import report_document, write_report
 from riskml.evaluation.reporting.view import View
 
 

@@ -16,9 +16,9 @@ from evaluation_cases import MakeWindows
 from report_cases import HOSTILE, comparison, hostile, with_intervals
 
 import riskml
-from riskml.evaluation.report import report_document, write_report
 from riskml.evaluation.reporting.blocks import Cell, Column, Document, Line, Section, Table, Text
 from riskml.evaluation.reporting.html import plain, render_html
+from riskml.evaluation.reporting.report import report_document, write_report
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 ROOT = Path(riskml.__file__).parents[1]

@@ -12,7 +12,6 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from report_cases import HOSTILE, comparison, hostile
 
-from riskml.evaluation.report import report_document
 from riskml.evaluation.reporting.blocks import (
     Bullets,
     Case,
@@ -30,6 +29,7 @@ from riskml.evaluation.reporting.blocks import (
 )
 from riskml.evaluation.reporting.html import plain, render_html
 from riskml.evaluation.reporting.markdown import escaped, render_markdown
+from riskml.evaluation.reporting.report import report_document
 
 PARSER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 

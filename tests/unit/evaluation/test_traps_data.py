@@ -14,9 +14,9 @@ from trap_cases import RISKY, Honest, fair, judged, labels
 
 from riskml.core.errors import DataError
 from riskml.core.types import Feature, FeatureKind, Windows
-from riskml.evaluation.data_checks import looked_at
+from riskml.evaluation.checks.data_checks import looked_at
+from riskml.evaluation.checks.findings import OK
 from riskml.evaluation.evaluator import KEPT
-from riskml.evaluation.findings import OK
 from riskml.features.preparation import PreparedWindows
 
 

@@ -17,8 +17,8 @@ from trap_cases import Honest, bad, fair, judged, labels
 
 import riskml.evaluation.evaluator
 from riskml.core.types import Windows
+from riskml.evaluation.checks.probes import KEYS
 from riskml.evaluation.metrics import alert_metrics, ranking_metrics
-from riskml.evaluation.probes import KEYS
 from riskml.features.preparation import PreparedWindows
 from riskml.scoring.alerting import FixedThreshold
 from riskml.scoring.conformal import ConformalAlerts

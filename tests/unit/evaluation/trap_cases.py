@@ -14,8 +14,8 @@ from evaluation_cases import MakeWindows, truth_of
 from scipy.stats import rankdata
 
 from riskml.core.types import FloatArray, Windows
+from riskml.evaluation.checks.findings import OK
 from riskml.evaluation.evaluator import Evaluation, evaluate_detector
-from riskml.evaluation.findings import OK
 from riskml.features.preparation import PreparedWindows
 from riskml.models.base import Detector
 from riskml.scoring.thresholds import DailyBudget, Threshold

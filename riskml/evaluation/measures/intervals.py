@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from riskml.evaluation.bootstrap import Resamples, mean_over_seeds, resample
 from riskml.evaluation.comparison import Row
-from riskml.evaluation.resampling import USER, WINDOW
+from riskml.evaluation.measures.bootstrap import Resamples, mean_over_seeds, resample
+from riskml.evaluation.measures.resampling import USER, WINDOW
 
 
 def with_intervals(
@@ -22,8 +22,8 @@ def with_intervals(
     Args:
         rows: the detector in focus first.
         resamples: how many.
-        by: what is drawn, see `riskml.evaluation.bootstrap.resample`; users unless given, windows
-            where there is one user alone.
+        by: what is drawn, see `riskml.evaluation.measures.bootstrap.resample`; users unless given,
+            windows where there is one user alone.
         seed: of the draws, the same for all rows.
     """
     scores = [evaluation.scores for row in rows for evaluation in row.evaluations]

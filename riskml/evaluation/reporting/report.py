@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from riskml.evaluation.comparison import Comparison
-from riskml.evaluation.plots import Drawing, draw, save_plots
 from riskml.evaluation.reporting.blocks import Document, Picture, Pictures, Section
 from riskml.evaluation.reporting.cases import cases
 from riskml.evaluation.reporting.compared import checks, compared
@@ -16,6 +15,7 @@ from riskml.evaluation.reporting.limits import limits
 from riskml.evaluation.reporting.markdown import render_markdown
 from riskml.evaluation.reporting.numbers import moment
 from riskml.evaluation.reporting.origin import origin
+from riskml.evaluation.reporting.plots import Drawing, draw, save_plots
 from riskml.evaluation.reporting.summary import summary
 from riskml.evaluation.reporting.view import View
 from riskml.evaluation.reporting.workload import incidents, workload
@@ -52,7 +52,7 @@ def report_document(comparison: Comparison, drawings: dict[str, Drawing]) -> Doc
 
     Args:
         comparison: what was evaluated.
-        drawings: of `riskml.evaluation.plots.draw`.
+        drawings: of `riskml.evaluation.reporting.plots.draw`.
     """
     view = View(comparison)
     sections = [

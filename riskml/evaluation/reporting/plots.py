@@ -18,14 +18,14 @@ from matplotlib.figure import Figure
 
 from riskml.core.redaction import printable
 from riskml.evaluation.comparison import Comparison
-from riskml.evaluation.curves import (
+from riskml.evaluation.evaluator import Evaluation
+from riskml.evaluation.reporting.curves import (
     MAIN,
     highlighted,
     new_figure,
     precision_recall,
     recall_by_budget,
 )
-from riskml.evaluation.evaluator import Evaluation
 from riskml.features.preparation import labels_of
 from riskml.scoring.calibration import SCORE
 
@@ -71,7 +71,8 @@ def draw(comparison: Comparison, by_day: pl.DataFrame) -> dict[str, Drawing]:
 
     Args:
         comparison: the first row is the detector in focus.
-        by_day: alerts promised and delivered, see `riskml.evaluation.reliability.alerts_by_day`.
+        by_day: alerts promised and delivered, see
+            `riskml.evaluation.measures.reliability.alerts_by_day`.
     """
     rows, focus = comparison.rows, comparison.focus.evaluations[0]
     name = printable(focus.name)

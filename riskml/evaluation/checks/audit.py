@@ -14,8 +14,8 @@ import numpy as np
 
 from riskml.core.errors import DataError
 from riskml.core.types import FloatArray, Windows
-from riskml.evaluation.findings import OK, REFUSED, Finding
-from riskml.evaluation.probes import (
+from riskml.evaluation.checks.findings import OK, REFUSED, Finding
+from riskml.evaluation.checks.probes import (
     INSTANT,
     Rows,
     Scale,

@@ -6,7 +6,7 @@ import polars as pl
 
 from riskml.core.types import PEER
 from riskml.evaluation.comparison import Row
-from riskml.evaluation.incidents import by_group
+from riskml.evaluation.measures.incidents import by_group
 
 BREAKDOWNS = {"scenario": "scenario", "role": PEER, "tenure": "tenure"}
 """What `by_group` divides by, under the names of metrics.json."""

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from riskml.core.types import FloatArray, Windows
-from riskml.evaluation.audit import Audit
-from riskml.evaluation.content import content_findings, fitting_findings, score_findings
-from riskml.evaluation.data_checks import Looked, looked_at
-from riskml.evaluation.duplicates import without_duplicates
-from riskml.evaluation.findings import OK, REFUSED, Finding
+from riskml.evaluation.checks.audit import Audit
+from riskml.evaluation.checks.content import content_findings, fitting_findings, score_findings
+from riskml.evaluation.checks.data_checks import Looked, looked_at
+from riskml.evaluation.checks.duplicates import without_duplicates
+from riskml.evaluation.checks.findings import OK, REFUSED, Finding
+from riskml.evaluation.checks.probes import KEYS, shown_to_detectors
+from riskml.evaluation.checks.refits import refit_findings
 from riskml.evaluation.metrics import Metrics
-from riskml.evaluation.probes import KEYS, shown_to_detectors
-from riskml.evaluation.refits import refit_findings
 from riskml.features.preparation import PreparedWindows
 from riskml.models.base import Detector
 

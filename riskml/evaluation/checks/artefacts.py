@@ -10,9 +10,9 @@ from scipy.stats import rankdata
 
 from riskml.core.redaction import shown
 from riskml.core.types import PEER, Windows
-from riskml.evaluation.findings import OK, REFUSED, WARNING, Finding
+from riskml.evaluation.checks.findings import OK, REFUSED, WARNING, Finding
+from riskml.evaluation.checks.probes import Float64
 from riskml.evaluation.metrics import Labels, ranking_metrics
-from riskml.evaluation.probes import Float64
 from riskml.features.preparation import PreparedWindows
 
 LABELS, ARTEFACTS = "label_in_features", "shared_artefacts"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from riskml.evaluation.findings import OK, REFUSED, Finding
-from riskml.evaluation.probes import KEYS, SAME_CALENDAR, Float64, Mask
+from riskml.evaluation.checks.findings import OK, REFUSED, Finding
+from riskml.evaluation.checks.probes import KEYS, SAME_CALENDAR, Float64, Mask
 from riskml.scoring.thresholds import Threshold
 
 RULE = "threshold"

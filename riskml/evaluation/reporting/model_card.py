@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from riskml.core.types import FeatureSpec, Windows
 from riskml.evaluation.comparison import Comparison
-from riskml.evaluation.curves import chance
 from riskml.evaluation.reporting.blocks import (
     Block,
     Bullets,
@@ -20,6 +19,7 @@ from riskml.evaluation.reporting.blocks import (
     Table,
     Text,
 )
+from riskml.evaluation.reporting.curves import chance
 from riskml.evaluation.reporting.groups import groups
 from riskml.evaluation.reporting.limits import ALWAYS, known_limits
 from riskml.evaluation.reporting.markdown import render_markdown

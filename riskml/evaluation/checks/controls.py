@@ -17,9 +17,9 @@ from riskml.core.errors import DataError, require
 from riskml.core.schema import time_span
 from riskml.core.types import Windows
 from riskml.data.splits import TRAIN
+from riskml.evaluation.checks.findings import OK, WARNING, Finding
+from riskml.evaluation.checks.probes import Rows
 from riskml.evaluation.evaluator import Evaluation
-from riskml.evaluation.findings import OK, WARNING, Finding
-from riskml.evaluation.probes import Rows
 from riskml.features.preparation import PreparedWindows
 from riskml.models.base import Detector
 

@@ -13,7 +13,7 @@ from multiprocessing.context import SpawnProcess
 from multiprocessing.reduction import ForkingPickler
 
 from riskml.core.errors import ConfigError, DataError, RiskmlError
-from riskml.evaluation.units import Job, Unit, Worker
+from riskml.evaluation.backtesting.units import Job, Unit, Worker
 from riskml.features.engines import ONE_THREAD, environment, obey_parent
 
 

@@ -10,9 +10,9 @@ import polars as pl
 from sklearn.base import clone
 
 from riskml.core.types import FloatArray, Windows
-from riskml.evaluation.audit import checked_scores, pristine
-from riskml.evaluation.findings import OK, REFUSED, WARNING, Finding
-from riskml.evaluation.probes import Scale, another_date, moved, renamed, shown_to_detectors
+from riskml.evaluation.checks.audit import checked_scores, pristine
+from riskml.evaluation.checks.findings import OK, REFUSED, WARNING, Finding
+from riskml.evaluation.checks.probes import Scale, another_date, moved, renamed, shown_to_detectors
 from riskml.features.preparation import PreparedWindows
 from riskml.models.base import Detector
 

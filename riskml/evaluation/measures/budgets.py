@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from riskml.evaluation.measures.ranking import Floats
 from riskml.evaluation.metrics import Metrics, checked, of_alerts
-from riskml.evaluation.ranking import Floats
 
 BUDGETS = (1, 5, 10, 20, 50)
 """Alerts a day per 1,000 users."""

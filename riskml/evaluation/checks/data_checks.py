@@ -12,11 +12,11 @@ import polars as pl
 from riskml.core.errors import DataError
 from riskml.core.schema import is_truth, time_span
 from riskml.core.types import Windows
-from riskml.evaluation.artefacts import artefact_findings, label_findings
-from riskml.evaluation.duplicates import duplicate_finding, seen_before
-from riskml.evaluation.findings import OK, REFUSED, WARNING, Finding
+from riskml.evaluation.checks.artefacts import artefact_findings, label_findings
+from riskml.evaluation.checks.duplicates import duplicate_finding, seen_before
+from riskml.evaluation.checks.findings import OK, REFUSED, WARNING, Finding
+from riskml.evaluation.checks.probes import KEYS, Mask
 from riskml.evaluation.metrics import Labels
-from riskml.evaluation.probes import KEYS, Mask
 from riskml.features.preparation import PreparedWindows
 from riskml.scoring.thresholds import days
 

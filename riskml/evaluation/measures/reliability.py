@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 from sklearn.isotonic import IsotonicRegression
 
+from riskml.evaluation.measures.ranking import Floats
 from riskml.evaluation.metrics import Metrics, checked
-from riskml.evaluation.ranking import Floats
 
 LEVELS = (0.0001, 0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Chances that the reliability table looks at."""

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from riskml.core.types import Windows
-from riskml.evaluation.findings import OK, REFUSED, WARNING, Finding
+from riskml.evaluation.checks.findings import OK, REFUSED, WARNING, Finding
+from riskml.evaluation.checks.probes import Mask
 from riskml.evaluation.metrics import Labels, Metrics, Scores, ranking_metrics
-from riskml.evaluation.probes import Mask
 from riskml.features.preparation import PreparedWindows
 
 DUPLICATES = "duplicates"

@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
+from riskml.evaluation.checks.findings import OK
 from riskml.evaluation.comparison import Comparison, Row
-from riskml.evaluation.findings import OK
 
 MAIN = "average_precision"
 INTERVAL, MARK, SEEDS = "95 %", "", "seeds"

@@ -17,11 +17,11 @@ from riskml.core.errors import ConfigError, DataError
 from riskml.data.datasets import Dataset
 from riskml.data.folds import in_fold
 from riskml.data.splits import FoldPeriods
-from riskml.evaluation.auditor import STANDARD
+from riskml.evaluation.backtesting.parts import Part, Refused, write_part
+from riskml.evaluation.checks.auditor import STANDARD
 from riskml.evaluation.comparison import Finding, Fold
 from riskml.evaluation.evaluator import Evaluation, evaluate_detector
 from riskml.evaluation.explained import alerts_and_events
-from riskml.evaluation.parts import Part, Refused, write_part
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows, prepare
 from riskml.models.base import Detector

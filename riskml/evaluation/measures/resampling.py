@@ -12,9 +12,9 @@ import polars as pl
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
-from riskml.evaluation.incidents import CHOSEN
+from riskml.evaluation.measures.incidents import CHOSEN
+from riskml.evaluation.measures.ranking import Floats, rank_bins
 from riskml.evaluation.metrics import checked
-from riskml.evaluation.ranking import Floats, rank_bins
 
 USER, INCIDENT, WINDOW = "user", "incident", "window"
 WAYS = (USER, INCIDENT, WINDOW)
@@ -47,7 +47,7 @@ class ClusterSums:
 
 
 def cluster_sums(tables: Sequence[pl.DataFrame], by: str) -> ClusterSums:
-    """The sums of each cluster, see `riskml.evaluation.bootstrap`.
+    """The sums of each cluster, see `riskml.evaluation.measures.bootstrap`.
 
     Raises:
         DataError: a label is not 0 or 1, or a score is not a finite number.

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from riskml.evaluation.budgets import budget_metrics
-from riskml.evaluation.incidents import CHOSEN, detections, incident_metrics
+from riskml.evaluation.measures.budgets import budget_metrics
+from riskml.evaluation.measures.incidents import CHOSEN, detections, incident_metrics
+from riskml.evaluation.measures.reliability import brier_metrics, reliability_metrics
 from riskml.evaluation.metrics import Metrics, alert_metrics, ranking_metrics
-from riskml.evaluation.reliability import brier_metrics, reliability_metrics
 from riskml.scoring.thresholds import days
 
 PER_FOLD = ("oracle_f1_threshold",)

@@ -9,10 +9,10 @@ import numpy as np
 from scipy.stats import rankdata
 
 from riskml.core.types import FloatArray, Windows
-from riskml.evaluation.audit import Audit
-from riskml.evaluation.findings import OK, REFUSED, WARNING, Finding
+from riskml.evaluation.checks.audit import Audit
+from riskml.evaluation.checks.findings import OK, REFUSED, WARNING, Finding
+from riskml.evaluation.checks.probes import Float64, Rows, nudged, with_contents_of
 from riskml.evaluation.metrics import Labels, ranking_metrics
-from riskml.evaluation.probes import Float64, Rows, nudged, with_contents_of
 from riskml.models.base import Detector
 
 CONTENT, EXACT, CONSTANT, INVERTED, FITTED = (

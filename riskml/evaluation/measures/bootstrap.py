@@ -25,9 +25,9 @@ import polars as pl
 from scipy import stats
 
 from riskml.core.errors import DataError, require
+from riskml.evaluation.measures.ranking import Floats, RankedCounts
+from riskml.evaluation.measures.resampling import USER, WAYS, ClusterSums, cluster_sums
 from riskml.evaluation.metrics import ranking_values
-from riskml.evaluation.ranking import Floats, RankedCounts
-from riskml.evaluation.resampling import USER, WAYS, ClusterSums, cluster_sums
 
 AT_A_TIME, NUMBERS = 64, 4_000_000
 """Resamples that are worked on together, as long as they are no more numbers than that: few enough

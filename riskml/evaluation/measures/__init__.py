@@ -1,0 +1,1 @@
+"""Metrics of scores, weighted, tie-aware, with their intervals."""
