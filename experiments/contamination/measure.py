@@ -20,10 +20,10 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from rich.progress import track
-from riskml.evaluation.controls import contaminated
 
 from experiments.cells import Maker
 from experiments.study import Cell
+from riskml.evaluation.checks.controls import contaminated
 from riskml.evaluation.evaluator import evaluate_detector
 from riskml.runs.assembly import build_detector, build_scoring, build_threshold, model_config
 
