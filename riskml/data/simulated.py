@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from filelock import FileLock
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -32,8 +33,10 @@ class SimulatedSource:
 
     def load(self) -> EventLog:
         """Events with the user's role, and their truth."""
-        if not (self.folder / WORLD_FILE).is_file():
-            simulate_with_progress(self.settings, self.folder)
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{self.folder}.lock"):  # whoever comes while it is being made waits
+            if not (self.folder / WORLD_FILE).is_file():
+                simulate_with_progress(self.settings, self.folder)
         events = (
             pl.scan_parquet(self.folder / "events", hive_partitioning=False)
             .sort("timestamp", "event_id")

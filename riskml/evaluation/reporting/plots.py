@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -74,7 +74,8 @@ def draw(comparison: Comparison, by_day: pl.DataFrame) -> dict[str, Drawing]:
         by_day: alerts promised and delivered, see
             `riskml.evaluation.measures.reliability.alerts_by_day`.
     """
-    rows, focus = comparison.rows, comparison.focus.evaluations[0]
+    rows, row = comparison.rows, comparison.focus
+    focus = row.evaluations[0]
     name = printable(focus.name)
     fold = " in the first fold" if len(comparison.folds) > 1 else ""
     plots = {
@@ -84,8 +85,8 @@ def draw(comparison: Comparison, by_day: pl.DataFrame) -> dict[str, Drawing]:
             f"Histogram of the scores of {name}, with the alert threshold.",
         ),
         "risk_over_time": Drawing(
-            risk_over_time(focus),
-            f"Risk of each window of the users with the highest scores{fold}; a row is 0 to 100 "
+            risk_over_time([each for each in row.evaluations if each.seed == focus.seed]),
+            "Risk of each window of the users with the highest ones; a row is 0 to 100 "
             "high. Dot: alert"
             + ("; triangle: truly risky." if "label" in focus.scores.columns else "."),
             "Risk of the riskiest users over time, one row a user.",
@@ -178,13 +179,20 @@ def alerts_by_day_plot(by_day: pl.DataFrame) -> Figure:
     return figure
 
 
-def risk_over_time(evaluation: Evaluation, users: int = 8) -> Figure:
-    """Risk of each window of the users with the highest peaks, one row of 0 to 100 a user."""
-    table = evaluation.scores
+def risk_over_time(evaluations: Sequence[Evaluation], users: int = 8) -> Figure:
+    """Risk of each window of the users with the highest peaks, one row of 0 to 100 a user.
+
+    Args:
+        evaluations: of one detector, a fold each; p-values can be compared where scores cannot.
+        users: how many rows.
+    """
+    shown = ("user_id", "start", "risk", "p_value", "alert", "label")
+    tables = [each.scores.select(set(shown) & set(each.scores.columns)) for each in evaluations]
+    table = pl.concat(tables, how="diagonal")  # a fold that was refused has no labels
     top = (
         table.group_by("user_id")
-        .agg(pl.col("score").max())
-        .sort("score", "user_id", descending=[True, False])
+        .agg(pl.col("p_value").min())
+        .sort("p_value", "user_id")
         .head(users)["user_id"]
         .to_list()
     )

@@ -85,7 +85,7 @@ def test_odd_names(make_windows: MakeWindows) -> None:
     made = evaluation(make_windows, INCIDENTS, users=len(names))
     users = pl.col("user_id").replace_strict([f"user{i}" for i in range(len(names))], names)
     made = replace(made, scores=made.scores.with_columns(user_id=users))
-    figure = risk_over_time(made)
+    figure = risk_over_time([made])
     shown = {label.get_text() for label in figure.axes[0].get_yticklabels()}
     seen = ["".join(c if c.isprintable() else "�" for c in name) for name in names]
     assert shown == {name if len(name) <= 18 else name[:17] + "…" for name in seen}
@@ -96,7 +96,7 @@ def test_odd_names(make_windows: MakeWindows) -> None:
 
 def test_risk_of_the_users_with_the_highest_scores(make_windows: MakeWindows) -> None:
     made = evaluation(make_windows, INCIDENTS, users=12)
-    axes = risk_over_time(made, users=5).axes[0]
+    axes = risk_over_time([made], users=5).axes[0]
     peak = made.scores.group_by("user_id").agg(pl.col("score").max()).sort("score", descending=True)
     riskiest = peak["user_id"].head(5).to_list()
     labels = [label.get_text() for label in axes.get_yticklabels()]
@@ -133,7 +133,7 @@ def test_bars_are_the_alerts_of_each_day(make_windows: MakeWindows) -> None:
 def test_days_of_two_years(make_windows: MakeWindows) -> None:
     made = evaluation(make_windows)
     scores = made.scores.with_columns(pl.col("start", "end").dt.offset_by("295d"))
-    axes = risk_over_time(replace(made, scores=scores)).axes[0]
+    axes = risk_over_time([replace(made, scores=scores)]).axes[0]
     assert axes.get_xlabel() == "2024 to 2025" or axes.get_xlabel() == "2025"
     labels = [label.get_text() for label in axes.get_xticklabels()]
     assert 1 <= len(labels) <= 8
