@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 PIP := -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo experiments experiments-quick test test-slow lint types imports check lock clean python-version
+.PHONY: help setup demo experiments experiments-quick test coverage test-slow lint types imports check lock clean python-version
 .DELETE_ON_ERROR:
 
 help:  ## show this list
@@ -47,7 +47,10 @@ experiments: $(READY)  ## run the studies of experiments/: makes what is missing
 experiments-quick: $(READY)  ## make a few results of each study again, and hold them to its table
 	$(BIN)/python -m experiments --quick
 
-test: $(READY)  ## run the tests, except the slow ones, with coverage
+test: $(READY)  ## run the tests, except the slow ones
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS)
+
+coverage: $(READY)  ## the same, and which lines they reach
 	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --cov --cov-report=term-missing
 
 test-slow: $(READY)  ## run the slow tests
