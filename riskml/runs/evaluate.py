@@ -40,7 +40,7 @@ from riskml.runs.context import (
     start_run,
 )
 from riskml.runs.entrants import entrants_of, features_of
-from riskml.runs.resuming import begun, mark_of
+from riskml.runs.resuming import begun, drop_new_folder, mark_of
 from riskml.runs.steps import compare, config_fingerprint, read_data, report
 
 FROM_RUN = ("data", "features", "threshold", "scoring", "seed")
@@ -58,6 +58,7 @@ def evaluate(cfg: DictConfig) -> Path:
     named = cfg.get("model") is not None or cfg.get("detectors") is not None
     if cfg.get("resume"):
         (cfg, fingerprint), named = begun(cfg), True
+        drop_new_folder(Path(cfg.paths.run))
         trained = None if cfg.run is None else find_run(Path(cfg.paths.outputs), cfg.run)
     else:
         cfg, trained = complete(cfg)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -80,6 +81,27 @@ def mark_of(cfg: DictConfig, fingerprint: str) -> str:
     kept["backtest"] = {**(kept.get("backtest") or {}), "workers": None}
     text = json.dumps(kept, sort_keys=True, default=str)
     return f"{fingerprint}:{sha256(text.encode()).hexdigest()}"
+
+
+def drop_new_folder(resumed: Path) -> None:
+    """Take away the folder that Hydra has made for this command: the results go to another.
+
+    Args:
+        resumed: the folder that is gone on with, which stays in any case.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    if not HydraConfig.initialized():
+        return
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if folder.resolve() == resumed.resolve():
+        return
+    shutil.rmtree(folder / ".hydra", ignore_errors=True)
+    for path in folder.glob("*.log"):
+        if not path.stat().st_size:
+            path.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _given() -> Sequence[str]:

@@ -107,6 +107,8 @@ def test_killed_in_two_processes_and_gone_on_with_equals_one_go_in_one(
     assert "seeds is 3 here and was 2 when it was begun" in refused.stderr
 
     run("evaluate.py", outputs, f"resume={folder}", "backtest.workers=2")
+    assert folder in (outputs / "evaluate").iterdir()
+    assert len(list((outputs / "evaluate").iterdir())) == 2, "this, and that of the refused one"
     assert {path: path.stat().st_mtime_ns for path in kept} == kept, "done twice"
     mine, other = (read_json(at / "metrics.json") for at in (folder, evaluated(whole)))
     assert timeless(mine) == timeless(other)

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
-from riskml.evaluation.checks.findings import OK
+from riskml.evaluation.checks.findings import OK, refusal
 from riskml.evaluation.comparison import Comparison, Row
 
 MAIN = "average_precision"
@@ -46,7 +46,7 @@ def print_table(console: Console, comparison: Comparison) -> None:
         comparison: what was measured; detectors that were refused come last, with the reason.
     """
     rows, focus = comparison.rows, comparison.focus
-    if any(evaluation.refused for evaluation in focus.evaluations):
+    if refusal(each for each in comparison.findings if each.detector in (None, focus.name)):
         console.print("No measures: they would mislead, see below.")
         return
     if focus.metrics.get(MAIN) is None:
