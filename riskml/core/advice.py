@@ -65,6 +65,17 @@ def _in_quotes(override: str) -> str | None:
     return shlex.quote(quoted) if set(value) & set('"$`\\!') else f'"{quoted}"'
 
 
+def _swept_over(setting: str, overrides: Sequence[str]) -> str | None:
+    """The group that a setting belongs to, if the command line lists several of its choices."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        key = override.key_or_group.replace("/", ".")
+        if override.is_sweep_override() and setting.startswith(f"{key}."):
+            return key
+    return None
+
+
 def advise(
     error: BaseException,
     overrides: Sequence[str],
@@ -87,6 +98,9 @@ def advise(
     if not found:
         return explain(error)
     wrong = found[1]
+    if group := _swept_over(wrong, overrides):
+        # Hydra reads settings before it has chosen, and "++" sets what may not be there yet
+        return f"{wrong}: belongs to a choice of {group}, which is swept over: write ++{wrong}=..."
     others = [o for o in overrides if o.partition("=")[0] != wrong]
     try:
         config = compose(others)

@@ -85,6 +85,7 @@ def test_completion(run: Any) -> None:
         (["seed=[1"], "Error parsing override 'seed=[1'"),
         (["--config-name", "trian"], "--config-name: no 'trian' in"),
         (["--config-dir", "nowhere"], "--config-dir: 'nowhere' is not a folder"),
+        (["-m", "model=vae,autoencoder", "model.deep=2"], "write ++model.deep=..."),
         (["-m", "seed=interval(0,1)"], "seed: an interval cannot be swept over"),
         (["do=fail"], "log.csv: column 'user' is missing; name it with columns.user_id=..."),
         (["do=missing"], "data.path: must be given, e.g. data.path=..."),
