@@ -26,11 +26,12 @@ from riskml.scoring.calibration import Calibration
 from riskml.scoring.explain import Explainer
 
 FORMAT = 2
-MANIFEST, USERS, CALIBRATION, THRESHOLD = (
+MANIFEST, USERS, CALIBRATION, THRESHOLD, MODEL_CARD = (
     "manifest.json",
     "users.json",
     "calibration.json",
     "threshold.json",
+    "model_card.md",
 )
 
 REQUIRED = (
@@ -130,6 +131,7 @@ def export_bundle(
     profile: Profile,
     about: dict[str, Any],
     alerting: Alerting | None = None,
+    model_card: str | None = None,
 ) -> Path:
     """Write a bundle in one step: the folder is either whole or not there.
 
@@ -143,6 +145,7 @@ def export_bundle(
         profile: what is known of users when the bundle begins its work.
         about: plain values for the manifest (detector name, data, periods).
         alerting: a rule that goes on learning; None keeps the threshold fixed.
+        model_card: what users of the model have to know, in Markdown; goes along where given.
 
     Raises:
         BundleError: the detector has no graph.
@@ -157,6 +160,8 @@ def export_bundle(
     calibration.save(draft / CALIBRATION)
     _write(draft / THRESHOLD, alerting_state(alerting or FixedThreshold(threshold)))
     _write(draft / USERS, detector.users())
+    if model_card is not None:
+        (draft / MODEL_CARD).write_text(model_card, encoding="utf-8")
     files = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
     manifest = {
         "format": FORMAT,

@@ -110,8 +110,8 @@ def train_in(
     found = Backtested.of_one(evaluation, windows, alerts, events)
     comparison = compare(run, found, dataset)
     report(run, comparison)
-    write_card(run, comparison, windows, detector)
-    export(run, detector, extractor, evaluation, explainer, windows)
+    card = write_card(run, comparison, windows, detector)
+    export(run, detector, extractor, evaluation, explainer, windows, card)
     return Trained(cfg, run.folder, dataset, extractor, windows, detector)
 
 
@@ -134,6 +134,7 @@ def export(
     evaluation: Evaluation,
     explainer: Explainer,
     windows: PreparedWindows,
+    card: str,
 ) -> None:
     """Write the bundle and check that its graph scores the whole test set as the detector does.
 
@@ -160,6 +161,7 @@ def export(
         windows.profile,
         about,
         evaluation.alerting,
+        card,
     )
     scores = load_bundle(folder).score_windows(windows.test)
     difference = float(np.abs(scores - evaluation.scores["score"].to_numpy()).max())

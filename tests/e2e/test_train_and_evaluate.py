@@ -58,6 +58,8 @@ def test_train_leaves_detector_features_and_bundle(trained: Path) -> None:
     bundle = load_bundle(folder / "bundle")
     scores = pl.read_parquet(folder / "scores.parquet")
     assert bundle.manifest["detector"] == "vae"
+    card = (folder / "model_card.md").read_text("utf-8")
+    assert (folder / "bundle" / "model_card.md").read_text("utf-8") == card
     assert bundle.threshold == read_json(folder / "metrics.json")["metrics"]["threshold"]
     assert bundle.manifest["train_until"] < str(scores["start"].min().date())
 

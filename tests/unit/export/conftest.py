@@ -56,7 +56,7 @@ class Exported:
     test: Windows
     evaluation: Evaluation
 
-    def export(self, folder: Path, **about: str) -> Path:
+    def export(self, folder: Path, card: str | None = None, **about: str) -> Path:
         return export_bundle(
             folder,
             self.detector,
@@ -66,6 +66,7 @@ class Exported:
             self.explainer,
             Profile(),
             {"detector": "vae", **about},
+            model_card=card,
         )
 
 

@@ -17,7 +17,14 @@ from polars.testing import assert_frame_equal
 
 from riskml.baselines.simple import RandomDetector
 from riskml.core.errors import BundleError, DataError
-from riskml.export.bundle import FORMAT, MANIFEST, change_threshold, export_bundle, load_bundle
+from riskml.export.bundle import (
+    FORMAT,
+    MANIFEST,
+    MODEL_CARD,
+    change_threshold,
+    export_bundle,
+    load_bundle,
+)
 from riskml.export.torchscript import GRAPH_FILE
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.profile import Profile
@@ -72,6 +79,14 @@ def test_manifest_says_what_the_bundle_is(exported: Any) -> None:
     assert manifest["torch"] == torch.__version__
     assert manifest["inputs"][0].startswith("x float32")
     assert manifest["output"] == "score float32 [n]"
+
+
+def test_model_card_goes_along_and_is_hashed(exported: Any, tmp_path: Path) -> None:
+    folder = exported.export(tmp_path / "bundle", card="# Model card: ä\n")
+    assert (folder / MODEL_CARD).read_text("utf-8") == "# Model card: ä\n"
+    (folder / MODEL_CARD).write_text("# Another\n")
+    with pytest.raises(BundleError, match=r"model_card\.md was changed"):
+        load_bundle(folder)
 
 
 def test_export_replaces_an_older_bundle(exported: Any, bundle_folder: Path) -> None:
