@@ -13,10 +13,10 @@ import polars as pl
 
 from riskml import __version__
 from riskml.core.types import PEER, Explanations
+from riskml.core.versions import versions
 from riskml.evaluation.comparison import Comparison, Row
 from riskml.evaluation.evaluator import Evaluation
 from riskml.evaluation.measures.breakdowns import BREAKDOWNS, break_down
-from riskml.evaluation.versions import versions
 
 SCHEMA_VERSION = 2
 METRICS_SCHEMA = Path(__file__).with_name("metrics.schema.json")

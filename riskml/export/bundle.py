@@ -1,22 +1,26 @@
-"""Writes and reads the exported folder; every file is hashed, none is a pickle."""
+"""Writes and reads the exported folder: all that a serving job needs, and no pickle of ours."""
 
 from __future__ import annotations
 
-import hashlib
 import json
+import math
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
-import torch
 
-from riskml import __version__
 from riskml.core.errors import BundleError, DataError, reading
-from riskml.core.types import PEER, FloatArray, Windows
-from riskml.export.torchscript import GRAPH_FILE, load_graph, run_graph, save_graph
+from riskml.core.schema import TIMESTAMP
+from riskml.core.types import PEER, UNKNOWN_ACTION, FloatArray, Windows
+from riskml.export.checks import check_content
+from riskml.export.contract import INPUT_SCHEMA, OUTPUT_SCHEMA, input_schema, output_schema
+from riskml.export.graphs import Graph, load_graph, save_graph
+from riskml.export.manifest import about_now, read_manifest, write_manifest
+from riskml.export.seal import KEY_VARIABLE, SIGNATURE, bundle_key
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.profile import Profile
 from riskml.models.base import Detector
@@ -25,18 +29,9 @@ from riskml.scoring.alerting import Alerting, FixedThreshold, Mask
 from riskml.scoring.calibration import Calibration
 from riskml.scoring.explain import Explainer
 
-FORMAT = 2
-MANIFEST, USERS, CALIBRATION, THRESHOLD, MODEL_CARD = (
-    "manifest.json",
-    "users.json",
-    "calibration.json",
-    "threshold.json",
-    "model_card.md",
-)
+CALIBRATION, THRESHOLD, MODEL_CARD = "calibration.json", "threshold.json", "model_card.md"
 
 REQUIRED = (
-    GRAPH_FILE,
-    USERS,
     CALIBRATION,
     THRESHOLD,
     "features.json",
@@ -47,7 +42,9 @@ REQUIRED = (
     "profile.names.parquet",
     "profile.users.parquet",
 )
-"""Files that are read, so each must have its hash."""
+"""Files that every bundle has, so each must have its hash."""
+
+_ONCE = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -56,8 +53,7 @@ class Bundle:
 
     manifest: dict[str, Any]
     extractor: FeatureExtractor
-    graph: torch.jit.ScriptModule
-    users: dict[str, int]
+    graph: Graph
     calibration: Calibration
     alerting: Alerting
     explainer: Explainer
@@ -70,7 +66,7 @@ class Bundle:
 
     def score_windows(self, windows: Windows) -> FloatArray:
         """Float32 [n] scores of windows made by this bundle's extractor."""
-        return run_graph(self.graph, windows, self.users)
+        return self.graph.score(windows)
 
     def score(
         self,
@@ -150,94 +146,105 @@ def export_bundle(
     Raises:
         BundleError: the detector has no graph.
     """
+    key = bundle_key()
     draft = folder.with_name(folder.name + ".draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    save_graph(detector, draft)
+    graph = save_graph(detector, draft)
     extractor.save(draft)
     explainer.save(draft)
     profile.save(draft)
     calibration.save(draft / CALIBRATION)
     _write(draft / THRESHOLD, alerting_state(alerting or FixedThreshold(threshold)))
-    _write(draft / USERS, detector.users())
+    _write(draft / INPUT_SCHEMA, input_schema(extractor))
+    _write(draft / OUTPUT_SCHEMA, output_schema())
     if model_card is not None:
         (draft / MODEL_CARD).write_text(model_card, encoding="utf-8")
-    files = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
-    manifest = {
-        "format": FORMAT,
-        "riskml": __version__,
-        "torch": torch.__version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        **about,
-        "inputs": [
-            "x float32 [n, d]",
-            "tokens int64 [n, L]",
-            f"times float32 [n, {'L' if extractor.event_times else 0}, 2]",
-            "lengths int64 [n]",
-            "user int64 [n]",
-        ],
-        "output": "score float32 [n]",
-        "files": files,
-    }
-    _write(draft / MANIFEST, manifest)
+    write_manifest(draft, {**about_now(), **about, "graph": graph}, key)
     shutil.rmtree(folder, ignore_errors=True)
     return draft.rename(folder)
 
 
-def load_bundle(folder: Path | str) -> Bundle:
-    """Check every hash, then read.
+def load_bundle(folder: Path | str, runtime: str | None = None) -> Bundle:
+    """Check the signature where `RISKML_BUNDLE_KEY` is set, every hash and every form, then read.
+
+    Args:
+        folder: that `export_bundle` wrote.
+        runtime: what runs the graph, one of those that the manifest names; None: its first.
 
     Raises:
-        BundleError: a file is missing, changed, or of a format that is not known.
+        BundleError: a file is missing, changed, not listed, not what it seems, or of a format that
+            is not known; or the bundle cannot be run by `runtime`.
+        ConfigError: the key is too short.
     """
     folder = Path(folder)
-    manifest = _checked_manifest(folder)
-    extractor = FeatureExtractor.load(folder)
+    manifest = read_manifest(folder, REQUIRED, bundle_key())
+    for name in manifest["files"]:
+        check_content(folder / name)
     with reading(folder):
-        return Bundle(
+        extractor = FeatureExtractor.load(folder)
+        bundle = Bundle(
             manifest,
             extractor,
-            load_graph(folder / GRAPH_FILE),
-            json.loads((folder / USERS).read_text()),
+            load_graph(folder, manifest, runtime),
             Calibration.load(folder / CALIBRATION),
             read_alerting(json.loads((folder / THRESHOLD).read_text())),
             Explainer.load(folder, extractor.spec),
             Profile.load(folder),
         )
+        _try(bundle)
+    return bundle
 
 
 def change_threshold(folder: Path, threshold: float) -> None:
-    """Set another threshold in a bundle, without exporting again; from then on it is fixed."""
-    manifest = _checked_manifest(folder)
-    _write(folder / THRESHOLD, {"score": threshold})
-    manifest["files"][THRESHOLD] = _sha256(folder / THRESHOLD)
-    _write(folder / MANIFEST, manifest)
+    """Set another threshold in a bundle, without exporting again; from then on it is fixed.
+
+    Raises:
+        BundleError: the bundle is damaged, or signed and there is no key to sign it anew with.
+    """
+    manifest = read_manifest(folder, REQUIRED, bundle_key())
+    _write(folder / THRESHOLD, FixedThreshold(threshold).state())
+    reseal(folder, manifest)
 
 
-def _checked_manifest(folder: Path) -> dict[str, Any]:
-    with reading(folder / MANIFEST):
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
-        files = dict(manifest["files"])
-    if manifest.get("format") != FORMAT:
-        raise BundleError(
-            f"{folder} has bundle format {manifest.get('format')}; this riskml reads {FORMAT}"
-        )
-    unlisted = sorted(set(REQUIRED) - set(files))
-    if unlisted:
-        raise BundleError(f"{folder / MANIFEST} lists no hash for {unlisted[0]}")
-    for name, digest in files.items():
-        path = folder / name
-        if Path(name).name != name or not path.is_file() or path.is_symlink():
-            raise BundleError(f"{folder} is incomplete: {name} is missing or not a plain file")
-        if _sha256(path) != digest:
-            raise BundleError(f"{path} was changed after export: its SHA-256 is not the manifest's")
-    return manifest
+def reseal(folder: Path, manifest: dict[str, Any]) -> None:
+    """Describe all files anew after some were changed on purpose, as format 3.
+
+    Args:
+        folder: of the bundle.
+        manifest: as it was read before.
+
+    Raises:
+        BundleError: it was signed, and there is no key to sign it anew with.
+    """
+    key = bundle_key()
+    if SIGNATURE in manifest and key is None:
+        raise BundleError(f"{folder} is signed: set {KEY_VARIABLE} to change it")
+    write_manifest(folder, manifest, key)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _try(bundle: Bundle) -> None:
+    """Score a window that never was, so that parts that do not fit together are found now.
+
+    Raises:
+        ValueError: what comes out is no score, no p-value or no threshold.
+    """
+    spec = bundle.extractor.spec
+    keys = pl.DataFrame(
+        {"window_id": [""], "user_id": [""], "start": [_ONCE], "end": [_ONCE], "n_events": [1]},
+        schema_overrides={"start": TIMESTAMP, "end": TIMESTAMP},
+    )
+    tokens, length = np.full((1, 1), UNKNOWN_ACTION, np.int32), np.ones(1, np.int32)
+    times = np.zeros((1, 1 if spec.event_times else 0, 2), np.float32)
+    window = Windows(keys, np.zeros((1, len(spec)), np.float32), spec, tokens, length, times)
+    scores = bundle.score_windows(window)
+    if scores.shape != (1,) or scores.dtype != np.float32 or not np.isfinite(scores).all():
+        raise ValueError(f"the graph gives {scores!r} for a window, which is no score")
+    p_value = bundle.calibration.p_value(scores, window.keys[PEER])
+    if not 0 < float(p_value[0]) <= 1 or not math.isfinite(bundle.threshold):
+        raise ValueError(f"a p-value of {p_value[0]} and a threshold of {bundle.threshold}")
+    bundle.explainer.explain(window, np.zeros((1, 0), np.float32), [])
 
 
 def _write(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False))
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))

@@ -1,50 +1,100 @@
-"""The graph format, in one place so that it can be exchanged."""
+"""The scripted graph: the format that the bundle's contract names, and the runtime for it."""
 
 from __future__ import annotations
 
+import json
+import tempfile
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from riskml.core.types import FloatArray, Windows
 from riskml.models.base import Detector
 from riskml.models.batches import in_batches, to_tensors
 
-GRAPH_FILE = "model.ts"
+GRAPH_FILE, USERS_FILE = "model.ts", "users.json"
+BATCH_SIZE = 4096
+_WRITTEN_ANYWAY = ("byteorder", ".data/serialization_id")
 
 
-def save_graph(detector: Detector, folder: Path) -> Path:
-    """Script the detector's network (never trace it) and write it.
+@dataclass(frozen=True)
+class TorchScriptGraph:
+    """A network without the classes that it was made of.
 
-    Raises:
-        BundleError: the detector has no graph.
+    Args:
+        module: (x, tokens, times, lengths, user) -> score.
+        users: index of each user known from training; others have 0.
     """
-    with warnings.catch_warnings():
-        # TorchScript is deprecated upstream but is what the bundle's contract names
-        warnings.simplefilter("ignore", DeprecationWarning)
-        detector.graph().save(str(folder / GRAPH_FILE))
-    return folder / GRAPH_FILE
+
+    remembers: ClassVar[bool] = False
+    module: torch.jit.ScriptModule
+    users: dict[str, int]
+
+    @staticmethod
+    def save(detector: Detector, folder: Path) -> None:
+        """Script the detector's network (never trace it); write it and the index of its users.
+
+        Raises:
+            BundleError: the detector has no graph.
+        """
+        with tempfile.TemporaryDirectory() as draft, warnings.catch_warnings():
+            # TorchScript is deprecated upstream but is what the bundle's contract names
+            warnings.simplefilter("ignore", DeprecationWarning)
+            whole = Path(draft) / GRAPH_FILE
+            detector.graph().save(str(whole))
+            _without_sources(whole, folder / GRAPH_FILE)
+        (folder / USERS_FILE).write_text(json.dumps(detector.users(), ensure_ascii=False))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read files that have been checked.
+
+        Raises:
+            ValueError: an index is none.
+        """
+        users = json.loads((folder / USERS_FILE).read_text())
+        if not all(type(index) is int and 0 <= index <= len(users) for index in users.values()):
+            raise ValueError("users: an index is out of range")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            module: torch.jit.ScriptModule = torch.jit.load(  # type: ignore[no-untyped-call]
+                str(folder / GRAPH_FILE), map_location="cpu"
+            )
+        return cls(module.eval(), users)
+
+    def score(self, windows: Windows) -> FloatArray:
+        """Float32 [n] scores."""
+        return self._run(self.module, windows)
+
+    def contributions(self, windows: Windows) -> FloatArray:
+        """Exact shares of each score, float32 [n, parts]."""
+        return self._run(self.module.contributions, windows)
+
+    def after(self, past: Windows) -> Self:
+        """Itself: a network remembers nothing."""
+        return self
+
+    @torch.inference_mode()
+    def _run(self, function: Callable[..., Tensor], windows: Windows) -> FloatArray:
+        if not len(windows):
+            return np.zeros(0, np.float32)
+        tensors = to_tensors(windows, self.users)
+        found: FloatArray = in_batches(function, tensors, BATCH_SIZE).numpy()
+        return found
 
 
-def load_graph(path: Path) -> torch.jit.ScriptModule:
-    """Read a graph whose hash has been checked."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        graph: torch.jit.ScriptModule = torch.jit.load(  # type: ignore[no-untyped-call]
-            str(path), map_location="cpu"
-        )
-    graph.eval()
-    return graph
-
-
-@torch.inference_mode()
-def run_graph(
-    graph: torch.jit.ScriptModule, windows: Windows, users: dict[str, int], batch_size: int = 4096
-) -> FloatArray:
-    """Float32 [n] scores of a graph."""
-    if not len(windows):
-        return np.zeros(0, np.float32)
-    scores: FloatArray = in_batches(graph, to_tensors(windows, users), batch_size).numpy()
-    return scores
+def _without_sources(whole: Path, path: Path) -> None:
+    """Leave out the notes on lines of source: folders of one machine, which nothing reads."""
+    reader: Any = torch._C.PyTorchFileReader(str(whole))
+    writer: Any = torch._C.PyTorchFileWriter(str(path))
+    for name in reader.get_all_records():
+        if not name.endswith(".debug_pkl") and name not in _WRITTEN_ANYWAY:
+            record = reader.get_record(name)
+            writer.write_record(name, record, len(record))
+    writer.write_end_of_file()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -186,6 +187,8 @@ class Profile:
                 raise ValueError(f"profile format {state['format']}, this riskml reads {FORMAT}")
             frames = {}
             for name in state["tables"]:
+                if not re.fullmatch(r"\w+(\.\w+)*", name):
+                    raise ValueError(f"a table is named {name!r}")
                 table = pl.scan_parquet(folder / f"{prefix}.{name}.parquet")
                 if chosen is not None and USER in table.collect_schema():
                     table = table.filter(pl.col(USER).is_in(chosen.implode()))

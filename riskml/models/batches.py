@@ -1,11 +1,10 @@
-"""Windows as tensors in memory, cut into batches without a per-row collate."""
+"""Windows as tensors in memory, cut into batches without a per-row collate; no Lightning here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -148,30 +147,3 @@ class BatchLoader:
             order = order.repeat(-(-total // rows))[:total][self.rank :: self.world_size]
         for part in torch.split(order, self.batch_size * self.together):
             yield cut(take(self.tensors, part), self.batch_size)
-
-
-class WindowsDataModule(pl.LightningDataModule):
-    """Train and validation batches; every process of a distributed run takes its share of rows."""
-
-    def __init__(
-        self, train: Batch, validation: Batch, batch_size: int, score_batch_size: int, seed: int
-    ) -> None:
-        super().__init__()
-        self.train, self.validation = train, validation
-        self.batch_size, self.score_batch_size, self.seed = batch_size, score_batch_size, seed
-
-    def train_dataloader(self) -> BatchLoader:
-        """Shuffled batches, `TOGETHER` an item."""
-        return self._loader(self.train, self.batch_size, self.seed, TOGETHER)
-
-    def val_dataloader(self) -> BatchLoader:
-        """Batches in order."""
-        return self._loader(self.validation, self.score_batch_size, None, 1)
-
-    def _loader(
-        self, tensors: Batch, batch_size: int, seed: int | None, together: int
-    ) -> BatchLoader:
-        assert self.trainer is not None, "Lightning attaches the trainer before it asks for loaders"
-        return BatchLoader(
-            tensors, batch_size, seed, self.trainer.global_rank, self.trainer.world_size, together
-        )

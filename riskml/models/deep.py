@@ -20,7 +20,8 @@ from riskml.core.errors import ConfigError, reading
 from riskml.core.types import FeatureSpec, FloatArray, Windows
 from riskml.features.scaling import FeatureScaler
 from riskml.models.base import Detector, read_state, write_state
-from riskml.models.batches import WindowsDataModule, in_batches, to_tensors
+from riskml.models.batches import in_batches, to_tensors
+from riskml.models.datamodule import WindowsDataModule
 from riskml.models.networks import DetectorNetwork
 from riskml.models.tables import Kinds
 from riskml.models.training import (

@@ -11,10 +11,11 @@ from omegaconf import DictConfig
 
 from riskml.core.errors import BundleError, require
 from riskml.core.schema import time_span
+from riskml.core.versions import git_commit
 from riskml.data.datasets import Dataset
 from riskml.evaluation.backtest import Backtested
 from riskml.evaluation.checks.auditor import STANDARD
-from riskml.evaluation.comparison import Comparison
+from riskml.evaluation.comparison import About, Comparison
 from riskml.evaluation.evaluator import Evaluation, evaluate_detector
 from riskml.evaluation.explained import alerts_and_events
 from riskml.evaluation.reporting.model_card import MODEL_CARD, model_card
@@ -111,7 +112,7 @@ def train_in(
     comparison = compare(run, found, dataset)
     report(run, comparison)
     card = write_card(run, comparison, windows, detector)
-    export(run, detector, extractor, evaluation, explainer, windows, card)
+    export(run, detector, extractor, evaluation, explainer, windows, comparison.about, card)
     return Trained(cfg, run.folder, dataset, extractor, windows, detector)
 
 
@@ -134,6 +135,7 @@ def export(
     evaluation: Evaluation,
     explainer: Explainer,
     windows: PreparedWindows,
+    origin: About,
     card: str,
 ) -> None:
     """Write the bundle and check that its graph scores the whole test set as the detector does.
@@ -150,6 +152,9 @@ def export(
         "data": run.cfg.data.name,
         "train_from": first.isoformat(),
         "train_until": last.isoformat(),
+        "data_fingerprint": origin.data_fingerprint,
+        "config_fingerprint": origin.config_fingerprint,
+        "git_commit": git_commit(),
     }
     folder = export_bundle(
         run.folder / BUNDLE,

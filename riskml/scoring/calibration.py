@@ -167,8 +167,13 @@ class Calibration:
 
 
 def _curve(state: dict[str, Any]) -> tuple[Float64, Float64, float]:
-    return (
-        np.asarray(state["knots"], np.float64),
-        np.asarray(state["exceedance"], np.float64),
-        float(state["tail_scale"]),
-    )
+    """Raises ValueError where knots do not rise, or shares and scale are none."""
+    knots = np.asarray(state["knots"], np.float64)
+    exceedance = np.asarray(state["exceedance"], np.float64)
+    tail_scale = float(state["tail_scale"])
+    if not len(knots) or knots.shape != exceedance.shape or not (np.diff(knots) > 0).all():
+        raise ValueError("knots must rise, each with its exceedance")
+    shares = ((exceedance > 0) & (exceedance <= 1)).all()
+    if not (np.isfinite(knots).all() and shares and 0 <= tail_scale < np.inf):
+        raise ValueError("knots, exceedance and tail scale must be such numbers")
+    return knots, exceedance, tail_scale

@@ -295,9 +295,16 @@ class Explainer:
             if "row" not in known.columns:  # from before users were told apart by their windows
                 row = pl.int_range(1, pl.len() + 1).alias("row")
                 known = known.with_columns(row, pl.lit(0).alias("n_windows"))
+            users = dict(known.filter(pl.col("row") > 0).select("user_id", "row").iter_rows())
+            for name in ("low", "high"):
+                ranges = arrays[name]
+                if ranges.shape != (len(users) + 1, len(spec)) or ranges.dtype != np.float32:
+                    raise ValueError(f"{name} is {ranges.dtype} {ranges.shape}")
+            if len(arrays["counts"]) != len(spec.actions):
+                raise ValueError("counts are not of these actions")
             return cls(
                 spec,
-                dict(known.filter(pl.col("row") > 0).select("user_id", "row").iter_rows()),
+                users,
                 arrays["low"],
                 arrays["high"],
                 tuple(arrays["counts"].tolist()),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zipfile
 from pathlib import Path
@@ -18,7 +17,8 @@ from sklearn.metrics import roc_auc_score
 from riskml.core.errors import BundleError
 from riskml.core.types import FloatArray
 from riskml.evaluation.evaluator import evaluate_detector
-from riskml.export.bundle import export_bundle, load_bundle
+from riskml.export.bundle import export_bundle, load_bundle, reseal
+from riskml.export.manifest import read_manifest
 from riskml.export.torchscript import GRAPH_FILE
 from riskml.features.profile import Profile
 from riskml.models.base import Detector, load_detector
@@ -183,10 +183,9 @@ def test_planted_anomalies_are_found(name: str, detector: Detector, planted: Pla
 
 def amend(folder: Path, file: str, content: object) -> None:
     """Change a file beside the graph, as somebody with another alert budget would."""
+    manifest = read_manifest(folder)
     (folder / file).write_text(json.dumps(content))
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"][file] = hashlib.sha256((folder / file).read_bytes()).hexdigest()
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    reseal(folder, manifest)
 
 
 def test_export(name: str, detector: Detector, planted: Planted, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from riskml.core.types import FeatureSpec, Windows
+from riskml.core.versions import versions
 from riskml.evaluation.comparison import Comparison
 from riskml.evaluation.reporting.blocks import (
     Block,
@@ -28,7 +29,6 @@ from riskml.evaluation.reporting.numbers import between, count, moment, number, 
 from riskml.evaluation.reporting.summary import warnings, what_was_evaluated
 from riskml.evaluation.reporting.view import MAIN, WINDOWS, View
 from riskml.evaluation.reporting.workload import reliability
-from riskml.evaluation.versions import versions
 from riskml.scoring.alerting import FixedThreshold
 from riskml.scoring.calibration import P_VALUE, SCORE
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from riskml.core.versions import versions
 from riskml.evaluation.reporting.blocks import (
     Block,
     Cell,
@@ -15,7 +16,6 @@ from riskml.evaluation.reporting.blocks import (
 )
 from riskml.evaluation.reporting.numbers import moment, number, share
 from riskml.evaluation.reporting.view import WINDOWS, View
-from riskml.evaluation.versions import versions
 
 
 def origin(view: View) -> Section:

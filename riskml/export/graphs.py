@@ -1,0 +1,62 @@
+"""The one place that knows in which forms a detector leaves: what is written, how it is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from riskml.core.errors import BundleError, did_you_mean
+from riskml.core.types import FloatArray, Windows
+from riskml.export.torchscript import TorchScriptGraph
+from riskml.models.base import Detector
+
+TORCHSCRIPT = "torchscript"
+
+
+class Graph(Protocol):
+    """What scores windows in a bundle."""
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a score depends on the windows of the same user before it."""
+        ...
+
+    def score(self, windows: Windows) -> FloatArray:
+        """Float32 [n] scores; higher is riskier."""
+        ...
+
+    def after(self, past: Windows) -> Self:
+        """The same once it has learnt from closed windows; itself where it does not remember."""
+        ...
+
+
+def save_graph(detector: Detector, folder: Path) -> dict[str, Any]:
+    """Write what scores.
+
+    Returns:
+        What the manifest says of it: its form, and by which runtimes it can be run.
+
+    Raises:
+        BundleError: the detector cannot be exported.
+    """
+    TorchScriptGraph.save(detector, folder)
+    return {"format": TORCHSCRIPT, "runtimes": [TORCHSCRIPT]}
+
+
+def load_graph(folder: Path, manifest: dict[str, Any], runtime: str | None = None) -> Graph:
+    """Read what scores, from files that have been checked.
+
+    Args:
+        folder: of the bundle.
+        manifest: of the bundle; without a word on its graph it is from before there was a choice.
+        runtime: None for the first that the manifest names.
+
+    Raises:
+        BundleError: the bundle cannot be run so.
+    """
+    graph = manifest.get("graph", {"format": TORCHSCRIPT, "runtimes": [TORCHSCRIPT]})
+    runtime = runtime or str(graph["runtimes"][0])
+    if runtime not in graph["runtimes"]:
+        valid = did_you_mean(runtime, graph["runtimes"])
+        raise BundleError(f"{folder} cannot be run by '{runtime}': {valid}")
+    return TorchScriptGraph.load(folder)
