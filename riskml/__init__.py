@@ -1,12 +1,17 @@
 """riskml: find risky user behaviour in audit and login logs."""
 
+from __future__ import annotations
+
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from riskml.baselines.pyod import PyODDetector
     from riskml.core.types import Windows
+    from riskml.export.bundle import Bundle
     from riskml.models.autoencoder import AutoencoderDetector
     from riskml.models.base import Detector, load_detector
     from riskml.models.deep import TrainingSettings
@@ -49,8 +54,24 @@ __all__ = [
     "VAEDetector",
     "Windows",
     "__version__",
+    "load",
     "load_detector",
 ]
+
+
+def load(bundle: Path | str, runtime: str | None = None) -> Bundle:
+    """Load an exported bundle, which scores raw events: `riskml.load(folder).score(events)`.
+
+    Args:
+        bundle: folder; every file is checked before it is read.
+        runtime: what runs the graph (`torchscript`, `onnx`, `native`), where there is a choice.
+
+    Raises:
+        BundleError: a file is missing, changed or not what it seems, or there is no such runtime.
+    """
+    from riskml.export.bundle import load_bundle
+
+    return load_bundle(bundle, runtime)
 
 
 def __getattr__(name: str) -> object:

@@ -61,6 +61,7 @@ RISKML: frozenset[str] = frozenset(
         "riskml.data.sources.RowsSource",
         "riskml.data.splits.ColumnSplit",
         "riskml.data.splits.TimeSplit",
+        "riskml.export.scripted.ScriptedDetector",
         "riskml.features.action_embedding.ActionEmbeddingFeatures",
         "riskml.features.extractor.FeatureExtractor",
         "riskml.features.graph.GraphFeatures",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,14 @@ class Bundle:
     def score_windows(self, windows: Windows) -> FloatArray:
         """Float32 [n] scores of windows made by this bundle's extractor."""
         return self.graph.score(windows)
+
+    def after(self, windows: Windows) -> Bundle:
+        """The bundle once its detector has learnt from closed windows that it has scored.
+
+        The same where the detector does not remember. What is known of users lies in the profile,
+        what decides about alerts in `alerts`; both are carried on apart from this.
+        """
+        return replace(self, graph=self.graph.after(windows))
 
     def score(
         self,
@@ -133,7 +141,7 @@ def export_bundle(
 
     Args:
         folder: of the bundle; an older one there is replaced.
-        detector: fitted, with a graph.
+        detector: fitted; one that remembers, after the last closed window that the profile knows.
         extractor: fitted.
         calibration: score → risk; beside the graph, so that it can change without a new export.
         threshold: score from which on a window is an alert; likewise.
@@ -144,7 +152,7 @@ def export_bundle(
         model_card: what users of the model have to know, in Markdown; goes along where given.
 
     Raises:
-        BundleError: the detector has no graph.
+        BundleError: the detector cannot be exported.
     """
     key = bundle_key()
     draft = folder.with_name(folder.name + ".draft")

@@ -7,10 +7,11 @@ from typing import Any, Protocol, Self
 
 from riskml.core.errors import BundleError, did_you_mean
 from riskml.core.types import FloatArray, Windows
+from riskml.export.native import load_native, save_native
 from riskml.export.torchscript import TorchScriptGraph
 from riskml.models.base import Detector
 
-TORCHSCRIPT = "torchscript"
+TORCHSCRIPT, NATIVE = "torchscript", "native"
 
 
 class Graph(Protocol):
@@ -39,7 +40,10 @@ def save_graph(detector: Detector, folder: Path) -> dict[str, Any]:
     Raises:
         BundleError: the detector cannot be exported.
     """
-    TorchScriptGraph.save(detector, folder)
+    if not detector.has_graph:
+        save_native(detector, folder)
+        return {"format": NATIVE, "runtimes": [NATIVE]}
+    TorchScriptGraph.of(detector).save(folder)
     return {"format": TORCHSCRIPT, "runtimes": [TORCHSCRIPT]}
 
 
@@ -59,4 +63,4 @@ def load_graph(folder: Path, manifest: dict[str, Any], runtime: str | None = Non
     if runtime not in graph["runtimes"]:
         valid = did_you_mean(runtime, graph["runtimes"])
         raise BundleError(f"{folder} cannot be run by '{runtime}': {valid}")
-    return TorchScriptGraph.load(folder)
+    return load_native(folder) if runtime == NATIVE else TorchScriptGraph.load(folder)

@@ -36,20 +36,26 @@ class TorchScriptGraph:
     module: torch.jit.ScriptModule
     users: dict[str, int]
 
-    @staticmethod
-    def save(detector: Detector, folder: Path) -> None:
-        """Script the detector's network (never trace it); write it and the index of its users.
+    @classmethod
+    def of(cls, detector: Detector) -> Self:
+        """Script the detector's network; never trace it.
 
         Raises:
             BundleError: the detector has no graph.
         """
-        with tempfile.TemporaryDirectory() as draft, warnings.catch_warnings():
+        with warnings.catch_warnings():
             # TorchScript is deprecated upstream but is what the bundle's contract names
             warnings.simplefilter("ignore", DeprecationWarning)
+            return cls(detector.graph(), detector.users())
+
+    def save(self, folder: Path) -> None:
+        """Write the graph and the index of its users."""
+        with tempfile.TemporaryDirectory() as draft, warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
             whole = Path(draft) / GRAPH_FILE
-            detector.graph().save(str(whole))
+            self.module.save(str(whole))
             _without_sources(whole, folder / GRAPH_FILE)
-        (folder / USERS_FILE).write_text(json.dumps(detector.users(), ensure_ascii=False))
+        (folder / USERS_FILE).write_text(json.dumps(self.users, ensure_ascii=False))
 
     @classmethod
     def load(cls, folder: Path) -> Self:

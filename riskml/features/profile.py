@@ -86,6 +86,20 @@ class Profile:
             tables={name: _but(table, gone) for name, table in self.tables.items()},
         )
 
+    def still_open(self, keys: pl.DataFrame) -> pl.Series:
+        """Which windows, given as they stood when this profile was left, may still grow.
+
+        Args:
+            keys: of windows, with user_id and start.
+        """
+        if self.open is None:
+            return pl.repeat(False, len(keys), eager=True)
+        since = self.open.group_by(USER).agg(pl.col("timestamp").min().alias("since"))
+        of_user = keys.select(hashed("user_id").alias(USER), "start").join(
+            since, on=USER, how="left", maintain_order="left"
+        )
+        return (of_user["start"] >= of_user["since"]).fill_null(False)
+
     def merge(self, part: Profile) -> Profile:
         """This profile with what a part of it has become since `of` or `load` took it out.
 

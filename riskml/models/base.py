@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -36,6 +37,14 @@ class Detector(OutlierEstimator):
         """Whether another seed may give another detector: any of its settings is a seed."""
         return _has_seed(self.settings())
 
+    def after(self, past: Windows) -> Self:
+        """The same once it has learnt from what came since; itself where it does not remember.
+
+        Args:
+            past: closed windows between what it knows and what it will score, of any users.
+        """
+        return self
+
     def score_after(self, past: Windows, windows: Windows) -> FloatArray:
         """Scores of windows that come after others, float32 [n].
 
@@ -43,7 +52,11 @@ class Detector(OutlierEstimator):
             past: what came between the train period and `windows`, of any users.
             windows: to be scored.
         """
-        return self.score(windows)
+        return self.after(past).score(windows)
+
+    def with_parts(self, change: Callable[[Detector], Detector]) -> Self:
+        """The same around changed parts; itself where it is not made of detectors."""
+        return self
 
     def contributions(self, windows: Windows) -> FloatArray:
         """Exact shares of each score, float32 [n, parts]; each row sums to the window's score.

@@ -10,6 +10,7 @@ between which each window chooses; windows that score high do not teach them (Ma
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -70,6 +71,8 @@ class SequenceDetector(Detector):
     """
 
     remembers = True
+    alone: bool
+    """Whether the train period knows one user only."""
 
     def __init__(
         self,
@@ -102,6 +105,7 @@ class SequenceDetector(Detector):
         self.spec_ = windows.spec
         names = windows.keys["user_id"].unique().sort().to_list()
         self.users_ = {name: i for i, name in enumerate(names)}
+        self.alone = len(names) == 1
         trained = np.zeros((len(names), len(windows.spec.actions)))
         for part in rounds(windows, self.users_):
             trained[part.user[part.at], part.action] += part.count
@@ -135,12 +139,13 @@ class SequenceDetector(Detector):
         self.check_spec(windows)
         return self._walk(windows, *self._known(windows)).astype(np.float32)
 
-    def score_after(self, past: Windows, windows: Windows) -> FloatArray:
+    def after(self, past: Windows) -> Self:
         """The same once the habits have learnt from later windows, which are judged too."""
-        self.check_spec(windows)
-        habits, users = self._known(past, windows)
-        self._walk(past, habits, users)
-        return self._walk(windows, habits, users).astype(np.float32)
+        self.check_spec(past)
+        later = copy(self)
+        later.habits_, later.users_ = self._known(past)
+        self._walk(past, later.habits_, later.users_)
+        return later
 
     def contributions(self, windows: Windows) -> FloatArray:
         """How much likelier others are than the user to do each action next, float32 [n, L]."""
@@ -206,16 +211,16 @@ class SequenceDetector(Detector):
             shares[place[at]] = found
         return shares
 
-    @property
-    def alone(self) -> bool:
-        """Whether the train period knows one user only."""
-        return len(self.users_) == 1
-
     def save(self, folder: Path) -> None:
         """Write `detector.json` and the habits as safetensors."""
         limit = self.limit_ if np.isfinite(self.limit_) else None
         write_state(
-            folder, self, users=list(self.users_), weights=asdict(self.weights_), limit=limit
+            folder,
+            self,
+            users=list(self.users_),
+            alone=self.alone,
+            weights=asdict(self.weights_),
+            limit=limit,
         )
         habits = self.habits_
         arrays = {"counts": habits.counts, "trained": habits.trained}
@@ -230,6 +235,8 @@ class SequenceDetector(Detector):
             detector.restore_fitted(state)
             detector.spec_ = FeatureSpec.from_dict(state["spec"], np.zeros((0, 0), np.float32))
             detector.users_ = {name: i for i, name in enumerate(state["users"])}
+            # written before users could be added after training: those are all
+            detector.alone = bool(state.get("alone", len(detector.users_) == 1))
             detector.weights_ = Weights(**state["weights"])
             detector.limit_ = -np.inf if state["limit"] is None else float(state["limit"])
             arrays = load_file(folder / STATE)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -177,9 +179,21 @@ class AroundDetector(Detector):
         """Float32 [n]; a window is judged after the train windows and its user's before it here."""
         return self._score(None, windows)[0]
 
-    def score_after(self, past: Windows, windows: Windows) -> FloatArray:
+    def after(self, past: Windows) -> Self:
         """The same once what came between has been walked over."""
-        return self._score(past, windows)[0]
+        self.check_spec(past)
+        later = copy(self)
+        later.part_ = self.part_.with_detector(lambda part: part.after(past))
+        later.memory_ = self._recalled(past)
+        self._walk(past, self.part_.evidence(past), later.memory_)
+        return later
+
+    def with_parts(self, change: Callable[[Detector], Detector]) -> Self:
+        """The same around a changed detector."""
+        changed = copy(self)
+        changed.part_ = self.part_.with_detector(change)
+        changed.detector = unfitted(changed.part_.detector)
+        return changed
 
     def _score(self, past: Windows | None, windows: Windows) -> tuple[FloatArray, Float64]:
         """Scores and evidence [n]."""

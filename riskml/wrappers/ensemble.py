@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any, Self
 
@@ -133,9 +134,20 @@ class EnsembleDetector(Detector):
         """Float32 [n]: mean evidence, or mean rank in [0, 1]."""
         return self._score(None, windows)
 
-    def score_after(self, past: Windows, windows: Windows) -> FloatArray:
-        """The same, for those detectors that remember, after what came between."""
-        return self._score(past, windows)
+    def after(self, past: Windows) -> Self:
+        """The same, with those detectors that remember after what came between."""
+        if not self.remembers:
+            return self
+        later = copy(self)
+        later.parts_ = [part.with_detector(lambda inner: inner.after(past)) for part in self.parts_]
+        return later
+
+    def with_parts(self, change: Callable[[Detector], Detector]) -> Self:
+        """The same of changed detectors."""
+        changed = copy(self)
+        changed.parts_ = [part.with_detector(change) for part in self.parts_]
+        changed.detectors = [unfitted(part.detector) for part in changed.parts_]
+        return changed
 
     def _score(self, past: Windows | None, windows: Windows) -> FloatArray:
         self.check_spec(windows)

@@ -102,6 +102,10 @@ class Part:
         fit_part(fitted, windows, later, title_of(fitted))
         return cls(fitted, Calibration.fit(fitted.score(later)))
 
+    def with_detector(self, change: Callable[[Detector], Detector]) -> Part:
+        """The same distribution of scores for a changed detector."""
+        return Part(change(self.detector), self.calibration)
+
     def evidence(self, windows: Windows, past: Windows | None = None) -> Float64:
         """−log10 of the p-value of each window, float64 [n]."""
         if past is None or not self.detector.remembers:

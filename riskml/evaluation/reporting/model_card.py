@@ -86,26 +86,16 @@ ETHICS = (
     "Keep alerts no longer than their check takes, and record what came of them.",
 )
 
-LOAD_BUNDLE = """from riskml.export.bundle import load_bundle
+LOAD = """import riskml
 
-bundle = load_bundle("bundle")  # every file is checked against its SHA-256 first
+bundle = riskml.load("bundle")  # every file is checked against its SHA-256 first
 scored = bundle.score(events)   # a Polars frame with event_id, user_id, timestamp, action, ..."""
-
-
-LOAD_DETECTOR = """from riskml.features.extractor import FeatureExtractor
-from riskml.features.profile import Profile
-from riskml.models.base import load_detector
-
-extractor, detector = FeatureExtractor.load("features"), load_detector("detector")
-windows, profile = extractor.transform(events, Profile())  # all events from the first one on
-scores = detector.score(windows)"""
 
 
 def model_card(
     comparison: Comparison,
     train: Windows,
     files: Mapping[str, str] | None = None,
-    exported: bool = True,
 ) -> str:
     """The card of the detector in focus, in Markdown.
 
@@ -113,7 +103,6 @@ def model_card(
         comparison: of the run that trained it.
         train: the windows that it learnt from.
         files: SHA-256 by name of the files that hold the model.
-        exported: whether there is a bundle to load.
     """
     view = View(comparison)
     about, name = comparison.about, comparison.focus.name
@@ -131,7 +120,7 @@ def model_card(
         Section("ethics", "Ethical notes", (Bullets(ETHICS),)),
         Section("features", "Features by family", (_features(train.spec),)),
         Section("origin", "Versions and hashes", _origin(view, files or {})),
-        Section("load", "How to load it", (Code(LOAD_BUNDLE if exported else LOAD_DETECTOR),)),
+        Section("load", "How to load it", (Code(LOAD),)),
     ]
     document = Document(
         f"Model card: {name}, trained on {about.data}",

@@ -38,8 +38,8 @@ def train(make_windows: MakeWindows) -> Windows:
     return make_windows(40, seed=1)
 
 
-def card(made: Comparison, train: Windows, exported: bool = True) -> str:
-    return model_card(made, train, {"model.safetensors": "e" * 64}, exported).replace(THIN, " ")
+def card(made: Comparison, train: Windows) -> str:
+    return model_card(made, train, {"model.safetensors": "e" * 64}).replace(THIN, " ")
 
 
 def titles(text: str) -> list[str]:
@@ -64,7 +64,7 @@ def test_everything_is_in_it(make_windows: MakeWindows, train: Windows) -> None:
         assert digest in text
     assert "| volume | 2 | events, minutes |" in text
     assert "One seed" in text
-    assert 'load_bundle("bundle")' in text
+    assert 'riskml.load("bundle")' in text
 
 
 def test_a_threshold_that_follows_and_goes_by_p_values(
@@ -97,12 +97,6 @@ def test_refused_figures_are_called_so(make_windows: MakeWindows, train: Windows
     refused = Finding("leak", "refused", "the label is a feature", "focus")
     text = card(replace(made, findings=(refused,)), train)
     assert "**A check refuses these figures: the label is a feature**" in text
-
-
-def test_loading_without_a_bundle(make_windows: MakeWindows, train: Windows) -> None:
-    text = card(comparison(make_windows), train, exported=False)
-    assert "load_bundle" not in text
-    assert 'load_detector("detector")' in text
 
 
 def test_names_are_only_text(make_windows: MakeWindows, train: Windows) -> None:

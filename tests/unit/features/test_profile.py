@@ -329,3 +329,18 @@ def test_a_profile_of_other_features_is_refused(known: tuple[FeatureExtractor, P
     for profile in (known[1], replace(known[1], open=None)):
         with pytest.raises(DataError, match="the profile was made with other features"):
             other.transform(worldly_log(seed=3), profile, open_windows=True)
+
+
+# ---- open windows
+
+
+@pytest.mark.parametrize("window", WINDOWS, ids=lambda window: window.kind)
+def test_which_windows_may_still_grow(window: Windowing) -> None:
+    log = random_log(days=3)
+    made = extractor(window, families=only(VolumeFeatures())).fit(log)
+    everything, profile = made.transform(log, Profile(), open_windows=True)
+    closed, _ = made.transform(log, Profile())
+    ids = everything.keys.filter(~profile.still_open(everything.keys))["window_id"]
+    assert sorted(ids) == sorted(closed.keys["window_id"])
+    assert 0 < len(closed) < len(everything)
+    assert not Profile().still_open(everything.keys).any()

@@ -186,3 +186,33 @@ def test_memories_fade() -> None:
 def test_a_table_has_no_actions_to_judge() -> None:
     with pytest.raises(DataError, match="judges actions"):
         SequenceDetector().fit(np.ones((30, 2)))
+
+
+def test_after_is_where_the_next_scores_begin(fitted: SequenceDetector, tmp_path: Path) -> None:
+    past, later = made(60, 2, 30), made(60, 3, 40)
+    before = fitted.score(later)
+    after = fitted.after(past)
+    expected = fitted.score(as_one(past, later))[60:]
+    np.testing.assert_allclose(after.score(later), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(fitted.score(later), before)  # it stays as it is
+    after.save(tmp_path)
+    np.testing.assert_array_equal(SequenceDetector.load(tmp_path).score(later), after.score(later))
+
+
+def test_who_was_alone_in_training_stays_alone(tmp_path: Path) -> None:
+    """Company that comes later has no habits to compare with."""
+    alone = SequenceDetector().fit(as_windows(["a"] * 30, ["abab", "abc"] * 15))
+    past, later = as_windows(["b"] * 3, ["dd"] * 3, 30), as_windows(["a"], ["abd"], 40)
+    alone.after(past).save(tmp_path)
+    for detector in (alone.after(past), SequenceDetector.load(tmp_path)):
+        np.testing.assert_allclose(detector.score(later), alone.score(later), rtol=1e-6)
+
+
+def as_one(first: Windows, second: Windows) -> Windows:
+    return Windows(
+        pl.concat([first.keys, second.keys]),
+        np.vstack([first.x, second.x]),
+        first.spec,
+        np.vstack([first.tokens, second.tokens]),
+        np.concatenate([first.lengths, second.lengths]),
+    )
