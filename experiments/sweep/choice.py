@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score
 
@@ -100,7 +100,8 @@ def run(seed: int, trials: int, overrides: list[str]) -> None:
 def test_ap(cfg: DictConfig, windows: PreparedWindows) -> float:
     """Average precision in the test period of a detector fitted on the train period."""
     node = cfg.model
-    node.training.max_steps = 10**9  # as long as train.py's trainer goes on
+    with open_dict(node.training):
+        node.training.max_steps = 10**9  # as long as train.py's trainer goes on
     detector = build_detector(node, cfg).fit(windows.train, windows.calibration)
     assert windows.test_truth is not None
     scores = detector.score_after(windows.calibration, windows.test)
