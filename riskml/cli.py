@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from riskml import __version__
+from riskml.cli_bundle import bundle
 from riskml.cli_features import features
 from riskml.cli_feedback import feedback, triage
 from riskml.cli_load import ddl, load
@@ -67,6 +68,7 @@ def main(debug: bool) -> None:
 
 
 main.add_command(pseudonyms)
+main.add_command(bundle)
 
 
 @main.command(
