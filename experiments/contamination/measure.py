@@ -4,7 +4,7 @@
 
 As `python evaluate.py contamination=SHARE` does it: half of the incidents leave the test period,
 the same for every share, and some of them go into the train period. So that there are enough, the
-worlds have ten times the usual attacks in the test period and none before. Writes results.md and a
+worlds are shorter, with many attacks in the test period and none before. Writes results.md and a
 figure beside this file.
 """
 
@@ -42,6 +42,7 @@ DETECTORS = (
 )
 WORLD = (
     "experiment=simulated_medium",
+    "data.source.days=80",
     "+data.source.positive_rate=0.12",
     "+data.source.train_contamination=0",
 )
@@ -73,14 +74,14 @@ def results(worlds: list[Found], seeds: str, seconds: float) -> str:
     lines = [
         "# Attacks among what is learnt",
         "",
-        f"Simulated organisations of the medium tier, worlds {seeds}, 300 users, 120 days: mean",
+        f"Simulated organisations of the medium tier, worlds {seeds}, 300 users, 80 days: mean",
         "over the worlds, by the share of attacks among the train windows, and how much is lost.",
         f"Took {seconds:,.0f} seconds on one core of a busy machine. Made by",
         "",
         f"    OMP_NUM_THREADS=1 python -m experiments.contamination.measure --seeds {seeds}",
         "",
-        "The worlds have 12 % of user-days under attack in the test period, so these figures are",
-        "not to be compared with those of other tables.",
+        "So that there are attacks enough, the train period is short and up to a twelfth of the test",
+        "period is under attack: these figures are not to be compared with those of other tables.",
     ]
     for measured, title in MEASURES.items():
         heads = " | ".join(f"{share:.1%}" for share in SHARES)

@@ -123,11 +123,11 @@ def contaminated(windows: PreparedWindows, share: float, seed: int = 0) -> Prepa
             chosen += rows
     out = np.array(sorted(row for rows in drawn for row in rows), np.int64)
     if len(chosen) < ENOUGH * wanted:
+        least = min(map(len, drawn), default=0)
         raise DataError(
             f"contamination={share:g} asks for {wanted:,} attack windows, and half of the "
-            f"incidents of the test period, which are moved whole, have "
-            f"{', '.join(map(str, sorted(map(len, drawn))))}: "
-            f"{_possible(len(out), min(map(len, drawn), default=0), len(windows.train))}"
+            f"incidents of the test period, which are moved whole, have {len(out):,}, the "
+            f"shortest of them {least:,}: {_possible(len(out), least, len(windows.train))}"
         )
     stay = np.setdiff1d(np.arange(len(windows.test)), out)
     incidents = windows.incidents
