@@ -80,7 +80,7 @@ def results(worlds: list[Found], seeds: str, seconds: float) -> str:
         "",
         f"    OMP_NUM_THREADS=1 python -m experiments.contamination.measure --seeds {seeds}",
         "",
-        "So that there are attacks enough, the train period is short and up to a twelfth of the test",
+        "So that there are attacks enough, the train period is short and a twelfth of the test",
         "period is under attack: these figures are not to be compared with those of other tables.",
     ]
     for measured, title in MEASURES.items():
