@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -22,6 +23,13 @@ CERTAIN = 5
 """Risky windows from which on a perfect column is no accident."""
 LOOKED_AT = 20_000
 """Normal windows that are looked at first."""
+FEW_VALUES = 10
+"""A column with no more values than these may be the label in code."""
+NEAR = 3
+"""Windows on each side of one, in the order of a column, whose labels are looked at."""
+EVENTS, DURATION = "the number of events", "how long windows last"
+IN_RANGES = (EVENTS, DURATION)
+"""What may also tell in some of its ranges; attacks come in runs, so times and rows may do so."""
 ONLY_RISKY = 0.9
 """Share of risky windows with an action, and of risky ones among those with it."""
 
@@ -36,19 +44,19 @@ def label_findings(windows: PreparedWindows, labels: Labels) -> Iterator[Finding
     x, names = windows.test.x, windows.test.spec.names
     warned: list[str] = []
     refused: list[str] = []
+    many = labels.sum() >= CERTAIN
     for column in _separating(x, labels):
         values = x[:, column]
-        found = _strength(values, labels, windows.normal_weight)
+        found = _telling(values, labels, windows.normal_weight)
         if found is None:
             continue
-        is_label = len(np.unique(values)) == 2 and found[0] == 1
-        told = f"'{names[column]}' (ROC-AUC {found[0]:.3f}, average precision {found[1]:.2f})"
-        (refused if is_label and labels.sum() >= CERTAIN else warned).append(told)
+        told = f"'{names[column]}' ({found})"
+        (refused if many and _is_label(values, labels, found) else warned).append(told)
     warned += _telling_actions(windows.test, labels)
     if refused:
         text = (
-            f"the label in disguise: {'; '.join(refused)} is 1 or 0 as the window is risky "
-            "or not; leave the feature out"
+            f"the label in disguise: {'; '.join(refused)} says of every window whether it is "
+            "risky; leave the feature out"
         )
         yield Finding(LABELS, REFUSED, text)
     elif warned:
@@ -59,7 +67,11 @@ def label_findings(windows: PreparedWindows, labels: Labels) -> Iterator[Finding
         )
         yield Finding(LABELS, WARNING, text)
     else:
-        yield Finding(LABELS, OK, "no single feature or action tells risky windows from others")
+        text = (
+            "no single feature, by its height or by values next to each other, and no action "
+            "tells risky windows from others"
+        )
+        yield Finding(LABELS, OK, text)
 
 
 def artefact_findings(windows: PreparedWindows, labels: Labels) -> Iterator[Finding]:
@@ -72,12 +84,12 @@ def artefact_findings(windows: PreparedWindows, labels: Labels) -> Iterator[Find
     numbers, groups = _of_keys(windows)
     told = []
     for name, values in numbers.items():
-        if found := _strength(values, labels, windows.normal_weight):
-            told.append(f"{name} (ROC-AUC {found[0]:.3f}, average precision {found[1]:.2f})")
+        if found := _telling(values, labels, windows.normal_weight, name in IN_RANGES):
+            told.append(f"{name} ({found})")
     for name, group in groups.items():
         rate = _rate_of_others(group, labels)
-        if found := _strength(rate, labels, windows.normal_weight, upwards=True):
-            told.append(f"{name} (average precision {found[1]:.2f})")
+        if strength := _strength(rate, labels, windows.normal_weight, upwards=True):
+            told.append(f"{name} (average precision {strength[1]:.2f})")
     if told:
         text = (
             f"risky windows are told from normal ones by {'; '.join(told)}: a detector may find "
@@ -95,8 +107,8 @@ def _of_keys(windows: PreparedWindows) -> tuple[dict[str, Float64], dict[str, pl
     known = windows.train.keys["user_id"].unique().to_list()
     frame = keys.select(
         pl.col("user_id").str.len_chars().alias("the length of user ids"),
-        (pl.col("end") - pl.col("start")).dt.total_microseconds().alias("how long windows last"),
-        pl.col("n_events").alias("the number of events"),
+        (pl.col("end") - pl.col("start")).dt.total_microseconds().alias(DURATION),
+        pl.col("n_events").alias(EVENTS),
         pl.col("start").to_physical().alias("when in the test period they begin"),
         pl.int_range(pl.len()).alias("the order of the rows"),
         (~pl.col("user_id").is_in(known)).alias("being of users who were not seen in training"),
@@ -121,11 +133,83 @@ def _separating(x: np.ndarray, labels: Labels) -> list[int]:
     if not len(normal) or not x.shape[1]:
         return []
     rows = np.concatenate([np.flatnonzero(labels == 1), normal[:: len(normal) // LOOKED_AT + 1]])
-    risky = labels[rows] == 1
+    x, labels = x[rows], labels[rows]
+    high = _auc(x, labels)
+    best = np.maximum(high, 1 - high)
+    if labels.sum() >= CERTAIN:
+        beside = [_rate_of_neighbours(column, labels) for column in x.T]
+        odd = _auc(x % 2, labels)
+        best = np.max([best, _auc(np.stack(beside, 1), labels), odd, 1 - odd], axis=0)
+    return [int(i) for i in np.flatnonzero(best >= AUC - 0.01)]
+
+
+def _auc(x: np.ndarray, labels: Labels) -> Float64:
+    """ROC-AUC of each column [d]."""
+    risky = labels == 1
     p, n = int(risky.sum()), int((~risky).sum())
-    ranks = rankdata(x[rows], axis=0)[risky].sum(0)
-    auc = (ranks - p * (p + 1) / 2) / (p * n)
-    return [int(i) for i in np.flatnonzero(np.maximum(auc, 1 - auc) >= AUC - 0.01)]
+    ranks: Float64 = rankdata(x, axis=0)[risky].sum(0)
+    return (ranks - p * (p + 1) / 2) / (p * n)
+
+
+@dataclass(frozen=True)
+class Telling:
+    """How well a column tells risky windows from others.
+
+    Args:
+        auc, precision: of what is made of it, as a score.
+        how: in words; empty where it is its height.
+    """
+
+    auc: float
+    precision: float
+    how: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.how}ROC-AUC {self.auc:.3f}, average precision {self.precision:.2f}"
+
+
+def _telling(
+    values: np.ndarray, labels: Labels, normal_weight: float, in_ranges: bool = True
+) -> Telling | None:
+    """A column that is too good, by its height, its ranges or as it is odd or even."""
+    if found := _strength(values, labels, normal_weight):
+        return Telling(*found)
+    if not in_ranges or labels.sum() < CERTAIN:
+        return None
+    if found := _strength(_rate_of_neighbours(values, labels), labels, normal_weight, upwards=True):
+        return Telling(*found, "in some of its ranges or values: ")
+    whole = np.asarray(values, np.float64)
+    if (whole == np.floor(whole)).all() and (found := _strength(whole % 2, labels, normal_weight)):
+        return Telling(*found, "as it is odd or even: ")
+    return None
+
+
+def _is_label(values: np.ndarray, labels: Labels, found: Telling) -> bool:
+    """Whether a column is the label, as it is or in code: few values, each of one kind alone."""
+    distinct, group = np.unique(values, return_inverse=True)
+    if len(distinct) > (FEW_VALUES if found.how else 2):
+        return False
+    shares = np.bincount(group, labels) / np.bincount(group)
+    return bool(np.isin(shares, (0.0, 1.0)).all())
+
+
+def _rate_of_neighbours(values: np.ndarray, labels: Labels) -> Float64:
+    """Share of risky windows among those beside each in the order of a column [n].
+
+    Of windows with the same value, if there are others, else of the nearest on either side.
+    """
+    order = np.argsort(values, kind="stable")
+    ranked, risky = values[order], labels[order].astype(np.float64)
+    n, total = len(order), np.concatenate([[0.0], np.cumsum(labels[order], dtype=np.float64)])
+    place = np.arange(n)
+    low = np.searchsorted(ranked, ranked, side="left")
+    high = np.searchsorted(ranked, ranked, side="right")
+    alone = high - low == 1
+    low = np.where(alone, np.maximum(place - NEAR, 0), low)
+    high = np.where(alone, np.minimum(place + NEAR + 1, n), high)
+    rate = np.empty(n)
+    rate[order] = (total[high] - total[low] - risky) / np.maximum(high - low - 1, 1)
+    return rate
 
 
 def _strength(

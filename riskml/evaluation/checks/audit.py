@@ -1,7 +1,8 @@
 """Whether the scores of a fitted detector are worth measuring; see docs/traps.md.
 
 Some windows are scored again: alone as the first part of the period, under other names, at another
-date and in another order; and beside fewer others. Nothing of that may change a score.
+date and in another order; beside fewer others; and, by a detector that remembers, each user's up to
+one of them, a risky one where there is any. Nothing of that may change a score.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
 from riskml.core.errors import DataError
 from riskml.core.types import FloatArray, Windows
@@ -26,6 +28,7 @@ from riskml.evaluation.checks.probes import (
     renamed,
     with_users,
 )
+from riskml.evaluation.metrics import Labels
 from riskml.models.base import Detector
 
 FIRST_PART, COMPANY, AGAIN = 0.4, 0.3, 0.05
@@ -49,7 +52,7 @@ WRONG = {
     DATES: "scores change where all windows are moved to another date that lies alike in week, "
     "month and year, so they are looked up, not judged",
     ORDER: "scores change with the order of the rows",
-    FUTURE: "scores of the first part of the test period change with what comes after it",
+    FUTURE: "scores of windows change with what comes after them",
     MATES: "scores of windows change with the others that are scored beside them",
     UNSTABLE: "scores change where windows come alone, under other ids, dates and in another order",
 }
@@ -58,7 +61,7 @@ RIGHT = {
     NAMES: "under other ids, windows have the same scores",
     DATES: "at another date, windows have the same scores",
     ORDER: "in another order, windows have the same scores",
-    FUTURE: "scored alone, the first part of the test period has the same scores",
+    FUTURE: "where later windows are not there, windows have the same scores",
     MATES: "beside fewer others, windows have the same scores",
 }
 
@@ -86,32 +89,73 @@ class Audit:
         detector: fitted; it stays as it is.
         past: windows between train period and test.
         test: windows to be judged.
+        labels: of the test windows, where they are known: cheats matter most at risky ones.
     """
 
-    def __init__(self, name: str, detector: Detector, past: Windows, test: Windows) -> None:
+    def __init__(
+        self,
+        name: str,
+        detector: Detector,
+        past: Windows,
+        test: Windows,
+        labels: Labels | None = None,
+    ) -> None:
         self.name, self.past, self.test = name, past, test
+        self.risky = np.zeros(0, np.int64) if labels is None else np.flatnonzero(labels == 1)
         self.remembers = bool(getattr(detector, "remembers", False))
         self.detector = pristine(detector)
         self.seed = int(test.fingerprint()[:8], 16)
         # what remembers may count the days since
         self.by = INSTANT if self.remembers else another_date(test)
         self.first = self._all_changed(earliest(test, FIRST_PART))
-        self.company = self.beside_few(self.some(COMPANY, self.seed))
+        self.company = self.beside_few(self.some(COMPANY, self.seed, self.risky))
+        self.cut = self.beside_few(self._cut_short() if self.remembers else self.first.rows[:0])
         # asked before the whole is seen, so that nothing of it can be kept
-        self._of_first, self._of_company = self._scored(self.first), self._scored(self.company)
+        views = (self.first, self.company, self.cut)
+        self._of_first, self._of_company, self._of_cut = map(self._scored, views)
 
     # ---- views
 
-    def some(self, share: float, seed: int) -> Rows:
-        """Rows of a part of the windows, of whole users where their past counts."""
+    def some(self, share: float, seed: int, first: Rows | None = None) -> Rows:
+        """Rows of a part of the windows, of whole users where their past counts.
+
+        Args:
+            share: of all windows.
+            seed: of the draw.
+            first: rows that may fill up to half of the part before any others are drawn.
+        """
         n, rng = len(self.test), np.random.default_rng(seed)
+        most = int(np.ceil(n * share)) if n > 1 else 0
         if not self.remembers:
-            return np.sort(rng.permutation(n)[: int(np.ceil(n * share)) if n > 1 else 0])
+            wanted = rng.permutation(np.zeros(0, np.int64) if first is None else first)
+            drawn = np.concatenate([wanted[: (most + 1) // 2], rng.permutation(n)])
+            return np.sort(pl.Series(drawn).unique(maintain_order=True).head(most).to_numpy())
         users = self.test.keys.group_by("user_id").len().sort("user_id")
         users = users[rng.permutation(len(users))]
         before = users["len"].cum_sum() - users["len"]
         chosen = users["user_id"].filter(before < share * n).head(len(users) - 1)
         return np.flatnonzero(self.test.keys["user_id"].is_in(chosen.to_list()).to_numpy())
+
+    def _cut_short(self) -> Rows:
+        """Rows of users up to one of their windows: a risky one, or any where there is none."""
+        n, rng = len(self.test), np.random.default_rng(self.seed + 2)
+        risky = np.zeros(n, bool)
+        risky[self.risky] = True
+        windows = (
+            self.test.keys.select("user_id", "end", "start", risky=risky, chance=rng.random(n))
+            .with_row_index("row")
+            .sort("end", "start", "row")
+            .with_columns(turn=pl.int_range(pl.len()).over("user_id"))
+        )
+        last = (
+            windows.sort("risky", "chance", descending=True)
+            .unique("user_id", keep="first", maintain_order=True)
+            .with_columns(before=pl.col("turn").cum_sum() - pl.col("turn"))
+            .filter(pl.col("before") < FIRST_PART * n)  # users with risky windows come first
+            .select("user_id", last="turn")
+        )
+        kept = windows.join(last, on="user_id").filter(pl.col("turn") <= pl.col("last"))
+        return np.sort(kept["row"].to_numpy().astype(np.int64))
 
     def beside_few(self, rows: Rows) -> View:
         """These windows; with the past of their users alone, where the past counts."""
@@ -155,6 +199,8 @@ class Audit:
             views = ((trap, view, self._scored(view)) for trap, view in self._one_changed())
             found = {trap: self._differs(v.rows, each, scores, scale) for trap, v, each in views}
             wrong = {trap: text for trap, text in found.items() if text} or {UNSTABLE: how}
+        if how := self._differs(self.cut.rows, self._of_cut, scores, scale):
+            wrong.setdefault(FUTURE, how)
         if how := self._differs(self.company.rows, self._of_company, scores, scale):
             wrong[MATES] = how
         # others beside a window may matter: then no less than all are scored again

@@ -70,7 +70,7 @@ class Auditor:
         self.name, self.detector, self.deep = name, detector, deep
         self.windows, self.shown = windows, shown
         self.looked: Looked = looked_at(windows)
-        self.audit = Audit(name, detector, shown.past, shown.test)
+        self.audit = Audit(name, detector, shown.past, shown.test, self.looked.labels)
 
     def findings(self, scores: FloatArray) -> list[Finding]:
         """Of the data and of the detector that gave these scores of the test windows."""

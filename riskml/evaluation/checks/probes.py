@@ -21,6 +21,8 @@ KEYS = ("window_id", "user_id", "start", "end", "n_events", PEER)
 
 SAME_CALENDAR = timedelta(weeks=1461)
 """28 years: the same days of the week, month and year, and another date."""
+ANOTHER_CALENDAR = SAME_CALENDAR + timedelta(weeks=17)
+"""The same days of the week, in other places of month and year."""
 INSTANT = timedelta(microseconds=1)
 NUDGE = np.float32(1 + 1e-6)
 

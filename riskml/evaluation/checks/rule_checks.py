@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from riskml.evaluation.checks.findings import OK, REFUSED, Finding
-from riskml.evaluation.checks.probes import KEYS, SAME_CALENDAR, Float64, Mask
+from riskml.evaluation.checks.probes import ANOTHER_CALENDAR, KEYS, Float64, Mask
 from riskml.scoring.thresholds import Threshold
 
 RULE = "threshold"
@@ -68,29 +68,38 @@ def _not_causal(rule: Threshold, evidence: Evidence, alerts: Mask, days: pl.Seri
     """How alerts of the first days differ where later days are not there; empty: they do not."""
     last = days.unique().sort()
     cut = last[(len(last) - 1) // 2]
-    rows = np.flatnonzero((days <= cut).to_numpy())
-    rows = np.random.default_rng(len(rows)).permutation(rows)
-    before, keys = (_elsewhere(each) for each in (evidence.before, evidence.keys[rows]))
-    try:
-        alerting = rule.start(evidence.calibration, before)
-        again, _ = alerting.decide(evidence.test[rows], keys)
-    except Exception as error:  # one that looks something up may fail in any way
-        return (
-            "it fails where windows come alone, under other ids and dates "
-            f"({type(error).__name__}: {' '.join(str(error).split())})"
-        )
-    differing = int((np.asarray(again, bool) != alerts[rows]).sum())
-    if not differing:
-        return ""
-    return (
-        f"{differing:,} of {len(rows):,} windows of the first days are decided otherwise where "
-        "later days are not there and windows have other ids and dates: it has seen the test period"
+    first = np.flatnonzero((days <= cut).to_numpy())
+    rng = np.random.default_rng(len(first))
+    views = (
+        (rng.permutation(first), "windows of the first days", "later days are not there and "),
+        (rng.permutation(len(days)), "windows", ""),
     )
+    users = pl.concat([evidence.before["user_id"], evidence.keys["user_id"]]).unique().sort()
+    for rows, which, without in views:
+        before, keys = (_elsewhere(e, users) for e in (evidence.before, evidence.keys[rows]))
+        try:
+            alerting = rule.start(evidence.calibration, before)
+            again, _ = alerting.decide(evidence.test[rows], keys)
+        except Exception as error:  # one that looks something up may fail in any way
+            return (
+                "it fails where windows come alone, under other ids, users and dates "
+                f"({type(error).__name__}: {' '.join(str(error).split())})"
+            )
+        differing = int((np.asarray(again, bool) != alerts[rows]).sum())
+        if differing:
+            return (
+                f"{differing:,} of {len(rows):,} {which} are decided otherwise where {without}"
+                "windows have other ids, users and dates: it has seen the test period"
+            )
+    return ""
 
 
-def _elsewhere(keys: pl.DataFrame) -> pl.DataFrame:
-    """The same at another date, under other ids."""
+def _elsewhere(keys: pl.DataFrame, users: pl.Series) -> pl.DataFrame:
+    """The same at another date, under other ids; users keep their order."""
     ids = [f"window-{row}" for row in range(len(keys))]
+    names = {user: f"user-{place:09d}" for place, user in enumerate(users)}
     return keys.select(KEYS).with_columns(
-        pl.Series("window_id", ids, pl.String), pl.col("start", "end") + SAME_CALENDAR
+        pl.Series("window_id", ids, pl.String),
+        pl.col("user_id").replace_strict(names, return_dtype=pl.String),
+        pl.col("start", "end") + ANOTHER_CALENDAR,
     )

@@ -117,6 +117,31 @@ def test_a_feature_that_is_nearly_the_label_is_named(windows: PreparedWindows) -
     assert "level" not in text(leaking, "label_in_features")
 
 
+def test_a_feature_that_tells_in_a_narrow_range_is_named(windows: PreparedWindows) -> None:
+    draw = np.random.default_rng(0)
+    wide = draw.normal(0, 3, 200)
+    wide[np.abs(wide - 0.5) < 0.2] += 1
+    band = np.where(labels(windows) == 1, draw.uniform(0.4, 0.6, 200), wide)
+    made = with_feature(windows, "band", band)
+    assert bad(made) == {"label_in_features": "warning"}
+    assert "'band' (in some of its ranges" in text(made, "label_in_features")
+
+
+def test_the_label_in_code_is_refused(windows: PreparedWindows) -> None:
+    code = np.where(labels(windows) == 1, 7, np.random.default_rng(0).choice([4, 12], 200))
+    assert bad(with_feature(windows, "code", code)) == {"label_in_features": "refused"}
+
+
+def test_a_label_that_is_odd_or_even_is_named(windows: PreparedWindows) -> None:
+    even = 2 * np.random.default_rng(0).integers(20, 60, 200)
+    made = with_feature(windows, "parity", even + labels(windows))
+    assert bad(made) == {"label_in_features": "warning"}
+    assert "odd or even" in text(made, "label_in_features")
+    counts = pl.lit(pl.Series(np.resize(even, 300)))
+    made = with_keys(windows, n_events=counts.head(pl.len()) + pl.col("label"))
+    assert bad(made)["shared_artefacts"] == "warning"
+
+
 @pytest.mark.parametrize("name", ["label", "gt_scenario", "anomaly"])
 def test_columns_called_truth_are_refused(name: str, windows: PreparedWindows) -> None:
     named = with_feature(windows, name, np.random.default_rng(0).normal(size=200))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from evaluation_cases import MakeWindows
 from trap_cases import (
+    LEVEL,
+    AwaitsTheTrace,
     ByContent,
     ByHourAndMemory,
     ById,
@@ -90,6 +93,17 @@ def test_a_cheat_is_refused_and_its_numbers_are_withheld(
     assert found.refused
     assert {name for name, value in found.metrics.items() if value is not None} <= set(KEPT)
     assert "label" not in found.scores.columns
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_one_look_ahead_after_an_attack_is_enough(seed: int, make_windows: MakeWindows) -> None:
+    rows = np.random.default_rng(seed).choice(150, 4, replace=False)
+    windows = fair(make_windows, sorted(rows.tolist()))
+    after = [row + 5 for row in rows]  # the user's next window, of five users in turn
+    x = windows.test.x.copy()
+    x[after, LEVEL] = 3
+    found = judged(AwaitsTheTrace(), replace(windows, test=replace(windows.test, x=x)))
+    assert bad(found).get("future") == "refused"
 
 
 @pytest.mark.parametrize(

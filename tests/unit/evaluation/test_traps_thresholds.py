@@ -115,7 +115,31 @@ class TopByName(Cheat):
         return scores >= 2
 
 
-@pytest.mark.parametrize("cheat", [BestF1, QuantileOfTheTest, ByName, FailsOnOtherNames, TopByName])
+class OnDaysOfTheMonth(Cheat):
+    """Speaks up on days that have an attack."""
+
+    def alerts(self, scores: np.ndarray, keys: pl.DataFrame) -> np.ndarray:
+        return (scores >= 2) & keys["end"].dt.day().is_in(self.days).to_numpy()
+
+    def __init__(self, windows: PreparedWindows) -> None:
+        super().__init__(windows)
+        self.days = set(windows.test.keys["end"].dt.day().filter(pl.Series(self.truth == 1)))
+
+
+class OfUsers(Cheat):
+    """Speaks up for attackers alone."""
+
+    def alerts(self, scores: np.ndarray, keys: pl.DataFrame) -> np.ndarray:
+        return (scores >= 2) & keys["user_id"].is_in(["user0", "user1", "user2"]).to_numpy()
+
+
+@pytest.mark.parametrize(
+    "cheat",
+    [
+        *(BestF1, QuantileOfTheTest, ByName, FailsOnOtherNames, TopByName),
+        *(OnDaysOfTheMonth, OfUsers),
+    ],
+)
 def test_a_rule_that_knows_truth_or_future_is_refused(
     cheat: type[Cheat], windows: PreparedWindows
 ) -> None:

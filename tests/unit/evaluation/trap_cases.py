@@ -137,6 +137,17 @@ class LooksAhead(Honest):
         return frame.sort("end").with_columns(later).sort("index")["level"].to_numpy()
 
 
+class AwaitsTheTrace(HonestMemory):
+    """Waits for what a user does after an attack, and only then says so of the day before."""
+
+    def _walk(self, windows: Windows, sums: dict[str, tuple[float, int]]) -> FloatArray:
+        scores = super()._walk(windows, sums)
+        frame = windows.keys.select("user_id", "end", level=windows.x[:, LEVEL]).with_row_index()
+        later = frame.sort("end").with_columns(pl.col("level").shift(-1).over("user_id"))
+        trace = later.sort("index")["level"].fill_null(0).to_numpy()
+        return np.where(trace > 2.5, scores + 10, scores).astype(np.float32)
+
+
 class RankAmongAll(Honest):
     """The place of a window among those scored beside it."""
 
