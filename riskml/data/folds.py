@@ -95,9 +95,11 @@ class RollingFolds(Folds):
     def __post_init__(self) -> None:
         for name in ("train_days", "calibration_days", "test_days"):
             value = getattr(self, name)
-            require(f"backtest.{name}", value, _whole(value) and value >= 1, "must be whole days")
+            require(f"backtest.{name}", value, _whole(value), "must be whole days")
+            require(f"backtest.{name}", value, value >= 1, "must be at least 1 day")
         gap = self.gap_days
-        require("backtest.gap_days", gap, _whole(gap) and gap >= 0, "must be whole days, or 0")
+        require("backtest.gap_days", gap, _whole(gap), "must be whole days, or 0")
+        require("backtest.gap_days", gap, gap >= 0, "must be at least 0; 0 leaves no gap")
         step, test = self.step_days, self.test_days
         fits = step is None or (_whole(step) and step >= test)
         rule = f"must be whole days and at least test_days={test}: no window is tested twice"

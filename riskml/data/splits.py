@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar, Protocol
 
 import polars as pl
 
-from riskml.core.errors import ConfigError, DataError, did_you_mean
+from riskml.core.errors import ConfigError, DataError, did_you_mean, require
 from riskml.core.redaction import shown
 from riskml.core.schema import time_span
 
@@ -45,14 +46,17 @@ class TimeSplit:
         calibration: what lies before the test, likewise; it sets risk scale and threshold.
 
     Raises:
-        ConfigError: nothing would be left to train on.
+        ConfigError: one of them is no length, or nothing would be left to train on.
     """
 
     over_time = True
 
     def __init__(self, test: float = 0.3, calibration: float = 0.15) -> None:
         shares = [length for length in (test, calibration) if length < 1]
-        if min(test, calibration) < 0 or sum(shares) >= 1:
+        for name, length in (("test", test), ("calibration", calibration)):
+            rule = "must be at least 0: a share of the log below 1, or days"
+            require(f"data.split.{name}", length, 0 <= length < math.inf, rule)
+        if sum(shares) >= 1:
             raise ConfigError(
                 f"data.split: test={test} and calibration={calibration} leave nothing to train on; "
                 "give shares below 1 that sum to less than 1, or days"

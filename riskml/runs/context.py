@@ -12,11 +12,12 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from riskml.core.errors import ConfigError
+from riskml.core.errors import ConfigError, require
 from riskml.runs.assembly import build_tracker
 from riskml.runs.tracking import Tracker
 
 CONFIG_FILE, LATEST_FILE, REFERENCE = "config.yaml", "latest.json", "reference.json"
+LATEST = "latest"
 FEATURES, DETECTOR, CHECKPOINTS, PLOTS, BUNDLE, PARTS = (
     "features",
     "detector",
@@ -77,8 +78,10 @@ def find_run(outputs: Path, run: str) -> Path:
     Raises:
         ConfigError: there is none, or the folder is no train run.
     """
+    rule = "must be the folder of a train run, or latest"
+    require("run", run, isinstance(run, str), rule)
     note = outputs / LATEST_FILE
-    if run == "latest":
+    if run == LATEST:
         if not note.is_file():
             raise ConfigError(
                 "there is no finished train run yet: run `python train.py` first, "

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from riskml.core.errors import ConfigError, require
+from riskml.core.errors import ConfigError
 from riskml.evaluation.backtesting.units import Fitted, Make, MakeFeatures, fit_by_itself
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows
@@ -21,6 +21,7 @@ from riskml.models.deep import DeepDetector
 from riskml.runs.assembly import build_detector, build_extractor, chosen_detectors, model_config
 from riskml.runs.context import DETECTOR, FEATURES, Run
 from riskml.runs.fitting import check_device, fit
+from riskml.runs.top_settings import baselines_of, seeds_of
 from riskml.runs.tracking import EpochRecord
 
 
@@ -33,12 +34,14 @@ class Entrants:
         fit: fits them.
         seeds: of those that have chance in them.
         fit_seconds: of the one that comes fitted.
+        merged: baselines that have no row of their own, since a detector has their name.
     """
 
     detectors: Mapping[str, Make | Detector]
     fit: FitByConfig
     seeds: list[int]
     fit_seconds: Mapping[str, float | None]
+    merged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,8 +130,12 @@ def entrants_of(cfg: DictConfig, trained: Path | None) -> Entrants:
     """
     focus = {str(cfg.model.name): cfg.model} if cfg.detectors is None else chosen_detectors(cfg)
     nodes = {**focus}
-    for name in cfg.baselines:
-        nodes.setdefault(name, model_config(cfg, name))
+    baselines = baselines_of(cfg)
+    for name in baselines:
+        try:
+            nodes.setdefault(name, model_config(cfg, name))
+        except ConfigError as error:
+            raise ConfigError(f"baselines: {error}") from error
     seeded = cfg.seeds is not None
     detectors: dict[str, Make | Detector] = {}
     for name, node in nodes.items():
@@ -149,24 +156,8 @@ def entrants_of(cfg: DictConfig, trained: Path | None) -> Entrants:
         FitByConfig(_without_bars(cfg), frozenset(focus), cfg.detectors is not None),
         seeds_of(cfg),
         {} if trained is None else {name: _fit_seconds(trained)},
+        tuple(name for name in baselines if name in focus),
     )
-
-
-def seeds_of(cfg: DictConfig) -> list[int]:
-    """`seeds` as a list: so many from `seed` on, those that are given, or `seed` alone.
-
-    Raises:
-        ConfigError: something else.
-    """
-    given = cfg.seeds
-    if given is None:
-        return [cfg.seed]
-    if type(given) is int:
-        require("seeds", given, given >= 1, "must be at least 1")
-        return [cfg.seed + i for i in range(given)]
-    fits = isinstance(given, ListConfig) and all(type(seed) is int for seed in given)
-    require("seeds", given, fits, "must be a number of seeds, or a list such as [0,1,2,3,4]")
-    return [int(seed) for seed in given]
 
 
 def _without_bars(cfg: DictConfig) -> DictConfig:

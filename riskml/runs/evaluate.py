@@ -15,15 +15,15 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from riskml.core.errors import ConfigError, require
+from riskml.core.errors import ConfigError
 from riskml.core.targets import check_targets
 from riskml.data.batch_reference import BatchReference
 from riskml.data.datasets import Dataset
 from riskml.data.folds import Folds, SingleFold
 from riskml.evaluation.backtest import Backtested, backtest
 from riskml.evaluation.backtesting.units import Change, Check
-from riskml.evaluation.checks.auditor import LEVELS, STANDARD
-from riskml.evaluation.checks.controls import CONTROLS, PermutationCheck, contaminated, permuted
+from riskml.evaluation.checks.auditor import STANDARD
+from riskml.evaluation.checks.controls import PermutationCheck, contaminated, permuted
 from riskml.runs.assembly import (
     build,
     build_scoring,
@@ -32,6 +32,7 @@ from riskml.runs.assembly import (
     chosen_parameters,
 )
 from riskml.runs.context import (
+    LATEST,
     PARTS,
     REFERENCE,
     Run,
@@ -42,6 +43,7 @@ from riskml.runs.context import (
 from riskml.runs.entrants import entrants_of, features_of
 from riskml.runs.resuming import begun, drop_new_folder, mark_of
 from riskml.runs.steps import compare, config_fingerprint, read_data, report
+from riskml.runs.top_settings import check_top
 
 FROM_RUN = ("data", "features", "threshold", "scoring", "seed")
 """Settings that come from the run unless they are given."""
@@ -63,6 +65,7 @@ def evaluate(cfg: DictConfig) -> Path:
     else:
         cfg, trained = complete(cfg)
         fingerprint = config_fingerprint(cfg)
+    check_top(cfg)
     # processes have no Hydra that could resolve anything
     settled = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
     assert isinstance(settled, DictConfig)
@@ -91,6 +94,9 @@ def _backtest(
     entrants, features = entrants_of(cfg, trained), features_of(cfg, trained)
     rule, scoring = build_threshold(cfg.threshold), build_scoring(cfg.get("scoring"))
     change, checks = controls_of(cfg)
+    if entrants.merged and cfg.detectors is not None:
+        names = ", ".join(entrants.merged)
+        run.say(f"in detectors and in baselines: {names}; a single row each, as in detectors")
     dataset = read_data(run, earlier_log(cfg, trained))
     columns = (
         TextColumn("{task.description}"),
@@ -135,20 +141,13 @@ def _backtest(
 def controls_of(cfg: DictConfig) -> tuple[Change | None, list[Check]]:
     """What is done to the windows before anything is fitted on them, and what is asked after.
 
-    Raises:
-        ConfigError: no such control, an impossible share, or both at once.
+    Args:
+        cfg: that `check_top` has seen.
     """
     control, share = cfg.get("control"), cfg.get("contamination")
-    if control is not None and share is not None:
-        raise ConfigError("control and contamination: give one of them")
-    audit = cfg.get("audit") or STANDARD
-    require("audit", audit, audit in LEVELS, f"must be one of {', '.join(LEVELS)}")
     if control is not None:
-        fits = control in CONTROLS
-        require("control", control, fits, f"must be one of {', '.join(CONTROLS)}")
         return partial(permuted, control=control, seed=cfg.seed), [PermutationCheck(control)]
     if share is not None:
-        require("contamination", share, 0 <= share < 0.5, "must lie from 0 up to 0.5")
         return partial(contaminated, share=share, seed=cfg.seed), []
     return None, []
 
@@ -182,7 +181,7 @@ def complete(cfg: DictConfig) -> tuple[DictConfig, Path | None]:
         afresh: because `model=` or `detectors=` asks for it, or because there are folds or seeds.
 
     Raises:
-        ConfigError: neither a run nor detectors and data are given, or no such model.
+        ConfigError: neither a run nor detectors and data are given, no such run, or no such model.
     """
     chosen = cfg.get("detectors") is not None
     if chosen and cfg.model is not None:
@@ -192,6 +191,8 @@ def complete(cfg: DictConfig) -> tuple[DictConfig, Path | None]:
     assert isinstance(whole, DictConfig)
     folder = None
     if fresh and cfg.data is not None:
+        if cfg.run != LATEST:  # one that is named must be there, even where nothing is taken of it
+            find_run(Path(cfg.paths.outputs), cfg.run)
         whole.seed = 0 if cfg.seed is None else cfg.seed
     else:
         folder = find_run(Path(cfg.paths.outputs), cfg.run)

@@ -9,7 +9,7 @@ import numpy as np
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
-from riskml.core.errors import BundleError, require
+from riskml.core.errors import BundleError
 from riskml.core.schema import time_span
 from riskml.core.versions import git_commit
 from riskml.data.datasets import Dataset
@@ -32,6 +32,7 @@ from riskml.runs.assembly import (
 from riskml.runs.context import BUNDLE, DETECTOR, FEATURES, Run, remember_latest, start_run
 from riskml.runs.fitting import check_device, check_resumable, fit
 from riskml.runs.steps import compare, hashes, make_windows, read_data, report
+from riskml.runs.top_settings import check_top
 from riskml.scoring.explain import Explainer
 
 PARITY = 1e-5
@@ -65,7 +66,7 @@ def train(cfg: DictConfig) -> Path:
     Returns:
         The run folder: metrics.json, scores, alerts, plots, detector, features and bundle.
     """
-    require("seed", cfg.seed, cfg.seed >= 0, "must be 0 or more")
+    check_top(cfg)
     pl.seed_everything(cfg.seed, verbose=False)
     with start_run(cfg, f"{cfg.model.name} on {cfg.data.name}") as run:
         train_in(run)

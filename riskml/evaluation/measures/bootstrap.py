@@ -167,7 +167,8 @@ def resample(
         DataError: a label is not 0 or 1, or a score is not a finite number.
     """
     require("by", by, by in WAYS, f"must be one of {', '.join(WAYS)}")
-    require("resamples", resamples, resamples >= 1, "must be at least 1")
+    fits = isinstance(resamples, int) and resamples >= 1
+    require("resamples", resamples, fits, "must be a whole number of at least 1")
     sums = cluster_sums(tables, by)
     drawn = [_statistics(sums, times, normal_weight) for times in _draws(sums, resamples, seed)]
     once = np.bincount(sums.sort, minlength=sums.matrix.shape[1])[:, None]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from riskml.core.errors import ConfigError, DataError, require
+from riskml.core.errors import ConfigError, DataError
 from riskml.runs.assembly import build_detector, build_threshold, model_config
 from riskml.runs.context import Run, start_run
 from riskml.runs.fitting import check_device
@@ -35,6 +35,7 @@ from riskml.runs.sweeps.study import (
     storage_url,
 )
 from riskml.runs.sweeps.worker import STOPPED, Work, be_quiet, work_apart
+from riskml.runs.top_settings import check_top
 
 LOOK_EVERY_S = 0.5
 BEFORE_ASKING_S, LAST_WAIT_S = 3, 60
@@ -52,7 +53,7 @@ def sweep(cfg: DictConfig) -> Path:
         DataError: no trial came to an end.
     """
     be_quiet()
-    require("seed", cfg.seed, cfg.seed >= 0, "must be 0 or more")
+    check_top(cfg)
     settings, space = read_settings(cfg), read_space(cfg)
     check(cfg, settings)
     same = compared(cfg)

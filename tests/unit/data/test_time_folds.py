@@ -144,7 +144,9 @@ def test_what_is_before_the_train_period_is_warm_up_already(warm_up: float) -> N
     [
         ({"train_days": 0}, "backtest.train_days=0"),
         ({"test_days": 1.5}, "backtest.test_days=1.5"),
-        ({"gap_days": -1}, "backtest.gap_days=-1"),
+        ({"train_days": -5}, "backtest.train_days=-5 must be at least 1 day"),
+        ({"train_days": 1.5}, "backtest.train_days=1.5 must be whole days"),
+        ({"gap_days": -1}, "backtest.gap_days=-1 must be at least 0"),
         ({"step_days": 2}, "backtest.step_days=2 must be whole days and at least test_days=3"),
         ({"folds": 0}, "backtest.folds=0"),
         ({"workers": 0}, "backtest.workers=0"),

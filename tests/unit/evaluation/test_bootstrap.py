@@ -340,7 +340,7 @@ def test_what_cannot_be_drawn() -> None:
     table = random_table(0)
     with pytest.raises(ConfigError, match="by=day must be one of user, incident, window"):
         resample([table], by="day")
-    with pytest.raises(ConfigError, match="resamples=0 must be at least 1"):
+    with pytest.raises(ConfigError, match="resamples=0 must be a whole number"):
         resample([table], resamples=0)
     with pytest.raises(DataError, match="score of row 0"):
         resample([table.with_columns(score=pl.lit(np.inf))], resamples=3)

@@ -19,8 +19,9 @@ from riskml.features.preparation import PreparedWindows
 from riskml.models.base import Detector
 from riskml.models.deep import DeepDetector
 from riskml.runs.assembly import build_detector, model_config
-from riskml.runs.entrants import entrants_of, seeds_of
+from riskml.runs.entrants import entrants_of
 from riskml.runs.evaluate import complete
+from riskml.runs.top_settings import seeds_of
 
 CONF = Path(__file__).parents[3] / "conf"
 
@@ -68,6 +69,17 @@ def test_what_a_node_says_wins(tmp_path: Path) -> None:
     assert detectors["small"].settings()["population_weight"] == 0.5, "of the data set"
 
 
+def test_a_baseline_of_a_detector_s_name_has_no_row_of_its_own(tmp_path: Path) -> None:
+    cfg = composed(tmp_path, "detectors=[{name: vae, latent_dim: 3}]", "baselines=[random,vae]")
+    entrants = entrants_of(cfg, None)
+    assert (list(entrants.detectors), entrants.merged) == (["vae", "random"], ("vae",))
+
+
+def test_a_run_that_is_named_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="run=/nowhere is no finished train run"):
+        composed(tmp_path, "model=counts", "run=/nowhere")
+
+
 @pytest.mark.parametrize("name", ["vae", "ensemble", "persistence"])
 def test_a_seed_reaches_whatever_draws(name: str, tmp_path: Path) -> None:
     inner = ["model.detector=untrained"] if name == "persistence" else []
@@ -97,7 +109,10 @@ def test_no_seeds(given: object) -> None:
 @pytest.mark.parametrize(
     ("overrides", "text"),
     [
-        (["model=counts", "baselines=[bigarm]"], "no model 'bigarm': did you mean 'bigram'"),
+        (
+            ["model=counts", "baselines=[bigarm]"],
+            "baselines: no model 'bigarm': did you mean 'bigram'",
+        ),
         (["detectors=[{name: vae, latent: 3}]"], "vae: .*latent: .*did you mean 'latent_dim'"),
         (["detectors=[vae]", "trainer=gpu"], "trainer.accelerator=gpu: torch sees no GPU"),
     ],
