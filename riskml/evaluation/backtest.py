@@ -292,7 +292,7 @@ def _gather(
     refused: dict[str, str] = {}
     for part in parts:
         if isinstance(part, Refused):
-            where = f"fold {part.fold}: " if n_folds > 1 else ""
+            where = f"fold {part.fold + 1}: " if n_folds > 1 else ""
             refused.setdefault(part.name, where + part.reason)
     found = [part for part in parts if isinstance(part, Part)]
     kept = [part for part in found if part.evaluation.name not in refused]

@@ -160,7 +160,7 @@ def folds_of(cfg: DictConfig) -> Folds:
 
 def _say_folds(run: Run, found: Backtested) -> None:
     for fold in found.folds:
-        title = f"fold {fold.number}" if len(found.folds) > 1 else "windows"
+        title = f"fold {fold.number + 1}" if len(found.folds) > 1 else "windows"
         periods = ", ".join(
             f"{name} {start:%Y-%m-%d} to {end:%Y-%m-%d} ({windows:,})"
             for name, (start, end, windows) in (

@@ -76,8 +76,8 @@ def parts(outputs: Path) -> list[Path]:
 
 def test_folds_are_told_and_written(whole: Path) -> None:
     text = (whole.parent / "out").read_text()
-    assert "fold 0: train 2024-01-01 to 2024-01-2" in text
-    assert "fold 1: train 2024-01-01 to 2024-01-3" in text
+    assert "fold 1: train 2024-01-01 to 2024-01-2" in text
+    assert "fold 2: train 2024-01-01 to 2024-01-3" in text
     document = read_json(evaluated(whole) / "metrics.json")
     names = ["vae", "window_length", "random", "pyod_iforest", "bigram"]
     assert list(document["detectors"]) == names
@@ -171,8 +171,8 @@ def length(seed: int) -> Detector:
 @pytest.mark.parametrize(
     ("fit", "text"),
     [
-        (die, r"was killed in fold 0, length, seed 0.*backtest\.workers"),
-        (leave, r"ended in fold 0, length, seed 0 \(exit code 3\)"),
+        (die, r"was killed in fold 1, length, seed 0.*backtest\.workers"),
+        (leave, r"ended in fold 1, length, seed 0 \(exit code 3\)"),
     ],
 )
 def test_a_worker_that_is_gone_is_named(fit: Fit, text: str) -> None:

@@ -93,7 +93,7 @@ class Unit:
     seed: int
 
     def __str__(self) -> str:
-        return f"fold {self.fold}, {self.name}, seed {self.seed}"
+        return f"fold {self.fold + 1}, {self.name}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ class Worker:
         except DataError as error:
             if len(job.folds) == 1:
                 raise
-            raise DataError(f"fold {number}: {error}") from error
+            raise DataError(f"fold {number + 1}: {error}") from error
         fold = Fold.of(number, windows)
         counts, new = extractor.vocabulary.counts, job.scoring.learning_windows
         explainer = Explainer.fit(windows.train, counts, new)

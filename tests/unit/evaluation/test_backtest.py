@@ -312,13 +312,13 @@ def fails_in(fold: int, make: Callable[[int], Detector]) -> Callable[..., Fitted
 @pytest.mark.slow
 def test_a_detector_that_a_fold_does_not_suit_is_refused_and_the_others_go_on() -> None:
     found = run(attacked(), {"length": length, "it": forest}, fit=fails_in(1, forest), seeds=(0, 1))
-    assert found.refused == {"it": "fold 1: it does not like these windows"}
+    assert found.refused == {"it": "fold 2: it does not like these windows"}
     assert {e.name for e in found.evaluations} == {"length"}
     assert len(found.folds) == 3
 
 
 def test_the_detector_in_focus_is_not_done_without() -> None:
-    with pytest.raises(DataError, match=r"fold 1, it, seed 0: it does not like these windows"):
+    with pytest.raises(DataError, match=r"fold 2, it, seed 0: it does not like these windows"):
         run(attacked(), {"it": forest, "length": length}, fit=fails_in(1, forest))
 
 
@@ -326,7 +326,7 @@ def test_a_fold_with_too_little_in_it_is_named() -> None:
     data = attacked()
     silent = pl.col("timestamp").is_between(day(12), day(16), closed="left")
     few = replace(data, events=data.events.filter(~silent))
-    with pytest.raises(DataError, match=r"fold 0: the test period has no events"):
+    with pytest.raises(DataError, match=r"fold 1: the test period has no events"):
         run(few, {"length": length})
 
 
@@ -340,7 +340,7 @@ def test_checks_are_asked_after_each_unit() -> None:
     found = run(attacked(), {"length": length, "dice": dice}, checks=[check])
     asked = [finding for finding in found.findings if finding.trap == "trap"]
     assert [(finding.detector, finding.text) for finding in asked] == [
-        (name, "fold 0, 1, 2: fold 0") for name in ("length", "dice")
+        (name, "folds 1 to 3: fold 0") for name in ("length", "dice")
     ]
 
 
@@ -406,7 +406,7 @@ def test_going_on_after_a_stop_gives_what_one_go_gives(tmp_path: Path) -> None:
     )
     assert_same(found, whole)
     assert len(first.names) + len(second.names) == 9
-    assert told[0] == (4, 9, "fold 1, forest, seed 1")
+    assert told[0] == (4, 9, "fold 2, forest, seed 1")
     assert told[-1][:2] == (9, 9)
     assert not list((tmp_path / "parts").rglob("*.draft"))
     third = Stop(0)
