@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from riskml.core.errors import ConfigError
 from riskml.core.targets import check_targets
 from riskml.evaluation.backtest import PLAN
+from riskml.evaluation.backtesting.parts import check_parts
 from riskml.runs.context import CONFIG_FILE, PARTS, load_config
 
 WORKERS = "backtest.workers"
@@ -30,6 +31,7 @@ def begun(cfg: DictConfig) -> tuple[DictConfig, str]:
 
     Raises:
         ConfigError: no such evaluation, it was changed, or the command line has other settings.
+        BundleError: something that it has done already is damaged.
     """
     folder = Path(cfg.resume)
     note = folder / PARTS / PLAN
@@ -50,15 +52,16 @@ def begun(cfg: DictConfig) -> tuple[DictConfig, str]:
             f"resume={folder}: its {CONFIG_FILE} was changed after it was begun, so what is done "
             "would not go with what is not: begin anew without resume"
         )
-    for key in _given():
+    for key, typed in _given().items():
         if key in FREE or key.partition(".")[0] in FREE:
             continue
-        now, then = _value(cfg, key), _value(past, key)
+        now, then = _value(_merged(past, cfg, key), key), _value(past, key)
         if now != then:
             raise ConfigError(
-                f"resume={folder}: {key} is {now} here and was {then} when it was begun: leave "
-                f"{key} out, or begin anew without resume"
+                f"resume={folder}: {key} is {typed} here and was {_told(now, then)} when it was "
+                f"begun: leave {key} out, or begin anew without resume"
             )
+    check_parts(folder / PARTS)
     past.paths.run = str(folder.resolve())
     if WORKERS in _given():
         past.backtest.workers = cfg.backtest.workers
@@ -104,15 +107,27 @@ def drop_new_folder(resumed: Path) -> None:
         folder.rmdir()
 
 
-def _given() -> Sequence[str]:
-    """Keys that the command line sets; none where the config comes from a script."""
+def _given() -> Mapping[str, Any]:
+    """What the command line sets, as it was typed; nothing where the config comes from a script."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     if not HydraConfig.initialized():
-        return []
+        return {}
     overrides = OverridesParser.create().parse_overrides(list(HydraConfig.get().overrides.task))
-    return [override.key_or_group for override in overrides]
+    return {each.key_or_group: each.get_value_element_as_str() for each in overrides}
+
+
+def _merged(past: DictConfig, cfg: DictConfig, key: str) -> DictConfig:
+    """The settings of then with the part of now that a key belongs to.
+
+    What is chosen now may refer to settings that a resumed command line leaves to then.
+    """
+    name = key.partition(".")[0]
+    whole = OmegaConf.create({str(each): past._get_node(each) for each in past})
+    assert isinstance(whole, DictConfig)
+    whole[name] = cfg._get_node(name) if name in cfg else None
+    return whole
 
 
 def _value(cfg: DictConfig, key: str) -> Any:
@@ -122,6 +137,24 @@ def _value(cfg: DictConfig, key: str) -> Any:
             value = OmegaConf.to_container(value, resolve=True)
     except OmegaConfBaseException:
         return None
-    if key == "backtest":
+    if key == "backtest" and isinstance(value, dict):
         value.pop("workers", None)
     return value
+
+
+def _told(now: Any, then: Any) -> str:
+    """What a setting was, in few words: a choice by its name, and where it differs from now."""
+    if not isinstance(then, dict):
+        return str(then)
+    name, same = _name(then), isinstance(now, dict) and _name(now) == _name(then)
+    if not same:
+        return name
+    differing = [key for key in {**then, **now} if now.get(key) != then.get(key)]
+    shown = ", ".join(f"{key}={then.get(key)}" for key in differing)
+    return f"{name} with {shown}"
+
+
+def _name(node: Mapping[str, Any]) -> str:
+    """Of what was chosen: as its file calls it, else the class that it builds."""
+    target = str(node.get("_target_", "other settings")).rpartition(".")[2]
+    return str(node.get("name") or target)

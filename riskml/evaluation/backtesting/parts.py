@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from riskml.core.errors import reading
+from riskml.core.errors import BundleError, reading
 from riskml.evaluation.comparison import Finding, Fold
 from riskml.evaluation.evaluator import Evaluation
 from riskml.scoring.alert_state import alerting_state, read_alerting
@@ -87,19 +88,21 @@ def read_part(target: Path) -> Part | Refused:
     """Read what `write_part` wrote.
 
     Raises:
-        BundleError: damaged, or of another version.
+        BundleError: names the file that is damaged or of another version, and the folder to
+            delete so that its unit is worked on again.
     """
-    with reading(target / PART):
+    with _reading(target / PART):
         state = json.loads((target / PART).read_text())
         if state.pop("format") != FORMAT:
             raise ValueError("of another version of riskml")
         if "reason" in state:
             return Refused(**state | {"findings": _findings(state)})
-        tables = {
-            name: pl.read_parquet(target / name)
-            for name in (SCORES, INCIDENTS, ALERTS, EVENTS)
-            if name == SCORES or (target / name).is_file()
-        }
+    tables = {}
+    for name in (SCORES, INCIDENTS, ALERTS, EVENTS):
+        if name == SCORES or (target / name).is_file():
+            with _reading(target / name):
+                tables[name] = pl.read_parquet(target / name)
+    with _reading(target / PART):
         evaluation = Evaluation(
             state["name"],
             tables[SCORES],
@@ -122,6 +125,33 @@ def read_part(target: Path) -> Part | Refused:
             tables.get(EVENTS),
             tuple(state["epochs"]),
         )
+
+
+def check_parts(folder: Path) -> None:
+    """See that all finished units in a folder can be read, before any work goes on from them.
+
+    Raises:
+        BundleError: see `read_part`.
+    """
+    for target in sorted(folder.glob("fold-*/*")):
+        if target.is_dir() and target.suffix != DRAFT:
+            read_part(target)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """As `reading`, with the remedy: a part that is not there is made again."""
+    try:
+        with reading(path):
+            try:
+                yield
+            except KeyError as error:
+                raise ValueError(f"it has no {error}") from error
+    except Exception as error:  # what a part says of itself can be wrong in any way
+        named = str(error) if str(path) in str(error) else f"{path} is damaged ({error})"
+        raise BundleError(
+            f"{named}; delete the folder {path.parent}: that part is made again"
+        ) from error
 
 
 def _state(part: Part) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -26,12 +28,13 @@ from backtest_cases import (
     timeless,
 )
 
-from riskml.core.errors import ConfigError, DataError
+from riskml.core.errors import BundleError, ConfigError, DataError
 from riskml.core.types import Windows
 from riskml.data.datasets import Dataset
 from riskml.data.folds import ExpandingFolds, RollingFolds, SingleFold
 from riskml.data.splits import GAP, PERIOD
 from riskml.evaluation.backtest import PLAN, Backtested, backtest
+from riskml.evaluation.backtesting.parts import PART, SCORES
 from riskml.evaluation.backtesting.units import Fitted, fit_by_itself
 from riskml.evaluation.comparison import Finding
 from riskml.evaluation.evaluator import Evaluation, evaluate_detector
@@ -413,6 +416,27 @@ def test_going_on_after_a_stop_gives_what_one_go_gives(tmp_path: Path) -> None:
     assert_same(
         run(attacked(), detectors, seeds=(0, 1), folder=tmp_path / "parts", fit=third), whole
     )
+
+
+def test_damaged_parts_are_named_with_the_remedy(tmp_path: Path) -> None:
+    def go_on() -> Backtested:
+        return run(attacked(), {"length": length}, folder=tmp_path)
+
+    whole = go_on()
+    scores = min(tmp_path.rglob(SCORES))
+    kept = scores.read_bytes()
+    scores.write_bytes(kept[:50])
+    with pytest.raises(BundleError, match=rf"^{scores} .*delete the folder {scores.parent}:"):
+        go_on()
+    scores.write_bytes(kept)
+    part = scores.with_name(PART)
+    state = json.loads(part.read_text())
+    del state["periods"]
+    part.write_text(json.dumps(state))
+    with pytest.raises(BundleError, match=rf"^{part} .*it has no 'periods'.*delete the folder"):
+        go_on()
+    shutil.rmtree(part.parent)
+    assert_same(go_on(), whole)
 
 
 def test_a_folder_of_another_backtest_is_refused(tmp_path: Path) -> None:
