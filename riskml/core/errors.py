@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from numbers import Real
 from pathlib import Path
 
 
@@ -53,6 +55,17 @@ def reading(path: Path) -> Iterator[None]:
     except Exception as error:  # a damaged file can fail in any way
         problem = f"{type(error).__name__}: {error}"
         raise BundleError(f"{path} is missing, damaged or of another kind ({problem})") from error
+
+
+def require_positive(setting: str, value: float) -> None:
+    """Refuse what is no finite number above 0, such as a weight.
+
+    >>> require_positive("normal_weight", -1.0)
+    Traceback (most recent call last):
+    riskml.core.errors.ConfigError: normal_weight=-1.0 must be a finite number above 0
+    """
+    fits = isinstance(value, Real) and not isinstance(value, bool) and 0 < value < math.inf
+    require(setting, value, fits, "must be a finite number above 0")
 
 
 def require(setting: str, value: object, fits: bool, rule: str) -> None:

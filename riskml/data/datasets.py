@@ -10,7 +10,7 @@ from typing import Protocol
 
 import polars as pl
 
-from riskml.core.errors import DataError, require
+from riskml.core.errors import DataError, require, require_positive
 from riskml.core.redaction import hiding_values, shown
 from riskml.core.schema import time_span
 from riskml.data.batch_checks import BatchChecks
@@ -120,9 +120,11 @@ def load_dataset(
         warm_up: see `Dataset`.
 
     Raises:
-        ConfigError: the key for pseudonyms is missing.
+        ConfigError: the key for pseudonyms is missing, or `normal_weight` is no finite number
+            above 0.
         DataError: too little data, labels that are not 0 or 1, or a log that the checks refuse.
     """
+    require_positive("data.normal_weight", normal_weight)
     if pseudonyms is not None:
         _ = pseudonyms.pseudonyms  # a missing key should say so before the work, not after it
     with hiding_values(pseudonyms is not None):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from riskml.core.errors import DataError, require
+from riskml.core.errors import DataError, require, require_positive
 from riskml.evaluation.measures.ranking import (
     Floats,
     RankedCounts,
@@ -58,10 +58,12 @@ def ranking_metrics(
 
     Raises:
         DataError: a label is not 0 or 1, or a score or weight is not a finite number.
-        ConfigError: the prevalence does not lie between 0 and 1.
+        ConfigError: `normal_weight` is no finite number above 0, or the prevalence does not lie
+            between 0 and 1.
     """
     if prevalence is not None:
         require("prevalence", prevalence, 0 < prevalence < 1, "must lie between 0 and 1")
+    require_positive("normal_weight", normal_weight)
     risky, scores, weight = checked(labels, scores, weights)
     bins, groups = rank_bins(risky, scores)
     counts = RankedCounts.of(np.asarray(np.bincount(bins, weight, 3 * groups + 1), np.float64))
@@ -110,7 +112,9 @@ def alert_metrics(
 
     Raises:
         DataError: a label is not 0 or 1, or a weight is not a finite number.
+        ConfigError: `normal_weight` is no finite number above 0.
     """
+    require_positive("normal_weight", normal_weight)
     risky, chosen, weight = checked(labels, alerts, weights)
     weight = np.where(risky, weight, weight * normal_weight)
     raised = chosen != 0
@@ -147,7 +151,9 @@ def recall_by_alerts(
 
     Raises:
         DataError: a label is not 0 or 1, or a score is not a finite number.
+        ConfigError: `normal_weight` is no finite number above 0.
     """
+    require_positive("normal_weight", normal_weight)
     risky, scores, _ = checked(labels, scores)
     _, group, sizes = np.unique(-scores, return_inverse=True, return_counts=True)
     found = np.bincount(group, risky, len(sizes))

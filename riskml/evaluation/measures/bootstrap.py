@@ -24,7 +24,7 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from riskml.core.errors import DataError, require
+from riskml.core.errors import DataError, require, require_positive
 from riskml.evaluation.measures.ranking import Floats, RankedCounts
 from riskml.evaluation.measures.resampling import USER, WAYS, ClusterSums, cluster_sums
 from riskml.evaluation.metrics import ranking_values
@@ -163,12 +163,14 @@ def resample(
         and F1 and incident recall, at budget and at threshold.
 
     Raises:
-        ConfigError: another way to draw, or fewer than one resample.
+        ConfigError: another way to draw, fewer than one resample, or `normal_weight` is no finite
+            number above 0.
         DataError: a label is not 0 or 1, or a score is not a finite number.
     """
     require("by", by, by in WAYS, f"must be one of {', '.join(WAYS)}")
     fits = isinstance(resamples, int) and resamples >= 1
     require("resamples", resamples, fits, "must be a whole number of at least 1")
+    require_positive("normal_weight", normal_weight)
     sums = cluster_sums(tables, by)
     drawn = [_statistics(sums, times, normal_weight) for times in _draws(sums, resamples, seed)]
     once = np.bincount(sums.sort, minlength=sums.matrix.shape[1])[:, None]

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from riskml.core.errors import require_positive
 from riskml.evaluation.measures.ranking import Floats
 from riskml.evaluation.metrics import Metrics, checked, of_alerts
 
@@ -55,7 +56,9 @@ def look(table: pl.DataFrame, budgets: Sequence[float], normal_weight: float = 1
 
     Raises:
         DataError: a label is not 0 or 1, or a score is not a finite number.
+        ConfigError: `normal_weight` is no finite number above 0.
     """
+    require_positive("normal_weight", normal_weight)
     risky, scores, _ = checked(table["label"].to_numpy(), table["score"].to_numpy())
     day = table["end"].dt.date().rank("dense").to_numpy().astype(np.int64) - 1
     room = np.asarray(budgets, np.float64) * table["user_id"].n_unique() / 1000

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from riskml.core.errors import require_positive
 from riskml.evaluation.measures.budgets import budget_metrics
 from riskml.evaluation.measures.incidents import CHOSEN, detections, incident_metrics
 from riskml.evaluation.measures.reliability import brier_metrics, reliability_metrics
@@ -43,7 +44,9 @@ def over_folds(
 
     Raises:
         DataError: a label is not 0 or 1, or a score is not a finite number.
+        ConfigError: `normal_weight` is no finite number above 0.
     """
+    require_positive("normal_weight", normal_weight)
     columns = [name for name in _POOLED if all(name in table.columns for table in tables)]
     whole = pl.concat([table.select(columns) for table in tables])
     alerts = int(whole["alert"].sum())

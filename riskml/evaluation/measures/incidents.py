@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import polars as pl
 
+from riskml.core.errors import require_positive
 from riskml.evaluation.metrics import Metrics, of_alerts, ranking_metrics
 from riskml.scoring.thresholds import days
 
@@ -106,7 +107,11 @@ def incident_metrics(
         `benign_users_flagged_per_week`: users without any risky window in the fold who have an
         alert, counted once a week (of seven days from the fold's first UTC day). Where normal
         windows stand for others it is None: whose those are is not known.
+
+    Raises:
+        ConfigError: `normal_weight` is no finite number above 0.
     """
+    require_positive("normal_weight", normal_weight)
     each = detections(tables, incidents, where)
     caught = each.filter("found")
     hits = sum(int((table[CHOSEN[where]] & (table["label"] == 1)).sum()) for table in tables)
@@ -153,7 +158,11 @@ def by_group(
         One row a group in order: group, windows, users, positives, incidents, average_precision,
         roc_auc, recall_at_budget, recall_at_threshold, incident_recall_at_budget,
         incident_recall_at_threshold; null where not defined.
+
+    Raises:
+        ConfigError: `normal_weight` is no finite number above 0.
     """
+    require_positive("normal_weight", normal_weight)
     groups = _scenarios(table, incidents) if column == "scenario" else _parts(table, column)
     rows = [
         {"group": name, **_group_metrics(part, normal_weight)} for name, part in groups if len(part)

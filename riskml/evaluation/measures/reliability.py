@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 from sklearn.isotonic import IsotonicRegression
 
+from riskml.core.errors import require_positive
 from riskml.evaluation.measures.ranking import Floats
 from riskml.evaluation.metrics import Metrics, checked
 
@@ -111,7 +112,11 @@ def brier_metrics(table: pl.DataFrame, normal_weight: float = 1.0) -> Metrics:
         `oracle_brier_skill`: 1 − that over the same for the prevalence given to every window; 1 for
         perfect, 0 for no better than knowing how rare attacks are, below 0 for worse. None where
         fewer than two users have risky windows or none has a normal one.
+
+    Raises:
+        ConfigError: `normal_weight` is no finite number above 0.
     """
+    require_positive("normal_weight", normal_weight)
     risky, scores, _ = checked(table["label"].to_numpy(), table["score"].to_numpy())
     weight = np.where(risky, 1.0, normal_weight)
     part = _parts(table["user_id"], risky)
