@@ -7,9 +7,10 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from riskml.core.errors import did_you_mean
+from riskml.core.errors import FEW, did_you_mean
 
 if TYPE_CHECKING:
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from omegaconf import DictConfig
 
 _NOISE = ("full_key:", "object_type=", "reference_type=", "See https://")
@@ -76,19 +77,83 @@ def _swept_over(setting: str, overrides: Sequence[str]) -> str | None:
     return None
 
 
+def _choices_with(loader: ConfigLoaderImpl, group: str, setting: str) -> list[str]:
+    """The choices of a group whose files have a setting; files are read, nothing is composed."""
+    return [
+        name
+        for name in loader.get_group_options(group)
+        if _has(loader, f"{group}/{name}", setting, setting.removeprefix(f"{group}."))
+    ]
+
+
+def _has(loader: ConfigLoaderImpl, file: str, setting: str, inside: str) -> bool:
+    """Whether a file, or one that it builds on, has the setting.
+
+    Args:
+        loader: finds it.
+        file: as a defaults list names it.
+        setting: in full, as a file for the whole config (`@package _global_`) has it.
+        inside: the same within the file's group.
+    """
+    from hydra.core.default_element import ConfigDefault
+    from omegaconf import DictConfig, OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    read = loader.repository.load_config(file)
+    if read is None:
+        return False
+    path = setting if read.header.get("package") == "_global_" else inside
+    above, _, key = path.rpartition(".")
+    try:
+        node = OmegaConf.select(read.config, above) if above else read.config
+    except OmegaConfBaseException:
+        node = None  # an interpolation: what it leads to is not of this file
+    if isinstance(node, DictConfig) and key in set(node):  # where it is ??? too
+        return True
+    group = file.rpartition("/")[0]
+    return any(
+        _has(loader, f"{group}/{default.path}", setting, inside)
+        for default in read.defaults_list or ()
+        if isinstance(default, ConfigDefault) and default.path not in (None, "_self_")
+    )
+
+
+def _chosen_otherwise(wrong: str, config: DictConfig, loader: ConfigLoaderImpl) -> str | None:
+    """What to choose for a setting that the choice that was made does not have, or null has not."""
+    from omegaconf import OmegaConf
+
+    group = wrong
+    while "." in group:
+        group = group.rpartition(".")[0]
+        options = loader.get_group_options(group.replace(".", "/"))
+        if not options:
+            continue
+        made = OmegaConf.select(config, "hydra.runtime.choices").get(group)
+        others = _choices_with(loader, group, wrong)
+        shown = " or ".join(f"{group}={name}" for name in others[:FEW] if name != made)
+        if shown:
+            return f"{wrong}: {group}={made or 'null'} has no such setting; give it with {shown}"
+        if made is None:
+            first = " or ".join(f"{group}={name}" for name in options[:FEW])
+            return f"{wrong}: {group}=null has no settings; choose {first} first"
+    return None
+
+
 def advise(
     error: BaseException,
     overrides: Sequence[str],
     compose: Callable[[list[str]], DictConfig],
-    groups: Sequence[str],
+    loader: ConfigLoaderImpl,
 ) -> str:
     """As `explain`; for a setting that does not exist also the nearest one that does.
+
+    Where another choice of its group has it, that choice is named.
 
     Args:
         error: what composing raised.
         overrides: the overrides that it was composed with.
         compose: composes with other overrides.
-        groups: names of the config groups.
+        loader: finds config groups and their files.
     """
     from hydra.errors import HydraException
     from omegaconf import DictConfig, OmegaConf
@@ -106,6 +171,8 @@ def advise(
         config = compose(others)
     except (HydraException, OmegaConfBaseException):
         return explain(error)  # a second mistake hides the valid names
+    if advice := _chosen_otherwise(wrong, config, loader):
+        return advice
     name = wrong
     while "." in name:
         parent = name.rpartition(".")[0]
@@ -114,5 +181,5 @@ def advise(
             valid = [f"{parent}.{key!s}" for key in node]
             return f"{wrong}: there is no such setting; {did_you_mean(name, valid)}"
         name = parent
-    top = {str(key) for key in config} | set(groups)
+    top = {str(key) for key in config} | set(loader.list_groups(""))
     return f"{wrong}: there is no such setting; {did_you_mean(name, top - {'hydra'})}"

@@ -37,6 +37,7 @@ def check_command_line(conf: Path, config_name: str, job_name: str) -> None:
     """
     # No public way reads the same options, from the same folders, as Hydra is going to.
     from hydra import version
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra._internal.hydra import Hydra
     from hydra._internal.utils import create_config_search_path, get_args_parser
     from hydra.core.config_search_path import SearchPathQuery
@@ -63,6 +64,7 @@ def check_command_line(conf: Path, config_name: str, job_name: str) -> None:
         folders.prepend(provider="command-line", path=f"file://{extra}", anchor=schema)
     GlobalHydra.instance().clear()
     loader = Hydra.create_main_hydra2(job_name, folders).config_loader
+    assert isinstance(loader, ConfigLoaderImpl)
     try:
         for config in _configs(name, overrides, args):
             check_hydra_node(config)
@@ -72,7 +74,7 @@ def check_command_line(conf: Path, config_name: str, job_name: str) -> None:
             error,
             overrides,
             compose=lambda others: _compose(name, others, RunMode.RUN),
-            groups=loader.list_groups(""),
+            loader=loader,
         )
         raise ConfigError(text) from error
     finally:

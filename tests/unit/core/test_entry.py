@@ -75,6 +75,14 @@ def test_completion(run: Any) -> None:
         (["-m", "model=vae,vea"], "model: there is no 'vea'; did you mean 'vae'?"),
         (["modle=vae"], "modle: there is no such setting; did you mean 'model'?"),
         (["model.hiden=3"], "model.hiden: there is no such setting; did you mean 'model.hidden'?"),
+        (
+            ["model=autoencoder", "model.latent=3"],
+            "model.latent: model=autoencoder has no such setting; give it with model=vae",
+        ),
+        (
+            ["experiment.sed=1"],
+            "experiment.sed: experiment=null has no settings; choose experiment=",
+        ),
         (["modl.hidden=3"], "modl.hidden: there is no such setting; did you mean 'model'?"),
         (["modle=vae", "sed=1"], "Could not override 'modle'"),
         (["experimnt=long"], "experimnt: there is no such setting; did you mean 'experiment'?"),
@@ -97,6 +105,15 @@ def test_mistake_is_one_line_with_the_remedy(run: Any, arguments: list[str], mes
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith(f"error: {message}") or message in done.stderr
     assert "Traceback" not in done.stdout
+
+
+def test_a_setting_of_what_is_null_names_the_choice_that_has_it(run: Any, app: Path) -> None:
+    main = app / "conf" / "train.yaml"
+    main.write_text(main.read_text().replace("data: none", "data: null"))
+    done = run("data.path=log.csv")
+    assert done.stderr == (
+        "error: data.path: data=null has no such setting; give it with data=none\n"
+    )
 
 
 @pytest.mark.parametrize("arguments", [["do=fail"], ["model=vea"], ["+model._target_=os.mkdir"]])
