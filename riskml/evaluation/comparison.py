@@ -16,6 +16,7 @@ from riskml.evaluation.measures.bootstrap import Interval as Interval
 from riskml.evaluation.measures.folds import PER_FOLD, mean_of_defined, over_folds
 from riskml.evaluation.metrics import Metrics
 from riskml.features.preparation import PreparedWindows
+from riskml.scoring.thresholds import Threshold
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,9 @@ class About:
         features: number of them.
         unknown_action_rate: share of test events whose action was not seen in training.
         window: kind of the windows (user_day, session, block); may be empty.
+        rule: that has the budget, where it is known.
+        time_zone: clock of users whose own zone is not in the log.
+        settings: of the detector in focus, the features and the rest that made it, by name.
     """
 
     data: str
@@ -94,6 +98,9 @@ class About:
     features: int = 0
     unknown_action_rate: float = 0.0
     window: str = ""
+    rule: Threshold | None = None
+    time_zone: str = "UTC"
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

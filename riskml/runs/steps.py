@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -40,6 +41,9 @@ from riskml.runs.tracked_comparison import track
 
 RESAMPLES = 2_000
 """Of runs from before there was a setting for it."""
+
+TOLD = ("model", "threshold", "scoring", "backtest", "trainer")
+"""Settings that a report lists beside those of features."""
 
 PLACES = ("paths", "logger", "run", "resume", "ckpt_path")
 """Settings that say where things are and change no number."""
@@ -100,9 +104,10 @@ def compare(
         dataset: the log.
         fingerprint: of the settings, where the run has it from an earlier one.
     """
+    rule, extractor = build_threshold(run.cfg.threshold), build_extractor(run.cfg.features)
     about = About(
         data=run.cfg.data.name,
-        budget=build_threshold(run.cfg.threshold).describe(),
+        budget=rule.describe(),
         seed=run.cfg.seed,
         data_fingerprint=dataset.fingerprint,
         config_fingerprint=fingerprint or config_fingerprint(run.cfg),
@@ -110,7 +115,10 @@ def compare(
         command=command_of(run.cfg),
         features=found.features,
         unknown_action_rate=found.unknown_action_rate,
-        window=build_extractor(run.cfg.features).window.kind,
+        window=extractor.window.kind,
+        rule=rule,
+        time_zone=extractor.time_zone,
+        settings=settings_of(run.cfg),
     )
     with run.console.status("resampling users for the intervals"):
         rows = with_intervals(found.rows, run.cfg.get("resamples", RESAMPLES))
@@ -123,6 +131,32 @@ def compare(
         dict(found.refused),
         found.findings,
     )
+
+
+def settings_of(cfg: DictConfig) -> dict[str, str]:
+    """What made the detector in focus, a name a setting; families that are not used are left out.
+
+    Absolute paths are left out: a report may be read elsewhere.
+    """
+    whole = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(whole, dict)
+    features = dict(whole["features"])
+    used = features.get("use") or ()
+    families = features.get("families") or {}
+    features["families"] = {name: families[name] for name in used if name in families}
+    parts = {name: whole.get(name) for name in TOLD} | {"features": features}
+    return dict(_flat(parts, ""))
+
+
+def _flat(value: object, name: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}.{key}".removeprefix("."))
+    elif isinstance(value, list) and any(isinstance(each, dict) for each in value):
+        for place, inner in enumerate(value):
+            yield from _flat(inner, f"{name}.{place}")
+    elif value is not None and not (isinstance(value, str) and Path(value).is_absolute()):
+        yield name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def config_fingerprint(cfg: DictConfig) -> str:

@@ -90,7 +90,7 @@ class DailyBudget:
         Where `max_share` allows less than that, or the budget is under one alert a day, the
         highest of the whole period.
         """
-        if self.alerts_per_day < 1 or self.promised(keys) < self.alerts_per_day * days(keys):
+        if not self.by_day(keys):
             return highest(scores, self.promised(keys))
         rank = (
             pl.DataFrame({"day": keys["end"].dt.date(), "score": scores})
@@ -99,6 +99,14 @@ class DailyBudget:
         )
         mask: Mask = (rank <= round(self.alerts_per_day)).to_numpy()
         return mask
+
+    def capped(self, keys: pl.DataFrame) -> bool:
+        """Whether `max_share` allows fewer of these windows than `alerts_per_day`."""
+        return self.promised(keys) < self.alerts_per_day * days(keys)
+
+    def by_day(self, keys: pl.DataFrame) -> bool:
+        """Whether `top` takes the highest of each day, not those of the whole period."""
+        return self.alerts_per_day >= 1 and not self.capped(keys)
 
     def promised(self, keys: pl.DataFrame) -> float:
         """The budget of the days that the windows cover."""

@@ -12,7 +12,8 @@ Windows of one user are alike, and windows of one incident even more, so neither
   narrow.
 
 Whether a window is an alert or within the budget stays as it was: what varies is who and what there
-was to be found, not the choice. The interval is that of the 2.5th to the 97.5th percentile.
+was to be found, not the choice. The interval is that of the 2.5th to the 97.5th percentile;
+where that has no width, the share of incidents has the exact one of a binomial, others have none.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ AT_A_TIME, NUMBERS = 64, 4_000_000
 to stay in the processor's cache."""
 
 
+NO_WIDTH = 1e-12
+"""Ends that differ by rounding alone."""
+
 NOT_THE_SAME = (
     "resamples can be compared on the same windows and draws only: give all the same test windows, "
     "seed, number of resamples and way of drawing"
@@ -47,11 +51,13 @@ class Interval:
     Args:
         low, high: its ends.
         left_out: resamples in which the metric is not defined (no risky window in them, say).
+        exact: of so many out of so many incidents (Clopper and Pearson), as resamples are all one.
     """
 
     low: float
     high: float
     left_out: int = 0
+    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,19 +88,34 @@ class Resamples:
         resampled: by metric [resamples], NaN where it is not defined.
         drawn_from: what tells resamples of the same windows.
         attacked: how many of those that are drawn have risky windows.
+        incidents: how many there are.
     """
 
     values: Mapping[str, float]
     resampled: Mapping[str, Floats]
     drawn_from: tuple[object, ...]
     attacked: float = np.inf
+    incidents: int = 0
 
     def intervals(self, confidence: float = 0.95) -> dict[str, Interval]:
-        """By metric, those that are defined."""
+        """By metric, those that are defined.
+
+        Resamples that are all one tell nothing: 8 of 8 incidents found may be luck. The share of
+        incidents then has the interval of Clopper and Pearson, other metrics have none.
+        """
         found = {}
         for name, values in self.resampled.items():
-            if ends := _ends(values, confidence, self.attacked):
-                found[name] = Interval(*ends, left_out=int(np.isnan(values).sum()))
+            ends = _ends(values, confidence, self.attacked)
+            if ends is None:
+                continue
+            left_out = int(np.isnan(values).sum())
+            if ends[1] - ends[0] > NO_WIDTH:
+                found[name] = Interval(*ends, left_out)
+            elif name.startswith("incident_recall") and self.incidents:
+                caught = round(self.values[name] * self.incidents)
+                test = stats.binomtest(caught, self.incidents)
+                exact = test.proportion_ci(confidence, method="exact")
+                found[name] = Interval(float(exact.low), float(exact.high), left_out, exact=True)
         return found
 
     def above(self, other: Resamples, confidence: float = 0.95) -> dict[str, Difference]:
@@ -184,7 +205,13 @@ def resample(
         },
         (by, resamples, seed, normal_weight, sums.windows),
         sums.attacked,
+        incidents_in(tables),
     )
+
+
+def incidents_in(tables: Sequence[pl.DataFrame]) -> int:
+    """How many different incidents these windows have."""
+    return pl.concat([table["incidents"].explode() for table in tables]).drop_nulls().n_unique()
 
 
 def _draws(sums: ClusterSums, resamples: int, seed: int) -> Iterator[Floats]:

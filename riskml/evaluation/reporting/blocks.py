@@ -122,6 +122,11 @@ class Table:
     folded: bool = False
     sortable: bool = True
 
+    @property
+    def prose(self) -> bool:
+        """Whether it has no numbers: narrow pages then show its cells below each other."""
+        return not any(column.number for column in self.columns)
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -172,6 +177,12 @@ class Case:
     verdict: str = ""
     tone: str = ""
     open: bool = False
+
+    @property
+    def shown(self) -> str:
+        """How many of its events are to be seen."""
+        few = len(self.events)
+        return f"{few:,} of {few + self.more:,} events shown; the reasons are about all of them"
 
 
 @dataclass(frozen=True)

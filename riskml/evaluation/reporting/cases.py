@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
 
 import polars as pl
 
@@ -15,6 +17,7 @@ from riskml.evaluation.reporting.numbers import moment, number, some
 from riskml.evaluation.reporting.view import View
 from riskml.features.windows import WINDOW_ID
 
+TIME_ZONE = "time_zone"
 SHOWN_EVENTS = 30
 SHOWN_COLUMNS = 10
 LONGEST = 120
@@ -39,7 +42,8 @@ def cases(view: View) -> Section:
         Text(
             f"The {len(shown)} riskiest of {some(view.alerts, 'alert')}, with the reasons that the "
             f"detector gives and the first {SHOWN_EVENTS} events of the window as they stand in "
-            "the log. All alerts with their reasons are in alerts.csv. Times are UTC."
+            "the log. All alerts with their reasons are in alerts.csv. "
+            + _clock(view, comparison.events)
         )
     ]
     folds = len(comparison.folds)
@@ -55,7 +59,8 @@ def _case(place: int, alert: Mapping[str, Any], events: pl.DataFrame, fold: str)
         1: ("truly risky", OK),
         0: ("false alarm: normal in truth", REFUSED),
     }.get(alert.get("label", -1), ("", ""))
-    start, end = alert["start"], alert["end"]
+    zone = zone_of(events)
+    start, end = (_on(zone, alert[name]) for name in ("start", "end"))
     until = f"{end:%H:%M}" if start.date() == end.date() else moment(end)
     facts = [
         ("risk (0 to 100)", number(alert["risk"], 0)),
@@ -65,12 +70,15 @@ def _case(place: int, alert: Mapping[str, Any], events: pl.DataFrame, fold: str)
         ("windows of this user in training", f"{alert['known_windows']:,}"),
         ("window", str(alert[WINDOW_ID])),
     ]
+    if zone is not None:
+        facts.append(("time zone of the user", zone))
     if fold:
         facts.append(("fold", fold))
     if alert.get("incidents"):
         facts.append(("incident", ", ".join(alert["incidents"])))
     return Case(
-        f"{place}. {cut(alert['user_id'])}, risk {alert['risk']:.0f}: {moment(start)} to {until}, "
+        f"{place}. {cut(alert['user_id'])}, risk {alert['risk']:.0f}: {moment(start)} to {until}"
+        f"{f' ({zone})' if zone else ''}, "
         f"{some(alert['n_events'], 'event')}",
         Facts(facts),
         alert["reasons"] or ["no reason was given"],
@@ -82,15 +90,38 @@ def _case(place: int, alert: Mapping[str, Any], events: pl.DataFrame, fold: str)
     )
 
 
+def _clock(view: View, events: pl.DataFrame) -> str:
+    """Which clock times are of."""
+    if TIME_ZONE in events.columns and events[TIME_ZONE].count():
+        return (
+            "Times of windows and hours in reasons are on the user's own clock where the log tells "
+            f"it, else {view.about.time_zone}; those of events are UTC."
+        )
+    return f"Times are UTC; hours in reasons are on the clock of {view.about.time_zone}."
+
+
+def zone_of(events: pl.DataFrame) -> str | None:
+    """The user's time zone at the first of these events, where the log tells one that exists."""
+    if TIME_ZONE not in events.columns:
+        return None
+    told = events[TIME_ZONE].drop_nulls().head(1).to_list()
+    return str(told[0]) if told and told[0] in available_timezones() else None
+
+
+def _on(zone: str | None, value: datetime) -> datetime:
+    return value if zone is None else value.astimezone(ZoneInfo(zone))
+
+
 def as_texts(events: pl.DataFrame) -> pl.DataFrame:
     """The columns that tell what was done, those of every log first, as texts."""
     names = [name for name in events.columns if name not in NOT_SHOWN]
     told = [name for name in names if events[name].null_count() < len(events)]
     told.sort(key=lambda name: (name not in EVENT_SCHEMA, names.index(name)))
-    return pl.DataFrame(
+    shown = pl.DataFrame(
         {name: [_text(value) for value in events[name]] for name in told[:SHOWN_COLUMNS]},
         schema=dict.fromkeys(told[:SHOWN_COLUMNS], pl.String),
     )
+    return shown.rename({"timestamp": "time (UTC)"}, strict=False)
 
 
 def cut(text: str) -> str:

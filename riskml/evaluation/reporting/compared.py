@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from riskml.evaluation.comparison import Finding, Row
+from riskml.evaluation.measures.folds import mean_of_defined
 from riskml.evaluation.reporting.blocks import (
     OK,
     REFUSED,
@@ -21,6 +22,8 @@ from riskml.evaluation.reporting.metric_names import MEANINGS, shown
 from riskml.evaluation.reporting.numbers import (
     NONE,
     between,
+    count,
+    day,
     duration,
     in_days,
     number,
@@ -28,9 +31,19 @@ from riskml.evaluation.reporting.numbers import (
     signed,
     some,
 )
+from riskml.evaluation.reporting.spending import chosen_within_budget, wait_of
 from riskml.evaluation.reporting.view import AHEAD, BEHIND, MAIN, OPEN, View, rank
 
 MARKS = {AHEAD: ("▲", OK), BEHIND: ("▼", REFUSED), OPEN: ("≈", "")}
+
+SHOWN = (
+    MAIN,
+    "roc_auc",
+    "precision_at_budget",
+    "recall_at_budget",
+    "incident_recall_at_budget",
+)
+"""Figures of the table that may have intervals."""
 
 VERDICTS = {OK: "passed", WARNING: "look at this", REFUSED: "refused"}
 
@@ -40,6 +53,8 @@ def compared(view: View) -> Section:
     blocks: list[Block] = []
     if any(row.metrics.get(MAIN) is not None for row in view.comparison.rows):
         blocks.append(_detectors(view))
+        if len(view.comparison.folds) > 1:
+            blocks.append(_by_fold(view))
     else:
         blocks.append(Text("There are no figures by which detectors could be compared."))
         blocks.append(_times(view))
@@ -127,14 +142,33 @@ def _notes(view: View, paired: bool, incidents: bool, notes: dict[str, int]) -> 
     found = [
         "Precision, recall"
         + (", incidents found and the median time to detect those" if incidents else "")
-        + " are of as many windows as the budget has room for, the highest of each day: so every "
-        f"detector is given the same number of alerts ({view.about.budget}).",
+        + f" are of as many windows as the budget ({view.about.budget}) has room for, "
+        f"{chosen_within_budget(view)}. So every detector is given the same number of alerts. What "
+        "a running system would raise are the alerts at the threshold, see “Alerts promised and "
+        "delivered”.",
     ]
+    if incidents:
+        found.append(
+            "Time to detect runs to the last event of the first such window; " + wait_of(view) + "."
+        )
+    if len(view.comparison.folds) > 1 or any(len(row.seeds) > 1 for row in view.comparison.rows):
+        found.append(
+            "A row is over all folds and seeds: ranking figures are their mean, precision, recall "
+            "and incidents are counted over all folds together, then the mean over seeds."
+        )
     if any(row.intervals for row in view.comparison.rows):
         found.append(
             "Small figures are 95 % intervals: where the figure would lie with other users or "
             "incidents of the same kind."
         )
+        if any(found.exact for row in view.comparison.rows for found in row.intervals.values()):
+            found_in_all = "found in every resample or in none"
+            found.append(
+                f"Where incidents were {found_in_all}, resampling gives no width: the interval is "
+                "the exact one of so many out of so many incidents (Clopper and Pearson)."
+            )
+        if any(_same_in_all(row, name) for row in view.comparison.rows for name in SHOWN):
+            found.append("No interval: all resamples give the same figure.")
     if paired:
         found.append(
             f"{view.focus.name} ahead by: how far its average precision is above this "
@@ -148,6 +182,57 @@ def _notes(view: View, paired: bool, incidents: bool, notes: dict[str, int]) -> 
             )
     found += [f"[{mark}] {note}" for note, mark in notes.items()]
     return found
+
+
+def _same_in_all(row: Row, name: str) -> bool:
+    known = row.metrics.get(name) is not None
+    return known and bool(row.intervals) and name not in row.intervals
+
+
+def _by_fold(view: View) -> Table:
+    """The focus in each fold, the mean of its seeds."""
+    incidents = view.has_incidents
+    lines = []
+    for fold in view.comparison.folds:
+        own = [each.metrics for each in view.focus.evaluations if each.fold == fold.number]
+        metrics = mean_of_defined(own)
+        known, part = (metrics.get(name) for name in ("incidents", "incident_recall_at_threshold"))
+        found = None if known is None or part is None else known * part
+        promised, raised = (
+            metrics.get(name) for name in ("alerts_promised", "alerts_at_threshold")
+        )
+        cells = [
+            Cell(str(fold.number + 1), fold.number),
+            Cell(f"{day(fold.train[0])} to {day(fold.train[1])}"),
+            Cell(f"{day(fold.test[0])} to {day(fold.test[1])}"),
+            Cell(count(metrics.get("positive_windows")), metrics.get("positive_windows")),
+            Cell(number(metrics.get(MAIN)), metrics.get(MAIN)),
+            Cell(number(metrics.get("roc_auc")), metrics.get("roc_auc")),
+        ]
+        if incidents:
+            cells.append(Cell(NONE if found is None else f"{count(found)} of {count(known)}", part))
+        cells.append(Cell(f"{count(raised)} of {count(promised)}", raised))
+        lines.append(Line(cells))
+    columns = [
+        Column("fold"),
+        Column("train", number=False),
+        Column("test", number=False),
+        Column("risky windows"),
+        Column("average precision", hint=MEANINGS[MAIN]),
+        Column("ROC-AUC", hint=MEANINGS["roc_auc"]),
+        *([Column("incidents found")] if incidents else []),
+        Column("alerts of promised"),
+    ]
+    seeds = len(view.focus.seeds)
+    notes = [
+        f"Its row in the table of detectors is over these folds{' and all seeds' * (seeds > 1)}: "
+        "ranking figures are their mean. An incident in several folds counts there once."
+        + f" Each line here is the mean of {seeds} seeds."
+        * (seeds > 1),
+        "Incidents found and alerts are those at the threshold. Intervals are of all folds "
+        "together; a single fold has none.",
+    ]
+    return Table(f"{view.focus.name} in each fold", columns, lines, notes)
 
 
 def _footnotes(row: Row) -> list[str]:

@@ -16,6 +16,17 @@ WORDS = (
     ("peer group, role", "users who do similar work"),
     ("alert", "a window whose score is over the threshold, for a person to look at"),
     ("budget", "how many alerts there may be; it sets the threshold, without any label"),
+    (
+        "within the budget",
+        "the windows with the highest scores that the budget has room for: of each UTC day, or of "
+        "the whole test period where fewer than the daily number are allowed, which takes "
+        "knowing later days; a running system raises alerts at the threshold",
+    ),
+    (
+        "time to detect",
+        "from an incident's first event to the last event of the first window found; plus the wait "
+        "until the window closes and is scored: up to a day for user_day windows",
+    ),
     ("precision", "the share of alerts that are truly risky"),
     ("recall", "the share of risky windows that are alerts"),
     (

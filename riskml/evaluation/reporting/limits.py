@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import polars as pl
+
 from riskml.evaluation.measures.reliability import AT_LEVEL
 from riskml.evaluation.reporting.blocks import OK, Bullets, Section, Text
 from riskml.evaluation.reporting.numbers import count, listed, number, share, some
@@ -15,6 +17,9 @@ MANY_NEW = 0.05
 UNKNOWN_ACTIONS = 0.01
 KEPT = (0.8, 1.25)
 """Alerts delivered for each one promised that still count as a promise kept."""
+
+UNFAIR, ENOUGH = 3.0, 3
+"""How many times as often new users may be suspected; false alarms of theirs that tell."""
 
 OFF = 2.0
 """How many times a p-value may be off."""
@@ -101,11 +106,30 @@ def _of_the_test(view: View) -> Iterator[str]:
             f"{share(len(new) / len(view.whole))} of test windows are of users that the detector "
             "hardly knew; see the table by tenure."
         )
+    if view.has_labels:
+        yield from _of_new_users(view)
     rate = view.about.unknown_action_rate
     if rate > UNKNOWN_ACTIONS:
         yield (
             f"{share(rate)} of test events are actions that training never saw: the log has "
             "changed since."
+        )
+
+
+def _of_new_users(view: View) -> Iterator[str]:
+    normal = view.whole.filter(pl.col("label") == 0)
+    rates = []
+    for known in (normal.filter(~pl.col("learning")), normal.filter(pl.col("known_windows") == 0)):
+        if known.is_empty():
+            return
+        rates.append(int(known["alert"].sum()) / len(known))
+    usual, new = rates
+    alarms = int(normal.filter(pl.col("known_windows") == 0)["alert"].sum())
+    if alarms >= ENOUGH and new > UNFAIR * usual:
+        yield (
+            f"New users are suspected more often: {share(new)} of the normal windows of users that "
+            f"training never saw raise a false alarm, of known users {share(usual)}; see the table "
+            "by tenure."
         )
 
 

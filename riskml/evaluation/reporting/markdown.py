@@ -133,7 +133,7 @@ def _case(case: Case) -> Iterator[str]:
         titles = [escaped(name) for name in case.events.columns]
         yield _grid(titles, [False] * len(titles), rows)
     if case.more:
-        yield f"… and {case.more:,} more events"
+        yield escaped(case.shown)
 
 
 def _rows(events: pl.DataFrame) -> Iterator[tuple[str, ...]]:

@@ -37,10 +37,22 @@ def origin(view: View) -> Section:
     if weight != 1:
         facts.append(("normal windows that each one in the test stands for", number(weight, 1)))
     blocks: list[Block] = [Facts(facts), _periods(view)]
+    if about.settings:
+        blocks.append(_settings(view))
     if about.command:
         blocks += [Text("The command that makes it again:"), Code(about.command, "bash")]
     blocks += [Text("Versions of what figures depend on:"), Facts([*versions().items()])]
     return Section("origin", "Data, settings and versions", blocks)
+
+
+def _settings(view: View) -> Table:
+    return Table(
+        f"Settings of {view.focus.name}, its features and alerts",
+        [Column("setting", number=False), Column("value", number=False)],
+        [Line((Cell(name), Cell(value))) for name, value in view.about.settings.items()],
+        ["Families of features that are not used, and places of files, are left out."],
+        folded=True,
+    )
 
 
 def _periods(view: View) -> Table:

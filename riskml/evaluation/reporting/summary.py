@@ -22,6 +22,7 @@ from riskml.evaluation.reporting.numbers import (
     share,
     some,
 )
+from riskml.evaluation.reporting.spending import wait_of, what_binds
 from riskml.evaluation.reporting.view import (
     AHEAD,
     BEHIND,
@@ -149,8 +150,9 @@ def a_day(view: View) -> str:
     """What those who look at the alerts get."""
     alerts, span = view.alerts, view.test_days
     promised = view.metrics.get("alerts_promised")
+    binds = f"; {what}" if (what := what_binds(view)) else ""
     text = (
-        f"The budget is {view.about.budget}. There were {some(alerts, 'alert')} in "
+        f"The budget is {view.about.budget}{binds}. There were {some(alerts, 'alert')} in "
         f"{some(round(span), 'day')}, {count(alerts / span)} a day"
     )
     text += f" ({count(promised)} in all were promised). " if promised else ". "
@@ -169,7 +171,8 @@ def a_day(view: View) -> str:
         found = view.detections.filter("found")
         text += f"{len(found)} of {some(len(view.detections), 'incident')} raised an alert"
         if not found.is_empty():
-            text += f", half of those within {in_days(_median(view))} of its first event"
+            text += f", half of those within {in_days(_median(view))} of its first event, "
+            text += wait_of(view)
         text += "."
     return text.strip()
 
@@ -191,7 +194,8 @@ def _key_numbers(view: View) -> list[KeyNumber]:
     if view.has_incidents:
         caught = int(view.detections["found"].sum())
         label = f"of {some(len(view.detections), 'incident')} found"
-        detail = f"typically after {in_days(_median(view))}" if caught else ""
+        detail = f"typically after {in_days(_median(view))}, once the window closes"
+        detail = detail if caught else ""
         found.append(KeyNumber(f"{caught}", label, detail))
     return found
 

@@ -26,6 +26,7 @@ from riskml.evaluation.reporting.numbers import (
     share,
     some,
 )
+from riskml.evaluation.reporting.spending import wait_of, what_binds
 from riskml.evaluation.reporting.view import View
 
 SHOWN_INCIDENTS = 100
@@ -41,6 +42,8 @@ def workload(view: View, pictures: Sequence[Pictures]) -> Section:
         )
     else:
         text = f"{delivered:,} alerts; this rule promises no number of them."
+    if binds := what_binds(view):
+        text += f" Of {view.about.budget}, {binds}."
     blocks: list[Block] = [Text(text), *pictures, _by_day(view), reliability(view)]
     return Section("workload", "Alerts promised and delivered", blocks)
 
@@ -54,7 +57,7 @@ def incidents(view: View) -> Section:
     text = (
         f"{len(found)} of {some(len(table), 'incident')} had at least one alert. Time to detect "
         "runs from the first event of the incident to the last event of the first window that "
-        "raised an alert; a window is scored once it is over."
+        f"raised an alert, {wait_of(view)}. Only then is it scored."
     )
     lines = []
     for row in table.head(SHOWN_INCIDENTS).iter_rows(named=True):
@@ -113,7 +116,12 @@ def _by_day(view: View) -> Table:
         Column("delivered"),
         *([Column("truly risky")] if known else []),
     ]
-    return Table("Alerts of each day", columns, lines, folded=True)
+    notes = [
+        f"{some(len(lines), 'UTC day')} on which windows end. From the first start to the last end "
+        f"of windows the test periods last {some(round(view.test_days), 'day')}, of which figures "
+        "a day are."
+    ]
+    return Table("Alerts of each day", columns, lines, notes, folded=True)
 
 
 def reliability(view: View) -> Table:

@@ -107,8 +107,9 @@ def test_resamples_without_risky_windows_are_left_out() -> None:
     missing = int(np.isnan(found.resampled["average_precision"]).sum())
     assert 20 < missing < 80  # (4/6)^6 + (2/6)^6 of 500 are 45
     intervals = found.intervals()
-    assert intervals["average_precision"] == Interval(1, 1, missing)
-    assert intervals["incident_recall_at_threshold"] == Interval(1, 1, missing)
+    assert "average_precision" not in intervals  # 1 in all of them
+    exact = intervals["incident_recall_at_threshold"]
+    assert exact == Interval(pytest.approx(0.025**0.5), 1, missing, exact=True)
     assert intervals["precision_at_threshold"].left_out < missing
     assert "precision_at_budget" not in intervals, "there is no alert in any resample"
 
@@ -344,3 +345,19 @@ def test_what_cannot_be_drawn() -> None:
         resample([table], resamples=0)
     with pytest.raises(DataError, match="score of row 0"):
         resample([table.with_columns(score=pl.lit(np.inf))], resamples=3)
+
+
+def test_incidents_found_in_every_draw_have_an_exact_interval() -> None:
+    table = score_table(
+        [1] * 16,
+        user_id=[f"user{i}" for i in range(16)],
+        score=[*range(16)],
+        label=[0] * 8 + [1] * 8,
+        alert=[0] * 8 + [1] * 8,
+        incidents=[[]] * 8 + [[f"incident{i}"] for i in range(8)],
+    )
+    found = resample([table], resamples=100).intervals()
+    all_of_them = found["incident_recall_at_threshold"]
+    assert all_of_them.exact
+    assert (all_of_them.low, all_of_them.high) == pytest.approx((0.025 ** (1 / 8), 1))
+    assert "precision_at_threshold" not in found

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
@@ -13,7 +14,7 @@ from evaluation_cases import MakeWindows
 from PIL import Image
 from report_cases import INCIDENTS, comparison, with_intervals
 
-from riskml.evaluation.comparison import Comparison, Finding, Row
+from riskml.evaluation.comparison import Comparison, Finding, Interval, Row
 from riskml.evaluation.reporting.blocks import (
     Bullets,
     Case,
@@ -31,6 +32,7 @@ from riskml.evaluation.reporting.markdown import render_markdown
 from riskml.evaluation.reporting.numbers import THIN
 from riskml.evaluation.reporting.report import report_document, write_report
 from riskml.evaluation.reporting.view import View
+from riskml.scoring.thresholds import AlertShare, DailyBudget
 
 
 def texts(document: Document, *names: str) -> Iterator[str]:
@@ -381,3 +383,87 @@ def test_origin_names_periods_fingerprints_and_versions(make_windows: MakeWindow
     assert periods["fold"] == ["1"] * 3 + ["2"] * 3
     assert periods["period"] == ["train", "calibration", "test"] * 2
     assert periods["windows"] == ["40", "40", "60"] * 2
+
+
+def test_the_budget_is_said_to_be_spent_as_it_is(make_windows: MakeWindows) -> None:
+    made = comparison(make_windows)  # ten windows a day
+
+    def with_rule(rule: DailyBudget | AlertShare) -> Comparison:
+        return replace(made, about=replace(made.about, rule=rule))
+
+    daily = said(with_rule(DailyBudget(2, max_share=1)))
+    assert "the highest of each UTC day" in daily
+    assert "binds" not in daily
+    capped = said(with_rule(DailyBudget(5, max_share=0.1)))
+    assert "has room for, the highest of the whole test period, which cannot be told" in capped
+    assert "the cap of 10 % of windows binds: of " in capped
+    assert "a day it allows 1 alert a day instead of 5" in capped
+    assert "the highest of the whole test period" in said(with_rule(AlertShare(0.05)))
+
+
+def test_time_to_detect_names_the_wait(make_windows: MakeWindows) -> None:
+    made = comparison(make_windows)
+    for section in ("summary", "detectors", "incidents"):
+        assert "plus the wait until the window closes: up to a day" in said(made, section)
+
+
+def test_each_fold_has_its_figures(make_windows: MakeWindows) -> None:
+    made = comparison(make_windows, folds=2, seeds=2)
+    found = columns(table(made, "detectors", "in each fold"))
+    assert found["fold"] == ["1", "2"]
+    assert found["risky windows"] == ["4", "4"]
+    own = [e.metrics["average_precision"] or 0 for e in made.focus.evaluations if e.fold == 1]
+    assert found["average precision"][1] == f"{sum(own) / 2:.3f}"
+    assert all(each.endswith(" of 3") for each in found["incidents found"])
+    assert "the mean of 2 seeds" in said(made, "detectors")
+    assert "in each fold" not in said(comparison(make_windows), "detectors")
+
+
+def test_exact_and_missing_intervals_have_their_notes(make_windows: MakeWindows) -> None:
+    made = comparison(make_windows)
+    intervals = {"incident_recall_at_budget": Interval(0.3, 1, exact=True)}
+    focus = replace(made.focus, intervals=intervals)
+    text = said(replace(made, rows=(focus, *made.rows[1:])), "detectors")
+    assert "Clopper and Pearson" in text
+    assert "No interval: all resamples give the same figure." in text
+
+
+def test_settings_are_listed(make_windows: MakeWindows) -> None:
+    made = comparison(make_windows)
+    made = replace(made, about=replace(made.about, settings={"model.top_k": "8"}))
+    assert columns(table(made, "origin", "Settings of focus")) == {
+        "setting": ["model.top_k"],
+        "value": ["8"],
+    }
+
+
+def test_alerts_are_on_the_users_clock(make_windows: MakeWindows) -> None:
+    made = comparison(make_windows)
+    assert "Times are UTC; hours in reasons are on the clock of UTC." in said(made, "alerts")
+    events = made.events.with_columns(time_zone=pl.lit("Asia/Tokyo"))
+    section = report_document(replace(made, events=events), {}).sections[-3]
+    assert section.name == "alerts"
+    case = next(block for block in section.blocks if isinstance(block, Case))
+    first = made.alerts["start"][0].astimezone(ZoneInfo("Asia/Tokyo"))
+    assert f": {first:%Y-%m-%d %H:%M} to " in case.title
+    assert "(Asia/Tokyo)" in case.title
+    assert case.events.columns[0] == "time (UTC)"
+    assert case.shown.startswith("30 of 35 events shown")
+
+
+def test_new_users_who_are_suspected_more_often_are_a_limit(make_windows: MakeWindows) -> None:
+    made = comparison(make_windows, {})
+    evaluation = made.focus.evaluations[0]
+
+    def limits(alarms: int) -> str:
+        row = pl.int_range(pl.len())
+        scores = evaluation.scores.with_columns(
+            known_windows=pl.when(row < 20).then(0).otherwise(50).cast(pl.Int64),
+            learning=row < 20,
+            alert=(row < alarms) | (row == 30),
+        )
+        own = replace(made.focus, evaluations=(replace(evaluation, scores=scores),))
+        return "\n".join(known_limits(View(replace(made, rows=(own, *made.rows[1:])))))
+
+    assert "New users are suspected more often" in limits(5)
+    assert "New users are suspected" not in limits(1)
