@@ -136,6 +136,7 @@ def export_bundle(
     about: dict[str, Any],
     alerting: Alerting | None = None,
     model_card: str | None = None,
+    onnx: bool = False,
 ) -> Path:
     """Write a bundle in one step: the folder is either whole or not there.
 
@@ -150,6 +151,7 @@ def export_bundle(
         about: plain values for the manifest (detector name, data, periods).
         alerting: a rule that goes on learning; None keeps the threshold fixed.
         model_card: what users of the model have to know, in Markdown; goes along where given.
+        onnx: also write the graph for ONNX Runtime (needs `riskml[onnx]`; takes some seconds).
 
     Raises:
         BundleError: the detector cannot be exported.
@@ -158,7 +160,7 @@ def export_bundle(
     draft = folder.with_name(folder.name + ".draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    graph = save_graph(detector, draft)
+    graph = save_graph(detector, draft, onnx)
     extractor.save(draft)
     explainer.save(draft)
     profile.save(draft)

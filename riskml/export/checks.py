@@ -15,6 +15,7 @@ import polars as pl
 
 from riskml.core.errors import BundleError, reading
 from riskml.export.archive import check_archive
+from riskml.export.onnx import check_onnx
 
 JSON_BYTES = 512 << 20
 HEADER_BYTES = 16 << 20
@@ -43,6 +44,8 @@ def check_content(path: Path) -> None:
             _check_parquet(path)
         elif path.suffix == ".ts":
             check_archive(path)
+        elif path.suffix == ".onnx":
+            check_onnx(path)
         elif path.suffix != ".md":
             raise BundleError(f"{path}: no bundle holds a file of this kind")
 

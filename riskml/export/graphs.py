@@ -8,10 +8,11 @@ from typing import Any, Protocol, Self
 from riskml.core.errors import BundleError, did_you_mean
 from riskml.core.types import FloatArray, Windows
 from riskml.export.native import load_native, save_native
+from riskml.export.onnx import OnnxGraph, save_onnx
 from riskml.export.torchscript import TorchScriptGraph
 from riskml.models.base import Detector
 
-TORCHSCRIPT, NATIVE = "torchscript", "native"
+TORCHSCRIPT, ONNX, NATIVE = "torchscript", "onnx", "native"
 
 
 class Graph(Protocol):
@@ -31,8 +32,13 @@ class Graph(Protocol):
         ...
 
 
-def save_graph(detector: Detector, folder: Path) -> dict[str, Any]:
+def save_graph(detector: Detector, folder: Path, onnx: bool = False) -> dict[str, Any]:
     """Write what scores.
+
+    Args:
+        detector: fitted.
+        folder: of the bundle.
+        onnx: also write the graph for ONNX Runtime, where there is a graph.
 
     Returns:
         What the manifest says of it: its form, and by which runtimes it can be run.
@@ -44,7 +50,9 @@ def save_graph(detector: Detector, folder: Path) -> dict[str, Any]:
         save_native(detector, folder)
         return {"format": NATIVE, "runtimes": [NATIVE]}
     TorchScriptGraph.of(detector).save(folder)
-    return {"format": TORCHSCRIPT, "runtimes": [TORCHSCRIPT]}
+    if onnx:
+        save_onnx(detector, folder)
+    return {"format": TORCHSCRIPT, "runtimes": [TORCHSCRIPT, *([ONNX] if onnx else [])]}
 
 
 def load_graph(folder: Path, manifest: dict[str, Any], runtime: str | None = None) -> Graph:
@@ -63,4 +71,6 @@ def load_graph(folder: Path, manifest: dict[str, Any], runtime: str | None = Non
     if runtime not in graph["runtimes"]:
         valid = did_you_mean(runtime, graph["runtimes"])
         raise BundleError(f"{folder} cannot be run by '{runtime}': {valid}")
-    return load_native(folder) if runtime == NATIVE else TorchScriptGraph.load(folder)
+    if runtime == NATIVE:
+        return load_native(folder)
+    return OnnxGraph.load(folder) if runtime == ONNX else TorchScriptGraph.load(folder)

@@ -113,6 +113,14 @@ class Detector(OutlierEstimator):
         """
         raise BundleError(f"{type(self).__name__} has no TorchScript graph to export")
 
+    def eager(self) -> torch.nn.Module:
+        """The network of the graph before it was scripted, for other exporters.
+
+        Raises:
+            BundleError: the detector has none.
+        """
+        raise BundleError(f"{type(self).__name__} has no network to export")
+
     def users(self) -> dict[str, int]:
         """User id -> index that the graph takes; users not in it have index 0."""
         return {}

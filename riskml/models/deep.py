@@ -223,8 +223,11 @@ class DeepDetector(SteppingModule, Detector):
 
     def graph(self) -> torch.jit.ScriptModule:
         """The scripted network (x, tokens, times, lengths, user) -> score; never traced."""
-        self.network.eval()
-        return torch.jit.script(self.network.cpu())
+        return torch.jit.script(self.eager())
+
+    def eager(self) -> DetectorNetwork:
+        """The network itself."""
+        return self.network.eval().cpu()
 
     # ---- saving
 

@@ -166,6 +166,7 @@ def export(
         about,
         evaluation.alerting,
         card,
+        run.cfg.get("onnx", False),
     )
     again = load_bundle(folder).score_windows(windows.test)
     difference = float(np.abs(again - leaving.score(windows.test)).max())

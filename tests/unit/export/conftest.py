@@ -56,7 +56,9 @@ class Exported:
     test: Windows
     evaluation: Evaluation
 
-    def export(self, folder: Path, card: str | None = None, **about: str) -> Path:
+    def export(
+        self, folder: Path, card: str | None = None, onnx: bool = False, **about: str
+    ) -> Path:
         return export_bundle(
             folder,
             self.detector,
@@ -67,6 +69,7 @@ class Exported:
             Profile(),
             {"detector": "vae", **about},
             model_card=card,
+            onnx=onnx,
         )
 
 
