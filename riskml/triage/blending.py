@@ -38,6 +38,7 @@ class TriageSettings:
             verdicts alone.
         fewest: true incidents, and false alarms, from which on verdicts count at all.
         half_life: days after which a verdict on the same user counts half.
+        wrong: share of verdicts that are taken to be wrong, so that none of them decides much.
         least_chance: what has a smaller chance of being confirmed is not shown; 0 shows whatever
             the budget has room for.
         trees: see `TriageClassifier`.
@@ -53,6 +54,7 @@ class TriageSettings:
     kind: str = FOREST
     fewest: int = 5
     half_life: float = 7.0
+    wrong: float = 0.03
     least_chance: float = 0.1
     trees: int = 60
     background: int = 300
@@ -64,6 +66,7 @@ class TriageSettings:
         check_kind(self.kind)
         require("triage.fewest", self.fewest, self.fewest >= 2, "must be at least 2")
         require("triage.half_life", self.half_life, self.half_life > 0, "must be above 0")
+        require("triage.wrong", self.wrong, 0 < self.wrong < 0.5, "must lie above 0, below 0.5")
         chance = self.least_chance
         require("triage.least_chance", chance, 0 <= chance < 1, "must lie in [0, 1)")
         require("triage.background", self.background, self.background >= 1, "must be at least 1")
@@ -168,7 +171,8 @@ class Triage:
             trees = TriageClassifier(settings.kind, settings.trees, settings.seed)
             trees.fit(examples.seen.x, confirmed, examples.users, self._some(examples.background))
             self._trees, opinion = trees, trees.held_out_
-        self._weights = _fitted(_columns(examples.seen, opinion), confirmed.astype(np.float64))
+        columns = _columns(examples.seen, opinion)
+        self._weights = _fitted(columns, confirmed.astype(np.float64), settings.wrong)
         return self
 
     def log_odds(self, seen: Seen) -> Float64:
@@ -182,7 +186,7 @@ class Triage:
 
     def chance(self, seen: Seen) -> Float64 | None:
         """That an auditor would confirm, float64 [n]; None while too little is known."""
-        return 1 / (1 + np.exp(-self.log_odds(seen))) if self.learnt else None
+        return _chance(self.log_odds(seen)) if self.learnt else None
 
     def worth_showing(self, log_odds: Float64) -> npt.NDArray[np.bool_]:
         """Which windows have the least chance that is asked for; all while too little is known."""
@@ -206,18 +210,26 @@ def _columns(seen: Seen, opinion: Float64) -> Float64:
     return np.column_stack([constant, seen.evidence, seen.remembered, opinion])
 
 
-def _fitted(columns: Float64, confirmed: Float64) -> Float64:
-    """The coefficients of the highest posterior density."""
+def _fitted(columns: Float64, confirmed: Float64, wrong: float) -> Float64:
+    """The coefficients of the highest posterior density, where some verdicts are wrong."""
 
     def loss(weights: Float64) -> tuple[float, Float64]:
-        odds, moved = columns @ weights, weights - BEFORE
-        likelihood = np.sum(np.logaddexp(0, odds) - confirmed * odds)
-        chance = 1 / (1 + np.exp(-np.clip(odds, -500, 500)))
-        slope = columns.T @ (chance - confirmed) + FIRMNESS * moved
-        return float(likelihood + 0.5 * np.sum(FIRMNESS * moved**2)), slope
+        chance = _chance(columns @ weights)
+        said = wrong + (1 - 2 * wrong) * chance
+        moved = weights - BEFORE
+        likelihood = np.sum(np.log(np.where(confirmed == 1, said, 1 - said)))
+        # of the log-likelihood by the log-odds
+        pull = (confirmed - said) / (said * (1 - said)) * (1 - 2 * wrong) * chance * (1 - chance)
+        penalty = 0.5 * float(np.sum(FIRMNESS * moved**2))
+        return penalty - float(likelihood), FIRMNESS * moved - columns.T @ pull
 
     found: Float64 = minimize(loss, BEFORE, jac=True, method="L-BFGS-B").x
     return found
+
+
+def _chance(log_odds: Float64) -> Float64:
+    chance: Float64 = 1 / (1 + np.exp(-np.clip(log_odds, -30, 30)))
+    return chance
 
 
 def to_show(
