@@ -15,10 +15,11 @@ from riskml.core.redaction import printable
 if TYPE_CHECKING:
     import polars as pl
 
-    from riskml.alerting.feedback import FeedbackStore
+    from riskml.alerting.feedback import FeedbackStore, Judged
 
 DEFAULT_STORE = "sqlite:///outputs/feedback.db"
 VERDICTS = ("true_incident", "false_alarm", "unsure")
+LEAST_CHANCE = 0.1
 
 _store = click.option(
     "--store",
@@ -75,8 +76,11 @@ def add(
     from riskml.alerting.feedback import Judgement
 
     if folder is not None:
-        found_user, found_model = _of_run(folder, window_id)
-        user, model_version = user or found_user, model_version or found_model
+        scored = _scored(folder)
+        if window_id not in scored.users:
+            raise DataError(f"{folder} has scored no window '{printable(window_id)}'")
+        user = user or scored.users[window_id]
+        model_version = model_version or scored.model_version
     if user is None or model_version is None:
         raise ConfigError("say whose window it is and of which model: --run, or --user and "
                           "--model-version")  # fmt: skip
@@ -87,16 +91,25 @@ def add(
 
 @feedback.command("import")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--run",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the run that raised the alerts: tells user_id and model_version, and windows "
+    "that it has not scored are no verdicts.",
+)
 @_store
-def import_(file: Path, store: str) -> None:
+def import_(file: Path, folder: Path | None, store: str) -> None:
     """Store the verdicts of a CSV FILE; the same file again changes nothing.
 
-    Columns: window_id, user_id, verdict, who, at, model_version, why. Rows that are no verdicts
-    are written with the reason to FILE.rejected.csv; the others are stored.
+    Columns: window_id, user_id, verdict (true_incident, false_alarm, unsure), who, at (UTC where
+    it names no zone), model_version, why; with commas, in UTF-8. With --run the file needs
+    window_id, verdict, who and at alone. Rows that are no verdicts are written with the reason to
+    FILE.rejected.csv; the others are stored.
     """
     from riskml.alerting.feedback import import_csv
 
-    done = import_csv(_open(store), file)
+    done = import_csv(_open(store), file, None if folder is None else _scored(folder))
     click.echo(f"{done.new:,} new, {done.known:,} known, {len(done.rejected):,} rejected", err=True)
     if len(done.rejected):
         beside = file.with_name(f"{file.name}.rejected.csv")
@@ -136,7 +149,10 @@ def list_(verdict: str | None, user: str | None, history: bool, as_json: bool, s
 def export(file: Path, store: str) -> None:
     """Write all verdicts, the whole history, to a CSV FILE that `import` reads."""
     found = _rows(store, history=True)
-    found.write_csv(file, datetime_format="%Y-%m-%dT%H:%M:%S%.6fZ")
+    try:
+        found.write_csv(file, datetime_format="%Y-%m-%dT%H:%M:%S%.6fZ")
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be written: {error.strerror or error}") from error
     click.echo(f"{len(found):,} verdicts in {file}", err=True)
 
 
@@ -149,10 +165,20 @@ def export(file: Path, store: str) -> None:
     show_default=True,
     help="Where runs are, for `latest`.",
 )
-@click.option("--kind", default="forest", show_default=True, help="forest or xgboost.")
+@click.option("--kind", default="forest", show_default=True, help="forest, xgboost or none.")
 @click.option("--fewest", default=5, show_default=True, help="Of each verdict, before they count.")
-@click.option("--half-way", default=30.0, show_default=True, help="Verdicts that weigh half.")
-@click.option("--most", default=0.8, show_default=True, help="Largest weight of verdicts, 0 to 1.")
+@click.option(
+    "--half-life",
+    default=7.0,
+    show_default=True,
+    help="Days after which a verdict on the same user counts half.",
+)
+@click.option(
+    "--least-chance",
+    default=LEAST_CHANCE,
+    show_default=True,
+    help="Of being confirmed, for an alert; 0 fills the budget.",
+)
 @click.option("--seed", default=0, show_default=True, help="Of the trees.")
 @_store
 def triage(
@@ -160,21 +186,23 @@ def triage(
     outputs: Path,
     kind: str,
     fewest: int,
-    half_way: float,
-    most: float,
+    half_life: float,
+    least_chance: float,
     seed: int,
     store: str,
 ) -> None:
     """Rank a run's windows anew by what auditors said of its alerts (docs/triage.md).
 
-    Writes triage/ into the run's folder: ranking.parquet, alerts.csv (within the budget, with the
-    chance that an auditor would confirm each) and triage.json. Below the fewest verdicts the
+    Writes triage/ into the run's folder: ranking.parquet, alerts.csv (within the budget and with
+    the least chance that an auditor would confirm) and triage.json. Below the fewest verdicts the
     order stays the detector's.
     """
     from riskml.runs.triage import triage as rank_anew
     from riskml.triage.blending import TriageSettings
 
-    settings = TriageSettings(kind=kind, fewest=fewest, half_way=half_way, most=most, seed=seed)
+    settings = TriageSettings(
+        kind=kind, fewest=fewest, half_life=half_life, least_chance=least_chance, seed=seed
+    )
     click.echo(rank_anew(outputs, run, _open(store), settings))
 
 
@@ -191,16 +219,15 @@ def _open(url: str) -> FeedbackStore:
     return FeedbackStore(url)
 
 
-def _of_run(folder: Path, window_id: str) -> tuple[str, str]:
-    """User and model version of a window that a run has scored."""
+def _scored(folder: Path) -> Judged:
+    """The windows that a run has scored, and its model version."""
     import polars as pl
+
+    from riskml.alerting.feedback import Judged
 
     try:
         scores = pl.read_parquet(folder / "scores.parquet", columns=["window_id", "user_id"])
         detector = json.loads((folder / "metrics.json").read_text())["detector"]
     except (OSError, ValueError, KeyError, pl.exceptions.PolarsError) as error:
         raise ConfigError(f"--run {folder} holds no scores of train.py or evaluate.py") from error
-    own = scores.filter(pl.col("window_id") == window_id)
-    if own.is_empty():
-        raise DataError(f"{folder} has scored no window '{printable(window_id)}'")
-    return own["user_id"][0], f"{detector}/{folder.resolve().name}"
+    return Judged(dict(scores.iter_rows()), f"{detector}/{folder.resolve().name}")

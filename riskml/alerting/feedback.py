@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -83,6 +83,8 @@ class Judgement:
 
 COLUMNS = tuple(Judgement.__dataclass_fields__)
 CSV_OPTIONAL = ("why",)
+CSV_OPTIONAL_OF_RUN = ("why", "user_id", "model_version")
+"""Where the run that raised the alerts tells the others."""
 
 
 def verdict_table() -> Table:
@@ -210,28 +212,49 @@ class Imported:
     rejected: pl.DataFrame
 
 
-def import_csv(store: FeedbackStore, path: Path) -> Imported:
+@dataclass(frozen=True)
+class Judged:
+    """The windows that a run has scored.
+
+    Args:
+        users: whose each is, by window_id.
+        model_version: of the run.
+    """
+
+    users: Mapping[str, str]
+    model_version: str
+
+
+def import_csv(store: FeedbackStore, path: Path, judged: Judged | None = None) -> Imported:
     """Store the verdicts of a CSV file with the columns of `Judgement`; `why` may be left out.
 
     Rows that are no verdicts are told and left out; the others are stored.
 
+    Args:
+        store: where to.
+        path: the file, in UTF-8.
+        judged: what a run has scored; it then tells `user_id` and `model_version`, and a window
+            that is not among it is no verdict.
+
     Raises:
         ConfigError: no such file, no CSV, or a column is missing.
     """
-    try:
-        table = pl.read_csv(path, infer_schema=False)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise ConfigError(f"{path} cannot be read as CSV: {str(error).splitlines()[0]}") from error
-    missing = [name for name in COLUMNS if name not in {*table.columns, *CSV_OPTIONAL}]
-    if missing:
-        raise ConfigError(f"{path} has no column '{missing[0]}'; it needs {', '.join(COLUMNS)}")
-    if "why" not in table.columns:
-        table = table.with_columns(pl.lit("").alias("why"))
+    table = _read_csv(path, optional=CSV_OPTIONAL if judged is None else CSV_OPTIONAL_OF_RUN)
+    if judged is not None:
+        known = pl.DataFrame({"window_id": judged.users.keys(), "user_id": judged.users.values()})
+        table = table.drop("user_id", strict=False).join(
+            known, on="window_id", how="left", maintain_order="left"
+        )
+        table = table.with_columns(pl.lit(judged.model_version).alias("model_version"))
     table = table.select(COLUMNS).with_columns(pl.col("why").fill_null(""))
     times = parse_timestamps(table["at"], "UTC")["timestamp"]
     judgements, rejected = [], []
     for line, (row, at) in enumerate(zip(table.iter_rows(named=True), times, strict=True), 2):
         try:
+            if judged is not None and row["user_id"] is None:
+                raise DataError(
+                    f"the run has scored no window '{printable(row['window_id'] or '')}'"
+                )
             if at is None:
                 raise DataError(f"at='{printable(row['at'] or '')}' is no time")
             judgements.append(Judgement(**{**row, "verdict": row["verdict"] or "", "at": at}))
@@ -240,3 +263,24 @@ def import_csv(store: FeedbackStore, path: Path) -> Imported:
     new = store.add(judgements)
     schema = {"line": pl.Int64(), "reason": pl.String(), **dict.fromkeys(COLUMNS, pl.String())}
     return Imported(new, len(judgements) - new, pl.DataFrame(rejected, schema=schema))
+
+
+def _read_csv(path: Path, optional: Collection[str]) -> pl.DataFrame:
+    """All columns of `Judgement` as text, those that may be left out empty."""
+    try:
+        table = pl.read_csv(path, infer_schema=False)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = str(error).splitlines()[0]
+        if "utf-8" in reason:
+            reason += "; save it as UTF-8"
+        raise ConfigError(f"{path} cannot be read as CSV: {reason}") from error
+    needed = [name for name in COLUMNS if name not in optional]
+    missing = [name for name in needed if name not in table.columns]
+    if missing:
+        found = ", ".join(printable(name) for name in table.columns)
+        raise ConfigError(
+            f"{path} has no column '{missing[0]}'; it needs {', '.join(needed)}, separated by "
+            f"commas, and has: {found}"
+        )
+    left_out = [name for name in optional if name not in table.columns]
+    return table.with_columns(pl.lit("").alias(name) for name in left_out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -12,7 +13,7 @@ from rich.console import Console
 
 from riskml.alerting.feedback import FeedbackStore, Verdict
 from riskml.core.errors import DataError
-from riskml.core.types import FloatArray, Windows
+from riskml.core.types import Windows
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows
 from riskml.models.base import Detector, load_detector
@@ -21,9 +22,9 @@ from riskml.runs.context import DETECTOR, FEATURES, Run, find_run, load_config
 from riskml.runs.steps import make_windows, read_data
 from riskml.runs.tracking import NoTracker
 from riskml.scoring.calibration import Calibration
-from riskml.triage.blending import Triage, TriageSettings
-from riskml.triage.classifier import Examples
-from riskml.triage.matrix import Float64, triage_matrix
+from riskml.triage.blending import Examples, Seen, Triage, TriageSettings
+from riskml.triage.matrix import triage_matrix
+from riskml.triage.memory import remembered
 from riskml.wrappers.parts import evidence_of
 
 FOLDER = "triage"
@@ -54,27 +55,53 @@ def triage(outputs: Path, run: str, store: FeedbackStore, settings: TriageSettin
     _, windows = make_windows(made, dataset, FeatureExtractor.load(folder / FEATURES))
     detector = load_detector(folder / DETECTOR)
     with made.console.status("ranking by what auditors said"):
-        evidence, x, examples = _evidence(made, detector, windows, store.latest())
+        verdicts = store.latest()
+        seen, examples = _evidence(made, detector, windows, verdicts, settings.half_life)
         learnt = Triage(settings).fit(examples)
-        table = _ranking(made, windows.test, evidence, x, learnt)
+        table = _ranking(made, windows.test, seen, learnt).join(
+            verdicts.select("window_id", "verdict"), on="window_id", how="left",
+            maintain_order="left",
+        )  # fmt: skip
     table.write_parquet(into / "ranking.parquet")
     table.filter("within_budget").write_csv(into / "alerts.csv")
+    scored = pl.concat([windows.calibration.keys["window_id"], windows.test.keys["window_id"]])
+    elsewhere = int((~verdicts["window_id"].is_in(scored.to_list())).sum())
     about = {
         "true_incidents": int(examples.confirmed.sum()),
         "false_alarms": int((examples.confirmed == 0).sum()),
-        "weight": learnt.weight,
+        "on_other_windows": elsewhere,
+        "learnt": learnt.learnt,
         "reason": learnt.reason,
+        "coefficients": learnt.coefficients,
         "settings": asdict(settings),
     }
     (into / "triage.json").write_text(json.dumps(about, indent=1))
-    made.say(learnt.reason or f"the triage weighs {learnt.weight:.0%} of the ranking")
+    _tell(made, about, table)
     return into
 
 
+def _tell(run: Run, about: dict[str, Any], table: pl.DataFrame) -> None:
+    if about["on_other_windows"]:
+        run.say(
+            f"{about['on_other_windows']:,} verdicts are on windows that this run has not scored"
+        )
+    if about["reason"]:
+        run.say(about["reason"])
+        return
+    run.say(
+        f"learnt from {about['true_incidents']:,} true incidents and {about['false_alarms']:,} "
+        f"false alarms: {int(table['within_budget'].sum()):,} alerts"
+    )
+
+
 def _evidence(
-    run: Run, detector: Detector, windows: PreparedWindows, verdicts: pl.DataFrame
-) -> tuple[Float64, FloatArray, Examples]:
-    """Evidence and matrix of the test windows, and what was said of them and those before."""
+    run: Run,
+    detector: Detector,
+    windows: PreparedWindows,
+    verdicts: pl.DataFrame,
+    half_life: float,
+) -> tuple[Seen, Examples]:
+    """The test windows as the triage sees them, and what was said of them and those before."""
     name, past, test = run.cfg.model.name, windows.calibration, windows.test
     past_scores = detector.score(past)
     calibration = Calibration.fit(past_scores)
@@ -85,23 +112,21 @@ def _evidence(
     topics = detector.topics()
     background, _ = triage_matrix(past, {name: before}, detector.contributions(past), topics)
     x, _ = triage_matrix(test, {name: after}, shares, topics)
-    parts = [(past, background), (test, x)]
-    known = pl.concat([_verdicts(part.keys, verdicts) for part, _ in parts])
+    known = pl.concat([_verdicts(part.keys, verdicts) for part in (past, test)])
     judged = known["confirmed"].is_not_null().to_numpy()
     unjudged = ~judged[: len(past)]
     if not unjudged.any():
         raise DataError("every calibration window has a verdict: nothing is left to compare with")
-    examples = Examples(
-        np.vstack([x for _, x in parts])[judged],
-        known["confirmed"].to_numpy()[judged].astype(np.int8),
-        known["user_id"].to_numpy()[judged].astype(str),
-        background[unjudged],
-    )
-    return after, x, examples
+    users, day = known["user_id"].to_numpy().astype(str), known["day"].to_numpy()
+    confirmed = known["confirmed"].to_numpy()[judged].astype(np.int8)
+    memory = remembered(users, day, users[judged], day[judged], confirmed, half_life)
+    whole = Seen(np.vstack([background, x]), np.concatenate([before, after]), memory)
+    examples = Examples(whole.take(judged), confirmed, users[judged], background[unjudged])
+    return whole.take(np.arange(len(known)) >= len(past)), examples
 
 
 def _verdicts(keys: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
-    """`user_id` and `confirmed` (1, 0, or null where nobody was sure) of each window."""
+    """`user_id`, `day` and `confirmed` (1, 0, or null where nobody was sure) of each window."""
     confirmed = (
         pl.when(pl.col("verdict") == Verdict.TRUE_INCIDENT)
         .then(1)
@@ -109,22 +134,20 @@ def _verdicts(keys: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
         .then(0)
     )
     said = verdicts.select("window_id", confirmed.alias("confirmed"))
-    return keys.select("window_id", "user_id").join(
+    day = pl.col("end").dt.date().cast(pl.Int64).alias("day")
+    return keys.select("window_id", "user_id", day).join(
         said, on="window_id", how="left", maintain_order="left"
     ).drop("window_id")  # fmt: skip
 
 
-def _ranking(
-    run: Run, test: Windows, evidence: Float64, x: FloatArray, learnt: Triage
-) -> pl.DataFrame:
-    blended = learnt.blend(evidence, x)
-    probability = learnt.probability(x)
+def _ranking(run: Run, test: Windows, seen: Seen, learnt: Triage) -> pl.DataFrame:
+    log_odds, chance = learnt.log_odds(seen), learnt.chance(seen)
     rule = build_threshold(run.cfg.threshold)
     return test.keys.with_columns(
-        pl.Series("evidence", evidence),
-        pl.Series("confirm_probability", probability, dtype=pl.Float64)
-        if probability is not None
+        pl.Series("evidence", seen.evidence),
+        pl.Series("confirm_probability", chance, dtype=pl.Float64)
+        if chance is not None
         else pl.lit(None, pl.Float64).alias("confirm_probability"),
-        pl.Series("blended", blended),
-        pl.Series("within_budget", rule.top(blended, test.keys)),
-    ).sort("blended", "window_id", descending=[True, False])
+        pl.Series("log_odds", log_odds),
+        pl.Series("within_budget", rule.top(log_odds, test.keys) & learnt.worth_showing(log_odds)),
+    ).sort("log_odds", "window_id", descending=[True, False])

@@ -1,13 +1,11 @@
-"""The chance that an auditor would confirm a window, learnt from verdicts."""
+"""What trees that learn from verdicts hold of a window."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import StratifiedGroupKFold
 
@@ -16,107 +14,93 @@ from riskml.core.types import FloatArray
 
 Float64 = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int8]
+Strings = npt.NDArray[np.str_]
 
-FOREST, XGBOOST = "forest", "xgboost"
+FOREST, XGBOOST, NO_TREES = "forest", "xgboost", "none"
+KINDS = (FOREST, XGBOOST, NO_TREES)
 FOLDS = 5
+SURE = 0.001
+"""Trees that saw few windows are never surer than this of either answer."""
 
 
-@dataclass(frozen=True)
-class Examples:
-    """Windows whose verdict is known, and some of which nobody said anything.
+def check_kind(kind: str) -> None:
+    """Refuse what is no kind of classifier.
 
-    Args:
-        x: float32 [n, columns], see `triage_matrix`.
-        confirmed: int8 [n], 1 where an auditor found a true incident, 0 where a false alarm.
-        users: whose windows they are [n]; a user is never on both sides of a fold.
-        background: float32 [m, columns], windows from before the first verdict that nobody has
-            judged; almost all are normal, so they count as such with a small weight.
+    Raises:
+        ConfigError: names those there are.
     """
-
-    x: FloatArray
-    confirmed: Labels
-    users: npt.NDArray[np.str_]
-    background: FloatArray
-
-    def fewest(self) -> int:
-        """Verdicts of the rarer kind."""
-        positives = int(self.confirmed.sum())
-        return min(positives, len(self.confirmed) - positives)
+    if kind not in KINDS:
+        raise ConfigError(f"triage.kind={kind}: {did_you_mean(kind, KINDS)}")
 
 
 class TriageClassifier:
-    """A forest or boosted trees on verdicts, calibrated on users that were left out.
+    """A forest or boosted trees on verdicts.
 
-    Positives weigh as much as negatives in all, and the background together as much as the
-    judged negatives times `background_weight`. Probabilities are Platt's (1999), fitted on
-    out-of-fold predictions grouped by user; so they speak of windows like those judged.
+    Confirmed windows weigh as much as false alarms in all, and so does the background, windows
+    that nobody judged: almost all are normal.
 
     Args:
         kind: `forest` or `xgboost` (needs `pip install riskml[triage]`).
-        background_weight: of the windows that nobody judged, all together.
         trees: how many.
         seed: of the trees.
+
+    Attributes:
+        held_out_: opinion on each judged window by trees that saw no window of its user [n]; 0,
+            which is no opinion, where the others had verdicts of one kind alone.
 
     Raises:
         ConfigError: no such kind, or xgboost is not installed.
     """
 
-    def __init__(
-        self, kind: str = FOREST, background_weight: float = 1.0, trees: int = 100, seed: int = 0
-    ) -> None:
-        if kind not in (FOREST, XGBOOST):
-            raise ConfigError(f"triage.kind={kind}: {did_you_mean(kind, (FOREST, XGBOOST))}")
-        fits = background_weight >= 0
-        require("triage.background_weight", background_weight, fits, "must be 0 or more")
+    def __init__(self, kind: str = FOREST, trees: int = 60, seed: int = 0) -> None:
+        check_kind(kind)
         require("triage.trees", trees, trees >= 1, "must be at least 1")
-        self.kind, self.background_weight = kind, background_weight
-        self.trees, self.seed = trees, seed
+        self.kind, self.trees, self.seed = kind, trees, seed
         self._untrained()  # what is not installed should say so before the work
 
-    def fit(self, examples: Examples) -> Self:
+    def fit(self, x: FloatArray, confirmed: Labels, users: Strings, background: FloatArray) -> Self:
         """Learn from verdicts.
+
+        Args:
+            x: float32 [n, columns], see `triage_matrix`.
+            confirmed: int8 [n], 1 where an auditor found a true incident, 0 where a false alarm.
+            users: whose windows they are [n]; a user is never on both sides of a fold.
+            background: float32 [m, columns], windows that nobody judged.
 
         Raises:
             DataError: not a verdict of each kind from two users.
         """
-        y, users = examples.confirmed, examples.users
-        per_kind = [len(set(users[y == kind].tolist())) for kind in (0, 1)]
+        per_kind = [len(set(users[confirmed == kind].tolist())) for kind in (0, 1)]
         if min(per_kind) < 2:
             raise DataError(
                 f"triage needs true incidents and false alarms of two users each; it has those of "
                 f"{per_kind[1]} and {per_kind[0]}"
             )
-        background = examples.background if self.background_weight else examples.background[:0]
-        x = np.vstack([examples.x, background])
-        target = np.concatenate([y, np.zeros(len(background), np.int8)])
-        # everybody of the background is a group alone: nobody knows whose verdicts are near
-        groups = np.concatenate([users, [f"\0{i}" for i in range(len(background))]])
-        weight = self._weights(y, len(background))
-        split = StratifiedGroupKFold(min(FOLDS, *per_kind)).split(x, target, groups)
-        folds = [(train, test) for train, test in split]
-        if all(len(set(target[train].tolist())) == 2 for train, _ in folds):
-            self.model_: Any = CalibratedClassifierCV(
-                self._untrained(), method="sigmoid", cv=folds, ensemble=False
-            )
-        else:
-            self.model_ = self._untrained()
-        self.model_.fit(x, target, sample_weight=weight)
+        folds = StratifiedGroupKFold(min(FOLDS, *per_kind)).split(x, confirmed, users)
+        self.held_out_ = np.zeros(len(x))
+        for train, test in folds:
+            if len(set(confirmed[train].tolist())) == 2:
+                model = self._fitted(x[train], confirmed[train], background)
+                self.held_out_[test] = _log_odds(model, x[test])
+        self.model_ = self._fitted(x, confirmed, background)
         return self
 
-    def probability(self, x: FloatArray) -> Float64:
-        """That an auditor would confirm, float64 [n] in (0, 1)."""
-        found: Float64 = self.model_.predict_proba(x)[:, 1].astype(np.float64)
-        return found
+    def opinion(self, x: FloatArray) -> Float64:
+        """Log-odds of a true incident as the trees see it, not calibrated, float64 [n]."""
+        return _log_odds(self.model_, x)
 
-    def _weights(self, y: Labels, n_background: int) -> Float64:
-        positives, negatives = int(y.sum()), int((y == 0).sum())
-        weight = np.where(y == 1, len(y) / (2 * positives), len(y) / (2 * negatives))
-        share = self.background_weight * len(y) / 2
-        rest = np.full(n_background, share / n_background if n_background else 0.0)
-        return np.concatenate([weight, rest])
+    def _fitted(self, x: FloatArray, confirmed: Labels, background: FloatArray) -> Any:
+        negatives = int((confirmed == 0).sum())
+        share = negatives / max(int(confirmed.sum()), 1)
+        weight = np.where(confirmed == 1, share, 1.0)
+        rest = np.full(len(background), negatives / max(len(background), 1))
+        target = np.concatenate([confirmed, np.zeros(len(background), np.int8)])
+        model = self._untrained()
+        model.fit(np.vstack([x, background]), target, sample_weight=np.concatenate([weight, rest]))
+        return model
 
     def _untrained(self) -> Any:
-        if self.kind == FOREST:
+        if self.kind != XGBOOST:
             # leaves of two: a single verdict may be wrong
             return RandomForestClassifier(
                 self.trees, min_samples_leaf=2, max_features=0.3, random_state=self.seed, n_jobs=1
@@ -130,9 +114,15 @@ class TriageClassifier:
         return XGBClassifier(
             n_estimators=self.trees,
             max_depth=3,
-            learning_rate=10 / (self.trees + 50),
+            learning_rate=10 / (self.trees + 25),
             subsample=0.8,
-            colsample_bytree=0.5,
+            colsample_bytree=0.3,
             random_state=self.seed,
             n_jobs=1,
         )
+
+
+def _log_odds(model: Any, x: FloatArray) -> Float64:
+    chance = np.clip(model.predict_proba(x)[:, 1].astype(np.float64), SURE, 1 - SURE)
+    odds: Float64 = np.log(chance / (1 - chance))
+    return odds

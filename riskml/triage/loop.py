@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from riskml.core.types import FloatArray
-from riskml.triage.blending import Triage, TriageSettings, to_show
-from riskml.triage.classifier import Examples
+from riskml.triage.blending import Examples, Seen, Triage, TriageSettings, to_show
+from riskml.triage.memory import remembered
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
+Labels = npt.NDArray[np.int8]
 Mask = npt.NDArray[np.bool_]
 Strings = npt.NDArray[np.str_]
 
@@ -46,15 +47,23 @@ class Shown:
 
     Args:
         shown: bool [n].
-        blended: evidence by which each window was ranked on its day, float64 [n].
+        log_odds: by which each window was ranked on its day, float64 [n].
+        learnt: whether verdicts counted on that day, bool [n].
         verdicts: how many were given in all.
-        weight: of the triage on the last day.
+        triage: as it was on the last day.
     """
 
     shown: Mask
-    blended: Float64
+    log_odds: Float64
+    learnt: Mask
     verdicts: int
-    weight: float
+    triage: Triage
+
+    @property
+    def chance(self) -> Float64:
+        """Of being confirmed, float64 [n]; where verdicts did not count yet, by the prior."""
+        chance: Float64 = 1 / (1 + np.exp(-self.log_odds))
+        return chance
 
 
 def run_loop(
@@ -77,37 +86,42 @@ def run_loop(
     """
     rng = np.random.default_rng(settings.seed)
     triage = Triage(settings)
-    shown = np.zeros(len(stream.evidence), np.bool_)
-    blended = stream.evidence.astype(np.float64).copy()
+    n = len(stream.evidence)
+    shown, learnt, log_odds = np.zeros(n, np.bool_), np.zeros(n, np.bool_), np.zeros(n)
+    past = np.zeros((n, 2))
     rows: list[int] = []
-    verdicts: list[int] = []
-    days = np.unique(stream.day)
-    for number, day in enumerate(days):
-        if number % retrain_days == 0 and rows:
-            triage.fit(_examples(stream, rows, verdicts))
+    said: list[int] = []
+    for number, day in enumerate(np.unique(stream.day)):
         today = np.flatnonzero(stream.day == day)
-        blended[today] = triage.blend(stream.evidence[today], stream.x[today])
+        verdicts = np.array(said, np.int8)
+        past[today] = remembered(
+            stream.users[today], stream.day[today], stream.users[rows], stream.day[rows], verdicts,
+            settings.half_life,
+        )  # fmt: skip
+        if number % retrain_days == 0 and rows:
+            seen = _seen(stream, past, np.array(rows))
+            triage.fit(Examples(seen, verdicts, stream.users[rows], stream.background))
+        odds = triage.log_odds(_seen(stream, past, today))
+        log_odds[today], learnt[today] = odds, triage.learnt
         asking = budget is None or len(rows) < budget
-        explore = settings.explore if asking else 0.0
-        for row in today[to_show(blended[today], per_day, explore, rng)]:
+        explore = settings.exploring(len(rows)) if asking else 0.0
+        for row in today[to_show(odds, per_day, explore, rng, triage.worth_showing(odds))]:
             shown[row] = True
             if budget is not None and len(rows) >= budget:
                 continue
             verdict = judge(int(row))
             if verdict is not None:
                 rows.append(int(row))
-                verdicts.append(verdict)
-    return Shown(shown, blended, len(rows), triage.weight)
+                said.append(verdict)
+    return Shown(shown, log_odds, learnt, len(rows), triage)
 
 
-def _examples(stream: Stream, rows: list[int], verdicts: list[int]) -> Examples:
-    return Examples(
-        stream.x[rows], np.array(verdicts, np.int8), stream.users[rows], stream.background
-    )
+def _seen(stream: Stream, past: Float64, rows: Int64) -> Seen:
+    return Seen(stream.x[rows], stream.evidence[rows], past[rows])
 
 
 def simulated_auditor(
-    labels: npt.NDArray[np.int8], noise: float = 0.0, unsure: float = 0.0, seed: int = 0
+    labels: Labels, noise: float = 0.0, unsure: float = 0.0, seed: int = 0
 ) -> Judge:
     """Judges by the truth, but for some verdicts.
 

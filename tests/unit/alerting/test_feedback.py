@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from riskml.alerting.feedback import COLUMNS, FeedbackStore, Judgement, import_csv
+from riskml.alerting.feedback import COLUMNS, FeedbackStore, Judged, Judgement, import_csv
 from riskml.cli import main
 from riskml.core.errors import ConfigError, DataError
 
@@ -130,8 +130,29 @@ def test_a_file_that_is_no_table_of_verdicts(store: FeedbackStore, tmp_path: Pat
     with pytest.raises(ConfigError, match="cannot be read"):
         import_csv(store, file)
     file.write_text("window_id,verdict\nw1,unsure\n")
-    with pytest.raises(ConfigError, match="no column 'user_id'"):
+    with pytest.raises(ConfigError, match=r"no column 'user_id'.* and has: window_id, verdict"):
         import_csv(store, file)
+    file.write_bytes("window_id,who\nw1,Jürgen\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match="save it as UTF-8"):
+        import_csv(store, file)
+    to = ("--store", f"sqlite:///{tmp_path / 'cli.db'}")
+    nowhere = str(tmp_path / "none" / "out.csv")
+    result = CliRunner().invoke(main, ["feedback", "export", nowhere, *to])
+    assert result.exit_code == 2
+    assert "cannot be written" in result.stderr
+
+
+def test_a_run_tells_whose_windows_were_judged(store: FeedbackStore, tmp_path: Path) -> None:
+    file = tmp_path / "verdicts.csv"
+    file.write_text(
+        "window_id,verdict,who,at\n"
+        "w1,false_alarm,kim,2026-03-01T09:00:00Z\n"
+        "w7,unsure,kim,2026-03-01T09:00:00Z\n"
+    )
+    done = import_csv(store, file, Judged({"w1": "ann"}, "vae/2026-03-01"))
+    assert done.rejected.select("line", "reason").row(0) == (3, "the run has scored no window 'w7'")
+    row = store.history().row(0, named=True)
+    assert (row["user_id"], row["model_version"]) == ("ann", "vae/2026-03-01")
 
 
 def test_add_and_list(tmp_path: Path, url: str) -> None:

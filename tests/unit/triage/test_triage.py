@@ -6,42 +6,67 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from riskml.cli_feedback import LEAST_CHANCE
 from riskml.core.errors import ConfigError, DataError
 from riskml.core.types import Feature, FeatureKind, FeatureSpec
-from riskml.triage.blending import Triage, TriageSettings, to_show
-from riskml.triage.classifier import Examples, TriageClassifier
+from riskml.triage.blending import BEFORE, Examples, Seen, Triage, TriageSettings, to_show
+from riskml.triage.classifier import TriageClassifier
 from riskml.triage.loop import Stream, run_loop, simulated_auditor
 from riskml.triage.matrix import family_shares, triage_matrix
+from riskml.triage.memory import remembered
+
+
+def seen(x: npt.ArrayLike, evidence: npt.ArrayLike | None = None) -> Seen:
+    rows = np.asarray(x, np.float32)
+    told = np.zeros(len(rows)) if evidence is None else np.asarray(evidence, float)
+    return Seen(rows, told, np.zeros((len(rows), 2)))
 
 
 def examples(n: int = 60, users: int = 12, seed: int = 0) -> Examples:
-    """True incidents have a high first column; the second says nothing."""
+    """True incidents have a high first column; the second says nothing, nor does the detector."""
     rng = np.random.default_rng(seed)
     confirmed = (np.arange(n) % 4 == 0).astype(np.int8)
     x = rng.normal(size=(n, 2)).astype(np.float32)
     x[:, 0] += 4 * confirmed
     background = rng.normal(size=(80, 2)).astype(np.float32)
-    return Examples(x, confirmed, np.array([f"u{i % users}" for i in range(n)]), background)
+    names = np.array([f"u{i % users}" for i in range(n)])
+    return Examples(seen(x, rng.normal(2, 0.3, n)), confirmed, names, background)
 
 
 def first(given: Examples, n: int) -> Examples:
-    return replace(given, x=given.x[:n], confirmed=given.confirmed[:n], users=given.users[:n])
+    rows = np.arange(n)
+    return replace(
+        given, seen=given.seen.take(rows), confirmed=given.confirmed[:n], users=given.users[:n]
+    )
 
 
 @pytest.mark.parametrize("kind", ["forest", "xgboost"])
-def test_it_tells_what_auditors_confirm(kind: str) -> None:
+def test_trees_tell_what_auditors_confirm(kind: str) -> None:
     if kind == "xgboost":
         pytest.importorskip("xgboost")
-    fitted = TriageClassifier(kind, trees=30).fit(examples())
-    again = TriageClassifier(kind, trees=30).fit(examples())
+    given = examples()
+    told = (given.seen.x, given.confirmed, given.users, given.background)
+    fitted = TriageClassifier(kind, trees=30).fit(*told)
+    again = TriageClassifier(kind, trees=30).fit(*told)
     others = examples(400, seed=1)
-    found = fitted.probability(others.x)
-    assert np.array_equal(found, again.probability(others.x))
-    assert ((found > 0) & (found < 1)).all()
+    found = fitted.opinion(others.seen.x)
+    assert np.array_equal(found, again.opinion(others.seen.x))
     assert roc_auc_score(others.confirmed, found) > 0.97
+    assert roc_auc_score(given.confirmed, fitted.held_out_) > 0.95
+
+
+def test_opinions_on_judged_windows_are_of_trees_that_saw_none_of_their_user() -> None:
+    rng = np.random.default_rng(0)
+    users = np.array([f"u{i // 4}" for i in range(80)])
+    x = np.repeat(rng.normal(size=(20, 3)), 4, 0).astype(np.float32)  # a user is known by x
+    confirmed = np.repeat(rng.permutation(20) % 2, 4).astype(np.int8)
+    fitted = TriageClassifier(trees=30).fit(x, confirmed, users, x[:0])
+    assert roc_auc_score(confirmed, fitted.opinion(x)) == 1
+    assert roc_auc_score(confirmed, fitted.held_out_) < 0.8
 
 
 def test_chances_are_calibrated_on_windows_like_those_judged() -> None:
@@ -50,48 +75,73 @@ def test_chances_are_calibrated_on_windows_like_those_judged() -> None:
     truth = 1 / (1 + np.exp(-1.5 * x[:, 0]))
     said = (rng.random(1200) < truth).astype(np.int8)
     users = np.array([f"u{i % 50}" for i in range(1200)])
-    fitted = TriageClassifier(trees=30).fit(Examples(x, said, users, x[:0]))
+    triage = Triage(TriageSettings(trees=30)).fit(Examples(seen(x), said, users, x[:1]))
     new = rng.normal(size=(4000, 1)).astype(np.float32)
-    told = fitted.probability(new)
+    told = triage.chance(seen(new))
+    assert told is not None
     for quarter in np.array_split(np.argsort(told), 4):
         assert abs(told[quarter].mean() - (1 / (1 + np.exp(-1.5 * new[quarter, 0]))).mean()) < 0.08
 
 
 def test_verdicts_of_one_user_are_too_few() -> None:
-    one = replace(examples(), users=np.where(examples().confirmed == 1, "a", "b"))
+    given = examples()
+    one = replace(given, users=np.where(given.confirmed == 1, "a", "b"))
     with pytest.raises(DataError, match="of 1 and 1"):
-        TriageClassifier(trees=30).fit(one)
+        TriageClassifier().fit(one.seen.x, one.confirmed, one.users, one.background)
     assert "of two users" in Triage(TriageSettings()).fit(one).reason
 
 
-def test_below_the_fewest_verdicts_nothing_changes_and_it_says_so() -> None:
+def test_below_the_fewest_verdicts_the_order_is_the_detectors_and_it_says_so() -> None:
     triage = Triage(TriageSettings(fewest=5, trees=10))
-    evidence, x = np.array([1.0, 3.0]), np.zeros((2, 2), np.float32)
+    windows = Seen(np.zeros((2, 2), np.float32), np.array([1.0, 3.0]), np.array([[2.0, 0], [0, 2]]))
     assert triage.reason == "no verdicts yet"
-    assert triage.blend(evidence, x) is evidence
     triage.fit(first(examples(), 16))  # four true incidents
-    assert triage.weight == 0
+    assert not triage.learnt
     assert triage.reason.startswith("4 true incidents and 12 false alarms: 5 of each")
-    assert triage.blend(evidence, x) is evidence
-    assert triage.probability(x) is None
+    assert triage.log_odds(windows) == pytest.approx(BEFORE[0] + BEFORE[1] * windows.evidence)
+    assert triage.chance(windows) is None
+    assert triage.worth_showing(triage.log_odds(windows)).all()
     triage.fit(first(examples(), 17))
+    assert triage.learnt
     assert triage.reason == ""
-    assert triage.weight == pytest.approx(0.8 * 17 / 47)
+    assert triage.coefficients["trees"] > 0
 
 
-def test_the_blend_lies_between_detector_and_verdicts() -> None:
-    triage = Triage(TriageSettings(half_way=1e-9, most=1.0, trees=30)).fit(examples())
-    x = np.float32([[4, 0], [0, 0]])
-    risky, normal = triage.blend(np.array([0.5, 0.5]), x)
-    assert risky > 1 > normal
-    half = Triage(TriageSettings(half_way=60, most=1.0, trees=30)).fit(examples())
-    assert half.blend(np.array([0.5]), x[:1])[0] == pytest.approx((0.5 + risky) / 2)
+def test_what_the_least_chance_leaves_out() -> None:
+    triage = Triage(TriageSettings(kind="none", least_chance=0.2)).fit(examples())
+    assert triage.worth_showing(np.array([-1.5, -1.3, 3])).tolist() == [False, True, True]
+
+
+def test_the_more_verdicts_the_more_they_count() -> None:
+    few, many = (Triage(TriageSettings(trees=30)).fit(first(examples(200), n)) for n in (24, 200))
+    assert 0 < few.coefficients["trees"] < many.coefficients["trees"]
+
+
+def test_what_is_remembered_of_a_user() -> None:
+    told = remembered(
+        np.array(["ann", "ann", "bob", "ann"]), np.array([9, 2, 9, 3]),
+        np.array(["ann", "ann", "bob"]), np.array([2, 9, 2]), np.array([1, 1, 0], np.int8), 7,
+    )  # fmt: skip
+    assert told[0].tolist() == [0.5, 0]  # that of the day itself is not known yet
+    assert told[1].tolist() == [0, 0]
+    assert told[2].tolist() == [0, 0.5]
+    assert told[3].tolist() == [pytest.approx(0.5 ** (1 / 7)), 0]
+    often = remembered(
+        np.array(["ann"]), np.array([5]), np.repeat("ann", 9), np.repeat(4, 9),
+        np.ones(9, np.int8), 7,
+    )  # fmt: skip
+    assert often.tolist() == [[2, 0]]
+
+
+def test_the_command_has_the_defaults_of_the_study() -> None:
+    assert TriageSettings().least_chance == LEAST_CHANCE
 
 
 def test_what_is_shown() -> None:
     rng = np.random.default_rng(0)
     evidence = np.arange(100.0)
     assert to_show(evidence, 5, 0.0, rng).tolist() == [99, 98, 97, 96, 95]
+    assert to_show(evidence, 5, 0.0, rng, evidence > 96.5).tolist() == [99, 98, 97]
     assert len(to_show(evidence[:3], 5, 0.5, rng)) == 3
     assert to_show(evidence[:0], 5, 0.5, rng).tolist() == []
     drawn = [to_show(evidence, 5, 0.3, rng) for _ in range(400)]
@@ -104,24 +154,26 @@ def test_what_is_shown() -> None:
 def test_nothing_of_a_day_is_known_before_it_was_shown() -> None:
     given = examples(200)
     day = np.repeat(np.arange(10), 20)
-    stream = Stream(given.x, np.zeros(200), day, given.users, given.background)
-    settings = TriageSettings(explore=0.0, fewest=2, trees=10)
+    stream = Stream(given.seen.x, np.zeros(200), day, given.users, given.background)
+    settings = TriageSettings(explore=0.0, fewest=2, trees=10, least_chance=0.0)
     labels = given.confirmed.copy()
     whole = run_loop(stream, simulated_auditor(labels), settings, per_day=6, retrain_days=2)
     labels[100:] = 1 - labels[100:]
     other = run_loop(stream, simulated_auditor(labels), settings, per_day=6, retrain_days=2)
-    assert np.array_equal(whole.blended[:120], other.blended[:120])
+    # what is said on day 5 changes what is remembered on day 6
+    assert np.array_equal(whole.log_odds[:120], other.log_odds[:120])
     assert np.array_equal(whole.shown[:120], other.shown[:120])
-    assert not np.array_equal(whole.blended[120:], other.blended[120:])
+    assert not np.array_equal(whole.log_odds[120:], other.log_odds[120:])
     assert whole.verdicts == whole.shown.sum() == 60
-    late = np.arange(200) >= 100
-    assert labels[whole.shown & late].mean() < 0.2  # the flipped labels: it finds the true ones
+    assert not whole.learnt[:20].any()
+    assert whole.learnt[40:].all()
+    assert ((whole.chance > 0) & (whole.chance < 1)).all()
 
 
 def test_no_more_is_asked_than_the_budget() -> None:
     given = examples(100)
     stream = Stream(
-        given.x, given.x[:, 1].astype(float), np.repeat(np.arange(10), 10), given.users,
+        given.seen.x, given.seen.evidence, np.repeat(np.arange(10), 10), given.users,
         given.background,
     )  # fmt: skip
     asked: list[int] = []
@@ -130,7 +182,8 @@ def test_no_more_is_asked_than_the_budget() -> None:
         asked.append(row)
         return int(given.confirmed[row])
 
-    shown = run_loop(stream, judge, TriageSettings(trees=5), per_day=4, budget=9)
+    settings = TriageSettings(trees=5, least_chance=0.0)
+    shown = run_loop(stream, judge, settings, per_day=4, budget=9)
     assert len(asked) == shown.verdicts == 9
     assert shown.shown.sum() == 40
 
@@ -173,8 +226,11 @@ def test_the_matrix(make_windows: object) -> None:
     ("settings", "said"),
     [
         ({"fewest": 1}, r"triage\.fewest=1"),
-        ({"half_way": 0}, r"triage\.half_way=0"),
-        ({"most": 1.5}, r"triage\.most=1\.5"),
+        ({"wrong": 0.5}, r"triage\.wrong=0\.5"),
+        ({"half_life": 0}, r"triage\.half_life=0"),
+        ({"least_chance": 1.0}, r"triage\.least_chance=1\.0"),
+        ({"background": 0}, r"triage\.background=0"),
+        ({"explore_until": 0}, r"triage\.explore_until=0"),
         ({"explore": 1.0}, r"triage\.explore=1\.0"),
     ],
 )
@@ -185,7 +241,7 @@ def test_settings_that_cannot_be(settings: dict[str, float], said: str) -> None:
 
 def test_kinds_that_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="did you mean 'forest'"):
-        TriageClassifier("forrest")
+        TriageSettings(kind="forrest")
     monkeypatch.setitem(sys.modules, "xgboost", None)
     with pytest.raises(ConfigError, match=r"riskml\[triage\]"):
         TriageClassifier("xgboost")
