@@ -107,7 +107,7 @@ def test_weights_are_those_of_automatic_optimisation(
     arguments = {"hidden": (12, 8), "latent_dim": 3, "training": quick()}
     told = {"gradient_clip_val": clip, "gradient_clip_algorithm": algorithm}
     ours = AutoencoderDetector(**arguments).fit(MANY, trainer=trainer(**told))
-    monkeypatch.setattr("riskml.models.batches.TOGETHER", 1)
+    monkeypatch.setattr("riskml.models.datamodule.TOGETHER", 1)
     theirs = StepACall(**arguments).fit(MANY, trainer=trainer(**told))
     expected = theirs.network.state_dict()
     assert all(torch.equal(v, expected[k]) for k, v in ours.network.state_dict().items())
