@@ -28,12 +28,13 @@ python-version:
 		echo "'$(PYTHON)' cannot make virtual environments." >&2; \
 		echo "Install its venv package (Debian, Ubuntu: python3-venv)." >&2; exit 1; }
 
-# The stamp comes last, so an interrupted set-up is taken up again where it stopped.
+# The stamp comes last, so an interrupted set-up is taken up again where it stopped. Compiling all
+# that is installed would take twice as long; Python compiles what is imported.
 $(READY): requirements.lock pyproject.toml | python-version
 	@rm -f $@
 	@echo "Setting up $(VENV): downloads once, some minutes on a fresh machine."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python $(PIP) install -r requirements.lock
+	$(BIN)/python $(PIP) install --no-compile -r requirements.lock
 	$(BIN)/python $(PIP) install --no-deps -e .
 	@touch $@
 
