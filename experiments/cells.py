@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from rich.console import Console
 from experiments.study import ROOT, Cell
 from riskml import __version__
 from riskml.core.errors import DataError
+from riskml.core.versions import git_commit
 from riskml.evaluation.checks.auditor import STANDARD
 from riskml.evaluation.evaluator import evaluate_detector
 from riskml.features.preparation import PreparedWindows, prepare
@@ -87,7 +87,7 @@ class Maker:
             "normal_weight": windows.normal_weight,
             "seconds": time.perf_counter() - began,
             "version": __version__,
-            "commit": _commit(),
+            "commit": (git_commit() or "")[:7] or None,
             "fingerprint": cell.fingerprint(),
         }
         folder = self.folder / cell.folder
@@ -151,11 +151,3 @@ def _measured(
         raise DataError(found.refused)
     facts |= {name: found.metrics[name] for name in ("fit_seconds", "score_seconds")}
     return found.scores, facts | {"note": found.note}
-
-
-def _commit() -> str | None:
-    """The version of the code, where it is a git checkout."""
-    told = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
-    )
-    return told.stdout.strip() or None

@@ -211,3 +211,19 @@ def test_vae_on_sea(tmp_path: Path) -> None:
     assert document["metrics"]["roc_auc"] >= 0.90
     assert document["metrics"]["positive_windows"] == 115
     assert document["windows"]["test"] == 2500
+
+
+@pytest.mark.needs_data
+@public
+def test_masquerades_are_found(tmp_path: Path) -> None:
+    metrics = measured(tmp_path / "outputs", "experiment=masquerade")["metrics"]
+    assert metrics["roc_auc"] >= 0.98
+    assert metrics["recall_at_fpr_0.013"] >= 0.60
+    assert metrics["recall_at_fpr_0.046"] >= 0.85
+
+
+@pytest.mark.needs_data
+@public
+def test_block_sequences_that_fail_are_found(tmp_path: Path) -> None:
+    metrics = measured(tmp_path / "outputs", "experiment=hdfs")["metrics"]
+    assert metrics["f1_at_threshold"] >= 0.985
