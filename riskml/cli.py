@@ -36,6 +36,12 @@ class _Group(click.Group):
             ctx.exit(WRONG_INPUT)
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
+        except ModuleNotFoundError as error:
+            if ctx.params.get("debug") or (error.name or "riskml").startswith("riskml"):
+                raise
+            remedy = "pip install 'riskml[train]'"
+            click.echo(f"error: {error.name} is not installed: {remedy}", err=True)
+            ctx.exit(WRONG_INPUT)
         except BrokenPipeError:
             # the reader of a stream has gone: nothing more to do, and nothing to flush
             sys.stdout = open(Path("/dev/null"), "w")  # noqa: SIM115

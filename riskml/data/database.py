@@ -17,7 +17,7 @@ SQLITE_WAIT_S = 60
 
 _FORM = (
     "write it as dialect+driver://user@host/name and install the driver "
-    "(PostgreSQL: pip install 'riskml[postgres]')"
+    "(PostgreSQL: postgresql+psycopg, which is there)"
 )
 
 

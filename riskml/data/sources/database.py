@@ -232,7 +232,7 @@ def _engine(url: URL) -> Engine:
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise ConfigError(
             f"the driver {url.drivername} is not installed: {error} "
-            "(PostgreSQL: pip install 'riskml[postgres]' and postgresql+psycopg://...)"
+            "(PostgreSQL: postgresql+psycopg://...)"
         ) from error
 
 

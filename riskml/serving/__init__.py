@@ -1,0 +1,1 @@
+"""What runs a bundle day after day: nothing here needs what training needs."""
