@@ -16,6 +16,7 @@ from riskml.core.errors import DataError
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
+Int64Array = npt.NDArray[np.int64]
 
 PAD, UNKNOWN_ACTION = 0, 1
 """Token ids that every vocabulary reserves."""

@@ -41,7 +41,8 @@ def save_graph(detector: Detector, folder: Path, onnx: bool = False) -> dict[str
         onnx: also write the graph for ONNX Runtime, where there is a graph.
 
     Returns:
-        What the manifest says of it: its form, and by which runtimes it can be run.
+        What the manifest says of it: its form, by which runtimes it can be run, and of a graph
+        what its contributions are about (null: the window's actions).
 
     Raises:
         BundleError: the detector cannot be exported.
@@ -52,7 +53,8 @@ def save_graph(detector: Detector, folder: Path, onnx: bool = False) -> dict[str
     TorchScriptGraph.of(detector).save(folder)
     if onnx:
         save_onnx(detector, folder)
-    return {"format": TORCHSCRIPT, "runtimes": [TORCHSCRIPT, *([ONNX] if onnx else [])]}
+    runtimes = [TORCHSCRIPT, *([ONNX] if onnx else [])]
+    return {"format": TORCHSCRIPT, "runtimes": runtimes, "topics": detector.topics()}
 
 
 def load_graph(folder: Path, manifest: dict[str, Any], runtime: str | None = None) -> Graph:

@@ -25,10 +25,7 @@ def without_late(events: pl.DataFrame, profile: Profile) -> tuple[pl.DataFrame, 
     """Leave out, count and warn of events whose window is closed."""
     if profile.users.is_empty() or events.is_empty():
         return events, profile
-    until = events.select(USER, "timestamp").join(
-        profile.users.select(USER, "closed_until"), on=USER, how="left", maintain_order="left"
-    )
-    late = (until["timestamp"] < until["closed_until"]).fill_null(False)
+    late = is_late(events, profile)
     n = int(late.sum())
     if not n:
         return events, profile
@@ -40,6 +37,14 @@ def without_late(events: pl.DataFrame, profile: Profile) -> tuple[pl.DataFrame, 
         events.filter(late)["timestamp"].min(),
     )
     return events.filter(~late), replace(profile, late=profile.late + n)
+
+
+def is_late(events: pl.DataFrame, profile: Profile) -> pl.Series:
+    """Which events (user, timestamp) belong to a time until which their user's windows are closed."""
+    until = events.select(USER, "timestamp").join(
+        profile.users.select(USER, "closed_until"), on=USER, how="left", maintain_order="left"
+    )
+    return (until["timestamp"] < until["closed_until"]).fill_null(False)
 
 
 def join(

@@ -19,7 +19,7 @@ from riskml.core.schema import EVENT_SCHEMA, TIME_ZONE
 from riskml.core.types import PEER, Feature, FeatureSpec, FloatArray, Windows
 from riskml.features.action_embedding import ActionEmbeddingFeatures
 from riskml.features.actions import ActionVocabulary
-from riskml.features.cutting import close, cut, join, take, without_late
+from riskml.features.cutting import close, cut, is_late, join, take, without_late
 from riskml.features.family import Columns, FeatureFamily
 from riskml.features.graph import GraphFeatures
 from riskml.features.hashing import by_user, hashed
@@ -179,6 +179,16 @@ class FeatureExtractor:
         Raises:
             DataError: a column is missing, or a time zone is not known.
         """
+        windows, _, profile = self.closing(events, profile, open_windows)
+        return windows, profile
+
+    def closing(
+        self, events: pl.DataFrame, profile: Profile, open_windows: bool = False
+    ) -> tuple[Windows, pl.Series, Profile]:
+        """As `transform`, and from what time on no event could join each window.
+
+        In the order of these times windows close the same, however a log is cut into calls.
+        """
         arrived, profile = self.arrive(events, profile)
         windows = cut(arrived, self.window, self.vocabulary, profile.names, profile.watermark)
         profile = close(windows, self.window, profile)
@@ -192,13 +202,25 @@ class FeatureExtractor:
             columns, profile = family.transform(windows, before, profile)
             x[:, done : done + columns.shape[1]] = columns
             done += columns.shape[1]
+        closed_from = windows.keys["closed_from"]
         keys = windows.keys.select(
             WINDOW_ID, "user_id", "start", "end", "n_events", self.peers.name()
         )
         order = keys.select(pl.arg_sort_by("start", WINDOW_ID)).to_series().to_numpy()
         order = order.astype(np.int64)
         tokens, lengths, times = sequences(windows, order, self.max_tokens, self.event_times)
-        return Windows(keys[order], x[order], spec, tokens, lengths, times), profile
+        made = Windows(keys[order], x[order], spec, tokens, lengths, times)
+        return made, closed_from.gather(order), profile
+
+    def late(self, events: pl.DataFrame, profile: Profile) -> pl.Series:
+        """Which of the events came after their window was closed, so that `transform` drops them.
+
+        Args:
+            events: with user_id and timestamp.
+            profile: before them.
+        """
+        coded = events.select(hashed("user_id").alias(USER), "timestamp")
+        return is_late(coded, profile)
 
     def assign(self, events: pl.DataFrame) -> pl.DataFrame:
         """The events of a whole log in order of window and time, with `window_id`."""

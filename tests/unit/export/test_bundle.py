@@ -56,7 +56,11 @@ def test_manifest_says_what_the_bundle_is(exported: Any) -> None:
     assert manifest["format"] == FORMAT
     assert manifest["detector"] == "vae"
     assert manifest["versions"]["torch"] == torch.__version__
-    assert manifest["graph"] == {"format": "torchscript", "runtimes": ["torchscript"]}
+    assert manifest["graph"] == {
+        "format": "torchscript",
+        "runtimes": ["torchscript"],
+        "topics": exported.detector.topics(),
+    }
 
 
 def test_schemas_hold_what_goes_in_and_comes_out(exported: Any) -> None:
