@@ -14,7 +14,7 @@ from riskml.data.event_store import EventStore
 from riskml.data.incremental import IncrementalLoader
 from riskml.data.table_source import TableSource
 
-BATCH = 1_000
+BATCH = 400
 MAPPING = EventMapping(
     columns={"timestamp": "login_time", "user_id": "employee", "resource": "document"}
 )
