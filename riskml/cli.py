@@ -14,6 +14,7 @@ from riskml.cli_bundle import bundle
 from riskml.cli_features import features
 from riskml.cli_feedback import feedback, triage
 from riskml.cli_load import ddl, load
+from riskml.cli_serve import serve
 from riskml.core.errors import ConfigError, RiskmlError
 from riskml.runs.pseudonym_commands import pseudonyms
 
@@ -75,6 +76,7 @@ def main(debug: bool) -> None:
 
 main.add_command(pseudonyms)
 main.add_command(bundle)
+main.add_command(serve)
 
 
 @main.command(

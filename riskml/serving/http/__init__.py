@@ -1,0 +1,1 @@
+"""The HTTP service: events or windows in, risk, alert and reasons out."""

@@ -1,0 +1,178 @@
+"""Runs the application in a process: its socket, its signals, and an end that loses no request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import select
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import uvicorn
+
+from riskml.core.errors import ConfigError
+from riskml.serving.http.app import Service, Settings, make_app
+from riskml.serving.http.reloading import refresh
+
+_logger = logging.getLogger(__name__)
+BACKLOG = 1024
+QUIET_S = 0.25
+"""How long kept connections have to be silent, once stopping, before they are closed."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where it is reached.
+
+    Args:
+        host, port: port 0 takes any that is free.
+        certfile, keyfile: for TLS.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    certfile: Path | None = None
+    keyfile: Path | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+def serve(
+    settings: Settings,
+    address: Address,
+    grace_s: float,
+    threads: int,
+    announce: Callable[[str], None],
+) -> None:
+    """Serve until SIGTERM or SIGINT, then answer what was accepted and come back.
+
+    Args:
+        settings: of the service.
+        address: where.
+        grace_s: seconds for what was accepted before the end.
+        threads: of torch for a batch.
+        announce: is told the address once requests are taken.
+
+    Raises:
+        BundleError: the bundle is no whole bundle.
+        ConfigError: the address cannot be had.
+    """
+    torch.set_num_threads(threads)
+    listening = _listen(address)
+    try:
+        host, port = listening.getsockname()[:2]
+        scheme = "http" if address.certfile is None else "https"
+        url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+        config = uvicorn.Config(
+            make_app(settings),
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=max(1, round(grace_s)),
+            ssl_certfile=address.certfile,
+            ssl_keyfile=address.keyfile,
+        )
+        asyncio.run(_Server(config, lambda: announce(url)).serve([listening]))
+    finally:
+        listening.close()
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn with an end that first takes in what the kernel has accepted."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    @property
+    def _service(self) -> Service:
+        service: Service = self.config.app.state.service  # type: ignore[union-attr]
+        return service
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """The signals, handled in the event loop; uvicorn's way ends the process by them."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop, number)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Load the bundle, begin to listen, and tell so."""
+        await super().startup(sockets)
+        if self.started:
+            self._announce()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, answer everything accepted, close."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.config.timeout_graceful_shutdown  # type: ignore[operator]
+        for listening in sockets or []:
+            await _take_in(listening)
+        for server in self.servers:
+            server.close()
+        # connections that clients keep get their close with an answer, not between two requests
+        connections = self.server_state.connections
+        quiet_since, seen = loop.time(), self.server_state.total_requests
+        while connections and loop.time() < min(until, quiet_since + QUIET_S):
+            await asyncio.sleep(0.01)
+            if self.server_state.total_requests != seen or self.server_state.tasks:
+                quiet_since, seen = loop.time(), self.server_state.total_requests
+        await super().shutdown(sockets)
+
+    def _stop(self, number: int) -> None:
+        _logger.info(
+            "%s: no more requests, what was accepted is answered", signal.strsignal(number)
+        )
+        self._service.stopping = True
+        self.should_exit = True
+
+    def _reload(self) -> None:
+        self._reloading = asyncio.ensure_future(self._reload_all())
+
+    async def _reload_all(self) -> None:
+        await refresh(self._service.tokens)
+        await self._service.shelf.reload_quietly()
+
+
+async def _take_in(listening: socket.socket) -> None:
+    """Let no further connection queue up, and the event loop accept those that have."""
+    listening.listen(0)
+    while select.select([listening], [], [], 0)[0]:
+        await asyncio.sleep(0)
+
+
+def _listen(address: Address) -> socket.socket:
+    try:
+        family, *_, where = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(where)
+        except OSError:
+            listening.close()
+            raise
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen at {address.host}, port {address.port}: {error.strerror}; "
+            "choose others with --host and --port"
+        ) from error
+    return listening
