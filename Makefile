@@ -10,6 +10,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := -m pip --disable-pip-version-check --no-input
 
+# Set-up compiles nothing: unless Python may keep what it compiles, each process does it all again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo experiments experiments-quick test coverage test-slow lint types imports check lock clean python-version
 .DELETE_ON_ERROR:
