@@ -1,12 +1,14 @@
 """What an auditor's verdicts add, on simulated organisations.
 
-python -m experiments.feedback.loop run [--seeds 0,1,2,3,4] [--kinds forest,xgboost,none]
-python -m experiments.feedback.loop show [--seeds 0,1,2,3,4]
+python -m experiments.feedback.loop run [--seeds 0,1,2,3,4] [--detectors persistence,vae]
+    [--learners forest,none]
+python -m experiments.feedback.loop show [--seeds 0,1,2,3,4] [--detectors persistence,vae]
 
 Each day of the test period a simulated auditor judges at most five windows, the highest, and from
 the next day on the ranking has learnt from it. `alone` is the detector without verdicts, `truth`
-ranks by truth: no ranking can do better at five a day. Worlds, once made ready, and results are
-kept in outputs/feedback; `show` writes results.md, results.json and precision.png.
+ranks by truth: no ranking can do better at five a day. The triage sees what `riskml triage` sees:
+features, one detector's evidence and its reasons. Worlds, once made ready, and results are kept in
+outputs/feedback; `show` writes results.md, results.json and a picture for each detector.
 """
 
 from __future__ import annotations
@@ -14,8 +16,10 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +28,10 @@ import numpy.typing as npt
 import polars as pl
 from matplotlib.figure import Figure
 
-from experiments.feedback.worlds import World, world
-from riskml.triage.blending import TriageSettings
+from experiments.feedback.semi_supervised import LOSSES, TunedTriage
+from experiments.feedback.worlds import World, encoder, world
+from riskml.triage.blending import Triage, TriageSettings
+from riskml.triage.classifier import KINDS
 from riskml.triage.loop import Shown, Stream, run_loop, simulated_auditor
 from riskml.triage.matrix import triage_matrix
 
@@ -33,22 +39,27 @@ HERE = Path(__file__).parent
 KEPT = Path("outputs/feedback/results")
 PER_DAY = 5
 RETRAIN_DAYS = 2
-DETECTORS = ("persistence", "counts", "pyod_iforest")
-"""The first ranks alone; the triage sees the evidence of all."""
 FIRST_DAYS = 10
 """What comes after them is measured apart: by then there was something to learn from."""
 NOISE = 0.1
 ALONE, TRUTH = "alone", "truth"
 Mask = npt.NDArray[np.bool_]
+Labels = npt.NDArray[np.int8]
 
 
 def stream_of(made: World) -> Stream:
     """The test period of a world as the triage sees it."""
-    x, _ = triage_matrix(made.test, made.after, made.shares_after, made.topics)
-    background, _ = triage_matrix(made.calibration, made.before, made.shares_before, made.topics)
+    told = (
+        (made.test, made.after, made.shares_after),
+        (made.calibration, made.before, made.shares_before),
+    )
+    x, background = (
+        triage_matrix(windows, {made.detector: evidence}, shares, made.topics)[0]
+        for windows, evidence, shares in told
+    )
     day = made.test.keys["end"].dt.date().cast(pl.Int64).to_numpy()
     users = made.test.keys["user_id"].to_numpy().astype(str)
-    return Stream(x, made.after[DETECTORS[0]], day - day.min(), users, background)
+    return Stream(x, made.after, day - day.min(), users, background)
 
 
 def measured(made: World, stream: Stream, shown: Shown, alone: Mask, days: Mask) -> dict[str, Any]:
@@ -103,7 +114,7 @@ def measured(made: World, stream: Stream, shown: Shown, alone: Mask, days: Mask)
     }
 
 
-def calibration_error(chance: npt.NDArray[np.float64], labels: npt.NDArray[np.int8]) -> float:
+def calibration_error(chance: npt.NDArray[np.float64], labels: Labels) -> float:
     """Mean distance of promised and true share in five bins of equally many windows (ECE)."""
     bins = np.array_split(np.argsort(chance, kind="stable"), 5)
     apart = [
@@ -112,47 +123,53 @@ def calibration_error(chance: npt.NDArray[np.float64], labels: npt.NDArray[np.in
     return float(np.sum(apart) / len(chance))
 
 
-def _false_alarms(ranked: npt.NDArray[np.float64], labels: npt.NDArray[np.int8], hits: int) -> int:
+def _false_alarms(ranked: npt.NDArray[np.float64], labels: Labels, hits: int) -> int:
     """Above the threshold, the best in hindsight, that finds so many windows."""
     order = np.argsort(-ranked, kind="stable")
     return int(np.searchsorted(np.cumsum(labels[order]), hits)) + 1 - hits
 
 
-def _truth(stream: Stream, labels: npt.NDArray[np.int8]) -> Mask:
+def _truth(stream: Stream, labels: Labels) -> Mask:
     """The truth itself as a ranking."""
+    return _without_verdicts(replace(stream, evidence=labels.astype(float)), labels).shown
+
+
+def _without_verdicts(stream: Stream, labels: Labels) -> Shown:
     never = TriageSettings(kind="none", fewest=len(labels), explore=0.0)
-    ranked = replace(stream, evidence=labels.astype(float))
-    return run_loop(ranked, simulated_auditor(labels), never, PER_DAY).shown
+    return run_loop(stream, simulated_auditor(labels), Triage(never), PER_DAY)
 
 
-def rankings(stream: Stream, labels: npt.NDArray[np.int8], seed: int, kinds: list[str]) -> Any:
+def rankings(
+    stream: Stream, labels: Labels, seed: int, learners: list[str]
+) -> Iterator[tuple[str, Shown]]:
     """By name, what the auditor was shown."""
-    never = TriageSettings(kind="none", fewest=len(labels), explore=0.0)
-    auditor = simulated_auditor(labels)
-    truth = replace(stream, evidence=labels.astype(float))
-    yield ALONE, run_loop(stream, auditor, never, PER_DAY)
-    yield TRUTH, run_loop(truth, auditor, never, PER_DAY)
+    yield ALONE, _without_verdicts(stream, labels)
+    yield TRUTH, _without_verdicts(replace(stream, evidence=labels.astype(float)), labels)
     usual = TriageSettings(seed=seed)
-    for kind in kinds:
-        for noise in (0.0, NOISE):
-            judge = simulated_auditor(labels, noise, seed=seed)
-            wrong = f", {noise:.0%} wrong" if noise else ""
-            for least, told in ((0.0, "five a day"), (usual.least_chance, "at most five")):
-                settings = replace(usual, kind=kind, least_chance=least)
-                yield (
-                    f"{kind}, {told}{wrong}",
-                    run_loop(stream, judge, settings, PER_DAY, RETRAIN_DAYS),
-                )
+    for name, noise in product(learners, (0.0, NOISE)):
+        judge = simulated_auditor(labels, noise, seed=seed)
+        wrong = f", {noise:.0%} wrong" if noise else ""
+        for least, told in ((0.0, "five a day"), (usual.least_chance, "at most five")):
+            settings = replace(usual, least_chance=least)
+            triage = (
+                Triage(replace(settings, kind=name))
+                if name in KINDS
+                else TunedTriage(settings, name, encoder(seed))
+            )
+            shown = run_loop(stream, judge, triage, PER_DAY, RETRAIN_DAYS)
+            yield f"{name}, {told}{wrong}", shown
 
 
-def run(seed: int, kinds: list[str]) -> None:
+def run(seed: int, detector: str, learners: list[str]) -> None:
     """Keep the results of one world."""
-    made = world(seed, DETECTORS)
+    made = world(seed, detector)
     stream, labels = stream_of(made), made.labels
-    rows: dict[str, Any] = {}
+    path = KEPT / detector / f"{seed}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     alone = np.zeros(len(labels), np.bool_)
     start = time.perf_counter()
-    for name, shown in rankings(stream, labels, seed, kinds):
+    for name, shown in rankings(stream, labels, seed, learners):
         alone = shown.shown if name == ALONE else alone
         every = np.ones(len(labels), np.bool_)
         hits = np.bincount(stream.day[shown.shown], labels[shown.shown], int(stream.day.max()) + 1)
@@ -170,12 +187,11 @@ def run(seed: int, kinds: list[str]) -> None:
         start = time.perf_counter()
         told = rows[name]["all days"]
         print(
-            f"world {seed}, {name}: precision {told['precision']:.3f}, {told['hits']} hits, "
-            f"{told['false_alarms']} false alarms",
+            f"world {seed}, {detector}, {name}: precision {told['precision']:.3f}, "
+            f"{told['hits']} hits, {told['false_alarms']} false alarms",
             flush=True,
         )
-    KEPT.mkdir(parents=True, exist_ok=True)
-    (KEPT / f"{seed}.json").write_text(json.dumps(rows, indent=1))
+    path.write_text(json.dumps(rows, indent=1))
 
 
 COLUMNS = {
@@ -193,33 +209,53 @@ COLUMNS = {
 }
 
 
-def show(seeds: list[int], command: str) -> None:
-    """Write the means over worlds as a table, as JSON and as a picture."""
-    worlds = {seed: json.loads((KEPT / f"{seed}.json").read_text()) for seed in seeds}
-    rows = list(worlds[seeds[0]])
-    seconds = sum(row["seconds"] for rows in worlds.values() for row in rows.values())
+def show(seeds: list[int], detectors: list[str]) -> None:
+    """Write the means over worlds as a table, as JSON and as pictures."""
+    found = {
+        detector: {s: json.loads((KEPT / detector / f"{s}.json").read_text()) for s in seeds}
+        for detector in detectors
+    }
+    every = [row for worlds in found.values() for rows in worlds.values() for row in rows.values()]
     lines = [
         "# What verdicts add, on simulated organisations",
         "",
-        f"    {command}",
-        "",
-        f"Worlds {', '.join(map(str, seeds))} of the medium tier, 40 test days each; "
-        f"{DETECTORS[0]} ranks alone. riskml {version('riskml')}. The loops took {seconds:,.0f} "
+        f"Worlds {', '.join(map(str, seeds))} of the medium tier, 40 test days each. "
+        f"riskml {version('riskml')}. The loops took {sum(row['seconds'] for row in every):,.0f} "
         "seconds, beside making the worlds ready, on a machine busy with other work. Means over "
-        "worlds ± standard deviation. Ratios in the text are ratios of these means.",
+        "worlds ± standard deviation; times alone is the ratio of the means of precision.",
     ]
-    for days in ("all days", f"after {FIRST_DAYS} days"):
-        lines += ["", f"## {days.capitalize()}", "", _table(worlds, rows, days)]
-    lines += ["", "## Incidents found by scenario, all days", "", _scenarios(worlds, rows)]
+    for detector, worlds in found.items():
+        learners = ",".join(dict.fromkeys(row.split(", ")[0] for row in _judged(worlds)))
+        words = f"--seeds {','.join(map(str, seeds))} --detectors {detector}"
+        lines += [
+            "",
+            f'    python -m experiments.feedback.loop run {words} --learners "{learners}"',
+        ]
+        for days in ("all days", f"after {FIRST_DAYS} days"):
+            lines += ["", f"## {detector}, {days}", "", _table(worlds, days)]
+        lines += [
+            "",
+            f"## {detector}: incidents found by scenario, all days",
+            "",
+            _scenarios(worlds),
+        ]
+        draw(worlds, detector, HERE / f"precision-{detector}.png")
     (HERE / "results.md").write_text("\n".join(lines) + "\n")
-    (HERE / "results.json").write_text(json.dumps(worlds, indent=1) + "\n")
-    draw(worlds, HERE / "precision.png")
+    (HERE / "results.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
-def _table(worlds: dict[int, Any], rows: list[str], days: str) -> str:
-    lines = [f"| ranking | {' | '.join(COLUMNS.values())} |", "|---" * (len(COLUMNS) + 1) + "|"]
-    for row in rows:
-        cells = []
+def _judged(worlds: dict[int, Any]) -> list[str]:
+    """Rows of those that learn."""
+    return [row for row in next(iter(worlds.values())) if row not in (ALONE, TRUTH)]
+
+
+def _table(worlds: dict[int, Any], days: str) -> str:
+    head = ["ranking", "times alone", *COLUMNS.values()]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    alone = np.mean([made[ALONE][days]["precision"] for made in worlds.values()])
+    for row in next(iter(worlds.values())):
+        precision = np.mean([made[row][days]["precision"] for made in worlds.values()])
+        cells = [f"{precision / alone:.2f}"]
         for column in COLUMNS:
             found = [made[row][days][column] for made in worlds.values()]
             if None in found:
@@ -233,11 +269,11 @@ def _table(worlds: dict[int, Any], rows: list[str], days: str) -> str:
     return "\n".join(lines)
 
 
-def _scenarios(worlds: dict[int, Any], rows: list[str]) -> str:
+def _scenarios(worlds: dict[int, Any]) -> str:
     """Of all worlds together: there are few of each in one."""
     names = sorted({n for made in worlds.values() for n in made[ALONE]["all days"]["scenarios"]})
     lines = [f"| ranking | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
-    for row in rows:
+    for row in next(iter(worlds.values())):
         cells = []
         for name in names:
             told = [
@@ -249,7 +285,7 @@ def _scenarios(worlds: dict[int, Any], rows: list[str]) -> str:
     return "\n".join(lines)
 
 
-def draw(worlds: dict[int, Any], file: Path) -> None:
+def draw(worlds: dict[int, Any], detector: str, file: Path) -> None:
     """Precision of what was shown up to each day, over all worlds."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
@@ -261,6 +297,7 @@ def draw(worlds: dict[int, Any], file: Path) -> None:
         shown = np.cumsum(np.sum([one["shown_a_day"] for one in told], 0))
         axes.plot(np.arange(1, len(hits) + 1), hits / np.maximum(shown, 1), label=row)
     axes.set(xlabel="day of the test period", ylabel="precision up to that day", ylim=(0, 1))
+    axes.set_title(f"what an auditor was shown, {detector}", loc="left")
     axes.legend(frameon=False)
     figure.savefig(file, dpi=150)
 
@@ -271,11 +308,11 @@ if __name__ == "__main__":
     )
     parser.add_argument("what", choices=["run", "show"])
     parser.add_argument("--seeds", default="0,1,2,3,4")
-    parser.add_argument("--kinds", default="forest,xgboost,none")
+    parser.add_argument("--detectors", default="persistence,vae")
+    parser.add_argument("--learners", default=",".join([*KINDS, *LOSSES]))
     given = parser.parse_args()
-    chosen = [int(seed) for seed in given.seeds.split(",")]
+    chosen, names = [int(seed) for seed in given.seeds.split(",")], given.detectors.split(",")
     if given.what == "show":
-        show(chosen, f"python -m experiments.feedback.loop run --seeds {given.seeds}")
-    else:
-        for number in chosen:
-            run(number, given.kinds.split(","))
+        show(chosen, names)
+    for number, name in product(chosen, names) if given.what == "run" else []:
+        run(number, name, given.learners.split(","))

@@ -15,6 +15,7 @@ from experiments.study import Cell
 from riskml.core.types import FeatureSpec, FloatArray, Windows
 from riskml.features.preparation import prepare
 from riskml.features.window_files import read_files, write_windows
+from riskml.models.autoencoder import AutoencoderDetector
 from riskml.runs.assembly import (
     build_dataset,
     build_detector,
@@ -33,13 +34,14 @@ TRUTH, INCIDENTS, ABOUT = "truth.parquet", "incidents.parquet", "about.json"
 
 @dataclass(frozen=True)
 class World:
-    """Windows of a simulated organisation, what detectors say of them, and the truth.
+    """Windows of a simulated organisation, what a detector says of them, and the truth.
 
     Args:
         train, calibration, test: windows of each period.
-        before: by detector, evidence of the calibration windows, float64 [n].
-        after: by detector, evidence of the test windows, float64 [m].
-        shares_before, shares_after: of the score of the detector in focus, float32 [rows, parts].
+        detector: its name.
+        before: evidence of the calibration windows, float64 [n].
+        after: evidence of the test windows, float64 [m].
+        shares_before, shares_after: of their scores, float32 [rows, parts].
         topics: what each part is about.
         truth: `label` and `incidents` of each test window.
         incidents: one row an incident.
@@ -48,8 +50,9 @@ class World:
     train: Windows
     calibration: Windows
     test: Windows
-    before: dict[str, Float64]
-    after: dict[str, Float64]
+    detector: str
+    before: Float64
+    after: Float64
     shares_before: FloatArray
     shares_after: FloatArray
     topics: list[str] | None
@@ -67,32 +70,41 @@ def config(seed: int) -> DictConfig:
     return Cell("simulated", "", "", seed, ("experiment=simulated_medium",)).config()
 
 
-def world(seed: int, names: tuple[str, ...]) -> World:
-    """A world with the evidence of some detectors, the first of them in focus.
+def world(seed: int, name: str) -> World:
+    """A world with the evidence of a detector.
 
     What was made before is read from outputs/feedback/worlds; delete it after a change of
     features or detectors.
     """
     folder = KEPT / str(seed)
-    if not (folder / ABOUT).is_file():
-        _keep_windows(seed, folder)
-    missing = [name for name in names if not (folder / f"{name}.npz").is_file()]
-    whole = _windows(folder)
-    for name in missing:
+    whole = _windows(seed)
+    if not (folder / f"{name}.npz").is_file():
         _keep_evidence(seed, name, whole, folder)
-    told = {name: dict(np.load(folder / f"{name}.npz")) for name in names}
-    focus = told[names[0]]
-    topics = [str(topic) for topic in focus["topics"]] or None
+    told = dict(np.load(folder / f"{name}.npz"))
     return World(
         *whole,
-        {name: told[name][BEFORE] for name in names},
-        {name: told[name][AFTER] for name in names},
-        focus["shares_before"],
-        focus["shares_after"],
-        topics,
+        name,
+        told[BEFORE],
+        told[AFTER],
+        told["shares_before"],
+        told["shares_after"],
+        [str(topic) for topic in told["topics"]] or None,
         pl.read_parquet(folder / TRUTH),
         pl.read_parquet(folder / INCIDENTS),
     )
+
+
+def encoder(seed: int) -> AutoencoderDetector:
+    """An autoencoder fitted on a world's train windows, without verdicts."""
+    folder = KEPT / str(seed) / "autoencoder"
+    if not folder.is_dir():
+        cfg = config(seed)
+        detector = build_detector(model_config(cfg, "autoencoder"), cfg)
+        train, past, _ = _windows(seed)
+        detector.fit(train, past)
+        folder.mkdir()
+        detector.save(folder)
+    return AutoencoderDetector.load(folder)
 
 
 def _keep_windows(seed: int, folder: Path) -> None:
@@ -110,7 +122,10 @@ def _keep_windows(seed: int, folder: Path) -> None:
     (folder / ABOUT).write_text(json.dumps(made.test.spec.to_dict()))
 
 
-def _windows(folder: Path) -> tuple[Windows, Windows, Windows]:
+def _windows(seed: int) -> tuple[Windows, Windows, Windows]:
+    folder = KEPT / str(seed)
+    if not (folder / ABOUT).is_file():
+        _keep_windows(seed, folder)
     vectors = np.load(folder / "vectors.npz")["vectors"]
     spec = FeatureSpec.from_dict(json.loads((folder / ABOUT).read_text()), vectors)
     train, calibration, test = (

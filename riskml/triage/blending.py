@@ -54,7 +54,7 @@ class TriageSettings:
     kind: str = FOREST
     fewest: int = 5
     half_life: float = 7.0
-    wrong: float = 0.03
+    wrong: float = 0.08
     least_chance: float = 0.1
     trees: int = 60
     background: int = 300
@@ -168,12 +168,16 @@ class Triage:
         self.learnt, self.reason = True, ""
         opinion = np.zeros(judged)
         if settings.kind != NO_TREES:
-            trees = TriageClassifier(settings.kind, settings.trees, settings.seed)
+            trees = self.classifier()
             trees.fit(examples.seen.x, confirmed, examples.users, self._some(examples.background))
             self._trees, opinion = trees, trees.held_out_
         columns = _columns(examples.seen, opinion)
         self._weights = _fitted(columns, confirmed.astype(np.float64), settings.wrong)
         return self
+
+    def classifier(self) -> TriageClassifier:
+        """Untrained, what gives an opinion on windows: trees."""
+        return TriageClassifier(self.settings.kind, self.settings.trees, self.settings.seed)
 
     def log_odds(self, seen: Seen) -> Float64:
         """Of being confirmed, float64 [n]; the detector's order while too little is known."""
@@ -185,7 +189,7 @@ class Triage:
         return odds
 
     def chance(self, seen: Seen) -> Float64 | None:
-        """That an auditor would confirm, float64 [n]; None while too little is known."""
+        """That an auditor who is not wrong would confirm [n]; None: too little is known."""
         return _chance(self.log_odds(seen)) if self.learnt else None
 
     def worth_showing(self, log_odds: Float64) -> npt.NDArray[np.bool_]:

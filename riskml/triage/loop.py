@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from riskml.core.types import FloatArray
-from riskml.triage.blending import Examples, Seen, Triage, TriageSettings, to_show
+from riskml.triage.blending import Examples, Seen, Triage, to_show
 from riskml.triage.memory import remembered
 
 Float64 = npt.NDArray[np.float64]
@@ -69,7 +69,7 @@ class Shown:
 def run_loop(
     stream: Stream,
     judge: Judge,
-    settings: TriageSettings,
+    triage: Triage,
     per_day: int = 5,
     retrain_days: int = 1,
     budget: int | None = None,
@@ -79,13 +79,13 @@ def run_loop(
     Args:
         stream: the windows.
         judge: gives the verdicts.
-        settings: of the triage.
+        triage: that learns; it begins without verdicts.
         per_day: windows an auditor looks at a day.
         retrain_days: learn anew every so many days.
         budget: stop asking after so many verdicts; the ranking goes on.
     """
+    settings = triage.settings
     rng = np.random.default_rng(settings.seed)
-    triage = Triage(settings)
     n = len(stream.evidence)
     shown, learnt, log_odds = np.zeros(n, np.bool_), np.zeros(n, np.bool_), np.zeros(n)
     past = np.zeros((n, 2))

@@ -75,7 +75,9 @@ def test_chances_are_calibrated_on_windows_like_those_judged() -> None:
     truth = 1 / (1 + np.exp(-1.5 * x[:, 0]))
     said = (rng.random(1200) < truth).astype(np.int8)
     users = np.array([f"u{i % 50}" for i in range(1200)])
-    triage = Triage(TriageSettings(trees=30)).fit(Examples(seen(x), said, users, x[:1]))
+    # verdicts by chance, none of them wrong
+    settings = TriageSettings(trees=30, wrong=0.01)
+    triage = Triage(settings).fit(Examples(seen(x), said, users, x[:1]))
     new = rng.normal(size=(4000, 1)).astype(np.float32)
     told = triage.chance(seen(new))
     assert told is not None
@@ -157,9 +159,9 @@ def test_nothing_of_a_day_is_known_before_it_was_shown() -> None:
     stream = Stream(given.seen.x, np.zeros(200), day, given.users, given.background)
     settings = TriageSettings(explore=0.0, fewest=2, trees=10, least_chance=0.0)
     labels = given.confirmed.copy()
-    whole = run_loop(stream, simulated_auditor(labels), settings, per_day=6, retrain_days=2)
+    whole = run_loop(stream, simulated_auditor(labels), Triage(settings), per_day=6, retrain_days=2)
     labels[100:] = 1 - labels[100:]
-    other = run_loop(stream, simulated_auditor(labels), settings, per_day=6, retrain_days=2)
+    other = run_loop(stream, simulated_auditor(labels), Triage(settings), per_day=6, retrain_days=2)
     # what is said on day 5 changes what is remembered on day 6
     assert np.array_equal(whole.log_odds[:120], other.log_odds[:120])
     assert np.array_equal(whole.shown[:120], other.shown[:120])
@@ -183,7 +185,7 @@ def test_no_more_is_asked_than_the_budget() -> None:
         return int(given.confirmed[row])
 
     settings = TriageSettings(trees=5, least_chance=0.0)
-    shown = run_loop(stream, judge, settings, per_day=4, budget=9)
+    shown = run_loop(stream, judge, Triage(settings), per_day=4, budget=9)
     assert len(asked) == shown.verdicts == 9
     assert shown.shown.sum() == 40
 
