@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from riskml.cli_types import DURATION, PAIR
 from riskml.core.errors import ConfigError, RiskmlError
 from riskml.core.redaction import printable
 
@@ -30,25 +30,6 @@ SETTINGS = {
 }
 """Settings as a config names them → options."""
 
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-class Duration(click.ParamType[timedelta]):
-    """A length of time such as 2h."""
-
-    name = "DURATION"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> timedelta:
-        """`90m` → an hour and a half."""
-        if isinstance(value, timedelta):
-            return value
-        match = re.fullmatch(r"(\d{1,6})([smhdw])", str(value).strip())
-        if match is None:
-            self.fail(f"{value!r} is no duration; write for example 30s, 90m, 2h, 1d or 1w")
-        return timedelta(**{UNITS[match[2]]: int(match[1])})
-
 
 class Month(click.ParamType[date]):
     """A month such as 2024-01."""
@@ -63,22 +44,7 @@ class Month(click.ParamType[date]):
             self.fail(f"{value!r} is no month; write for example 2024-01")
 
 
-class Pair(click.ParamType[tuple[str, str]]):
-    """An event column and the source's column, such as user_id=employee."""
-
-    name = "EVENT=SOURCE"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:
-        """`user_id=employee` → the two names."""
-        ours, found, theirs = str(value).partition("=")
-        if not (ours and found and theirs):
-            self.fail(f"{value!r} is no mapping; write for example user_id=employee")
-        return ours, theirs
-
-
-DURATION, MONTH, PAIR = Duration(), Month(), Pair()
+MONTH = Month()
 
 
 @click.command(

@@ -40,7 +40,7 @@ def without_late(events: pl.DataFrame, profile: Profile) -> tuple[pl.DataFrame, 
 
 
 def is_late(events: pl.DataFrame, profile: Profile) -> pl.Series:
-    """Which events (user, timestamp) belong to a time until which their user's windows are closed."""
+    """Which events (user, timestamp) are of a time whose windows are closed for their user."""
     until = events.select(USER, "timestamp").join(
         profile.users.select(USER, "closed_until"), on=USER, how="left", maintain_order="left"
     )

@@ -1,0 +1,64 @@
+"""Kinds of values that several commands take."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+class Duration(click.ParamType[timedelta]):
+    """A length of time such as 2h."""
+
+    name = "DURATION"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        """`90m` → an hour and a half."""
+        if isinstance(value, timedelta):
+            return value
+        match = re.fullmatch(r"(\d{1,6})([smhdw])", str(value).strip())
+        if match is None:
+            self.fail(f"{value!r} is no duration; write for example 30s, 90m, 2h, 1d or 1w")
+        return timedelta(**{UNITS[match[2]]: int(match[1])})
+
+
+class Pair(click.ParamType[tuple[str, str]]):
+    """An event column and the source's column, such as user_id=employee."""
+
+    name = "EVENT=SOURCE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """`user_id=employee` → the two names."""
+        ours, found, theirs = str(value).partition("=")
+        if not (ours and found and theirs):
+            self.fail(f"{value!r} is no mapping; write for example user_id=employee")
+        return ours, theirs
+
+
+class Moment(click.ParamType[datetime]):
+    """A date or time such as 2024-03-01 or 2024-03-01T12:00:00+01:00; UTC unless it says else."""
+
+    name = "TIME"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """`2024-03-01` → its midnight in UTC."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            found = datetime.fromisoformat(str(value).strip())
+        except ValueError:
+            self.fail(f"{value!r} is no time; write 2024-03-01 or 2024-03-01T12:00:00+01:00")
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+DURATION, PAIR, MOMENT = Duration(), Pair(), Moment()

@@ -1,0 +1,292 @@
+"""The scoring job: what is new in a log, scored once, with alerts, in steps that a kill spares."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from riskml.core.errors import ConfigError, require
+from riskml.core.schema import time_span
+from riskml.data.batch_events import REJECTED_SCHEMA
+from riskml.export.bundle import Bundle
+from riskml.serving.batching import in_batches
+from riskml.serving.database_store import DatabaseStore
+from riskml.serving.events import EventSource, NewEvents
+from riskml.serving.folder_store import FolderStore
+from riskml.serving.scoring import SCORE_SCHEMA, Scored, close_until, open_rows, score_events
+from riskml.serving.standing import Standing, known_until, version_of
+from riskml.serving.stores import CHAMPION, Output, ScoreStore, with_digest
+
+LATE = ("late_event", "the event came after its window was closed and scored")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did with one model; read = new + duplicates + late + rejected.
+
+    Args:
+        model_version: the first 16 signs of the bundle's seal.
+        role: champion or challenger.
+        events_read: rows of the source that the run looked at.
+        events_new: that were scored.
+        events_duplicate: that were scored before; most of them are the overlap, read once more.
+        events_late: that came after their window was closed, set apart.
+        events_rejected: that are no events, set apart.
+        quarantined: late and rejected ones that the quarantine did not have yet.
+        windows_closed: that got their score.
+        windows_open: that may still grow, scored where that was asked for.
+        alerts: among the closed ones.
+        first_event: time of the first new event.
+        last_event: of the last, in this run or before.
+        batches: that were written.
+        dry_run: nothing was written.
+        seconds: that it took.
+        events_per_second: new events in them.
+    """
+
+    model_version: str
+    role: str
+    events_read: int = 0
+    events_new: int = 0
+    events_duplicate: int = 0
+    events_late: int = 0
+    events_rejected: int = 0
+    quarantined: int = 0
+    windows_closed: int = 0
+    windows_open: int = 0
+    alerts: int = 0
+    first_event: datetime | None = None
+    last_event: datetime | None = None
+    batches: int = 0
+    dry_run: bool = False
+    seconds: float = 0.0
+    events_per_second: float = 0.0
+
+    def plain(self) -> dict[str, Any]:
+        """Values for JSON."""
+        found = asdict(self)
+        for name in ("first_event", "last_event"):
+            found[name] = None if found[name] is None else found[name].isoformat()
+        return found
+
+    def line(self) -> str:
+        """For people."""
+        until = f"{self.last_event:%Y-%m-%d %H:%M:%S} UTC" if self.last_event else "nothing"
+        dry = " (dry run: nothing written)" if self.dry_run else ""
+        return (
+            f"{self.role} {self.model_version}: {self.events_new:,} new events, "
+            f"{self.events_duplicate:,} duplicates, {self.events_late:,} late, "
+            f"{self.events_rejected:,} rejected; {self.windows_closed:,} windows scored, "
+            f"{self.alerts:,} alerts; up to {until}{dry}"
+        )
+
+
+Progress = Callable[[Summary], None]
+"""Told after each batch what is done so far."""
+
+
+@dataclass(frozen=True)
+class JobSettings:
+    """How a run goes.
+
+    Args:
+        since: where the first run begins; None: after what the bundle knows from training. Later
+            runs go on after the one before.
+        until: events before this moment have all arrived: only they are read, and windows that
+            can then get no more are closed. None: all up to now, and none is closed by it.
+        overlap: how late an event may come, against the newest one, and still be looked for.
+        batch_events: events in a batch, and so in memory and in a transaction.
+        open_windows: also score windows that may still grow.
+        dry_run: write nothing.
+        wait: how long to wait for another job with the same model to end.
+
+    Raises:
+        ConfigError: a setting is impossible.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    overlap: timedelta = timedelta(hours=2)
+    batch_events: int = 50_000
+    open_windows: bool = False
+    dry_run: bool = False
+    wait: timedelta = timedelta(seconds=10)
+
+    def __post_init__(self) -> None:
+        require("--overlap", self.overlap, self.overlap >= timedelta(0), "must not be negative")
+        require("--batch", self.batch_events, self.batch_events >= 1, "must be at least 1")
+        if self.since is not None and self.until is not None and self.since >= self.until:
+            raise ConfigError("--since must be before --until")
+
+
+@dataclass
+class ScoreJob:
+    """One model over one source into one store.
+
+    Args:
+        bundle: the model.
+        source: of events.
+        store: of scores.
+        settings: how.
+        role: champion or challenger.
+    """
+
+    bundle: Bundle
+    source: EventSource
+    store: ScoreStore
+    settings: JobSettings = field(default_factory=JobSettings)
+    role: str = CHAMPION
+
+    def __post_init__(self) -> None:
+        self.version = version_of(self.bundle.manifest)
+        self._began = time.perf_counter()
+        self._done = Summary(self.version, self.role)
+        self._rejected = pl.DataFrame(schema=REJECTED_SCHEMA)
+
+    def run(self, progress: Progress | None = None) -> Summary:
+        """Score what is new.
+
+        Raises:
+            ConfigError: `since` lies before what the bundle knows.
+            DataError: the source or the store cannot be used; the batches before are kept.
+            JobBusyError: another job works with this model in this store.
+        """
+        self._began = time.perf_counter()
+        self._done = Summary(self.version, self.role, dry_run=self.settings.dry_run)
+        if self.settings.dry_run:
+            self._run(progress)
+        else:
+            with self.store.alone(self.version, self.settings.wait):
+                self._run(progress)
+        return self._done
+
+    def _run(self, progress: Progress | None) -> None:
+        standing = self._begin()
+        for events in in_batches(self._new(standing), self.settings.batch_events):
+            scored = score_events(standing, events, self.settings.overlap)
+            first = self._done.first_event or events["timestamp"][0]
+            self._add(events_new=len(events) - len(scored.late), events_late=len(scored.late))
+            self._done = replace(self._done, first_event=first)
+            self._keep(scored, _set_apart(scored.late))
+            standing = scored.standing
+            if progress is not None:
+                progress(self._done)
+        standing = self._finish(standing)
+        self._done = replace(self._done, last_event=standing.last)
+        self._time()
+
+    def _begin(self) -> Standing:
+        files = self.store.standing(self.version)
+        if files is not None:
+            return Standing.read(self.bundle, files, f"the state of model {self.version}")
+        since, known = self.settings.since, known_until(self.bundle)
+        if since is not None and known is not None and since <= known:
+            raise ConfigError(
+                f"--since {since.isoformat()}: the bundle knows the events up to "
+                f"{known.isoformat()} from training; begin after that, or leave --since out"
+            )
+        # what is read is later than the start
+        start = known if since is None else since - timedelta(microseconds=1)
+        return Standing.of(self.bundle, start)
+
+    def _new(self, standing: Standing) -> Iterator[pl.DataFrame]:
+        """Events that were not scored before; what is no event is put by."""
+        settings = self.settings
+        known = standing.recent
+        after = standing.start
+        if standing.last is not None:
+            after = max(filter(None, (after, standing.last - settings.overlap)))
+        until = settings.until or datetime.now(UTC)
+        for part in self.source.batches(after, until, standing.bundle.extractor.reads()):
+            events, doubled = self._unknown(part, known)
+            known = pl.concat([known, events.select(known.columns)])
+            if len(events):
+                newest = time_span(events["timestamp"], events["timestamp"])[1]
+                known = known.filter(pl.col("timestamp") > newest - settings.overlap)
+            read = len(part.events) + len(part.rejected) + part.doubled
+            self._add(
+                events_read=read, events_duplicate=doubled, events_rejected=len(part.rejected)
+            )
+            self._rejected = pl.concat([self._rejected, part.rejected.select(*REJECTED_SCHEMA)])
+            yield events
+
+    def _unknown(self, part: NewEvents, known: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+        events = part.events.unique("event_id", keep="first", maintain_order=True)
+        events = events.join(known, on="event_id", how="anti", maintain_order="left")
+        return events, len(part.events) - len(events) + part.doubled
+
+    def _keep(
+        self, scored: Scored, quarantine: pl.DataFrame, opened: pl.DataFrame | None = None
+    ) -> None:
+        rows = scored.rows
+        self._add(windows_closed=len(rows), alerts=int(rows["alert"].sum()))
+        apart = pl.concat([self._rejected.select(*APART), quarantine])
+        self._rejected = self._rejected.clear()
+        if not self.settings.dry_run:
+            standing = scored.standing
+            output = Output(rows, with_digest(apart), standing.files(), standing.batches, opened)
+            self._add(quarantined=self.store.write(self.version, self.role, output), batches=1)
+        self._time()
+
+    def _finish(self, standing: Standing) -> Standing:
+        """Close what can be closed, look at what is open, and keep what was put by."""
+        scored = Scored(pl.DataFrame(schema=SCORE_SCHEMA), pl.DataFrame(), standing)
+        if self.settings.until is not None:
+            scored = close_until(standing, self.settings.until)
+        else:
+            moved = replace(standing, batches=standing.batches + 1)
+            scored = replace(scored, standing=moved)
+        opened = pl.DataFrame(schema=SCORE_SCHEMA)
+        if self.settings.open_windows:
+            opened = open_rows(scored.standing)
+        elif not (len(scored.rows) or self._done.events_new or len(self._rejected)):
+            return standing
+        self._add(windows_open=len(opened))
+        self._keep(scored, _set_apart(None), opened)
+        return scored.standing
+
+    def _add(self, **counts: int) -> None:
+        before = asdict(self._done)
+        self._done = replace(self._done, **{name: before[name] + n for name, n in counts.items()})
+
+    def _time(self) -> None:
+        seconds = time.perf_counter() - self._began
+        rate = self._done.events_new / seconds
+        self._done = replace(
+            self._done, seconds=round(seconds, 3), events_per_second=round(rate, 1)
+        )
+
+
+APART = ("event_id", "rule", "reason", "record")
+
+
+def open_store(where: str) -> ScoreStore:
+    """The store that a path or URL means.
+
+    Raises:
+        ConfigError: the URL is not understood.
+        DataError: a file stands in the place of the folder.
+    """
+    return DatabaseStore(where) if "://" in where else FolderStore(Path(where))
+
+
+def _set_apart(late: pl.DataFrame | None) -> pl.DataFrame:
+    """Late events for the quarantine."""
+    rows = [] if late is None else list(late.iter_rows(named=True))
+    records = [json.dumps(row, default=str, ensure_ascii=False) for row in rows]
+    return pl.DataFrame(
+        {
+            "event_id": [row["event_id"] for row in rows],
+            "rule": [LATE[0]] * len(rows),
+            "reason": [LATE[1]] * len(rows),
+            "record": records,
+        },
+        schema=dict.fromkeys(APART, pl.String),
+    )

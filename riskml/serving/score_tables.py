@@ -1,0 +1,86 @@
+"""The tables of a scoring job, in PostgreSQL or SQLite."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+
+from riskml.data.event_tables import UtcTime
+
+METADATA = MetaData()
+
+SCORES = Table(
+    "riskml_scores",
+    METADATA,
+    Column("window_id", Text, primary_key=True),
+    Column("model_version", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("peer", Text, nullable=False),
+    Column("window_start", UtcTime, nullable=False),
+    Column("window_end", UtcTime, nullable=False),
+    Column("n_events", BigInteger, nullable=False),
+    Column("score", Double, nullable=False),
+    Column("p_value", Double, nullable=False),
+    Column("risk", Double, nullable=False),
+    Column("alert", Boolean, nullable=False),
+    Column("learning", Boolean, nullable=False),
+    Column("open", Boolean, nullable=False),
+    Column("reasons", Text),
+    Column("scored_at", UtcTime, nullable=False),
+    Index("riskml_scores_user", "user_id", "window_start"),
+    Index("riskml_scores_end", "model_version", "window_end"),
+)
+
+ALERTS = Table(
+    "riskml_alerts",
+    METADATA,
+    Column("window_id", Text, primary_key=True),
+    Column("model_version", Text, primary_key=True),
+    Column("user_id", Text, nullable=False),
+    Column("window_start", UtcTime, nullable=False),
+    Column("window_end", UtcTime, nullable=False),
+    Column("score", Double, nullable=False),
+    Column("p_value", Double, nullable=False),
+    Column("risk", Double, nullable=False),
+    Column("reasons", Text),
+    Column("raised_at", UtcTime, nullable=False),
+    Index("riskml_alerts_raised", "raised_at"),
+)
+
+QUARANTINE = Table(
+    "riskml_score_quarantine",
+    METADATA,
+    Column("model_version", Text, primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("event_id", Text),
+    Column("rule", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("record", Text, nullable=False),
+    Column("noticed", UtcTime, nullable=False),
+)
+
+STATE = Table(
+    "riskml_score_state",
+    METADATA,
+    Column("model_version", Text, primary_key=True),
+    Column("batch", BigInteger, nullable=False),
+    Column("updated", UtcTime, nullable=False),
+)
+
+STATE_FILES = Table(
+    "riskml_score_state_files",
+    METADATA,
+    Column("model_version", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+)
