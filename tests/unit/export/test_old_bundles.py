@@ -16,6 +16,7 @@ from polars.testing import assert_frame_equal
 
 from riskml.core.errors import BundleError
 from riskml.export.bundle import change_threshold, load_bundle
+from riskml.export.graphs import NATIVE, TORCHSCRIPT
 from riskml.export.manifest import FORMAT, MANIFEST, READABLE
 from riskml.export.seal import KEY_VARIABLE
 from riskml.scoring.alerting import FixedThreshold
@@ -38,6 +39,12 @@ def test_scores_are_those_of_then(made: str) -> None:
     then = pl.read_parquet(OLD / made / "scored.parquet")
     assert_frame_equal(scored, then, check_exact=False, rel_tol=1e-5, abs_tol=1e-5)
     assert 0 < scored["alert"].sum() < len(scored)
+
+
+def test_there_is_one_of_each_form_of_the_present_format() -> None:
+    manifests = [json.loads((OLD / made / "bundle" / MANIFEST).read_text()) for made in MADE]
+    forms = {each["graph"]["format"] for each in manifests if each["format"] == FORMAT}
+    assert forms == {TORCHSCRIPT, NATIVE}
 
 
 def test_format_2_has_no_seal_and_is_refused_with_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
