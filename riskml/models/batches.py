@@ -20,7 +20,10 @@ TOGETHER = 16
 
 def user_index(windows: Windows, users: Mapping[str, int]) -> IntArray:
     """Index of each window's user; 0 where the user was not in training."""
-    index = windows.keys["user_id"].replace_strict(users, default=0, return_dtype=None)
+    names = windows.keys["user_id"]
+    if len(names) < len(users):  # a few windows: a table of all users would take longer
+        return np.array([users.get(name, 0) for name in names.to_list()], np.int32)
+    index = names.replace_strict(users, default=0, return_dtype=None)
     return index.to_numpy().astype(np.int32)
 
 

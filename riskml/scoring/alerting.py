@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+
+_EPOCH, _DAY = date(1970, 1, 1), 86_400_000_000
 
 Mask = npt.NDArray[np.bool_]
 Levels = npt.NDArray[np.float64]
@@ -77,10 +79,11 @@ class FixedThreshold:
 
 def by_day(keys: pl.DataFrame) -> Iterator[tuple[date, npt.NDArray[np.int64]]]:
     """Days on which windows end (UTC), in order, with the rows of their windows."""
-    days = keys.select(pl.col("end").dt.date().alias("day")).with_row_index("row")
-    for (day,), part in days.sort("day", maintain_order=True).group_by("day", maintain_order=True):
-        assert isinstance(day, date)
-        yield day, part["row"].to_numpy().astype(np.int64)
+    days = keys["end"].cast(pl.Int64).to_numpy() // _DAY
+    order = np.argsort(days, kind="stable").astype(np.int64)
+    for rows in np.split(order, np.flatnonzero(np.diff(days[order])) + 1):
+        if len(rows):
+            yield _EPOCH + timedelta(days=int(days[rows[0]])), rows
 
 
 def levels_of(scores: npt.ArrayLike) -> tuple[Levels, Counts]:

@@ -114,14 +114,14 @@ class Calibration:
         if peers is not None and self.peers:
             names = peers.to_numpy()
             for name, curve in self.peers.items():
-                rows = names == name
-                p[rows] = curve.p_value(s[rows])
+                rows = np.flatnonzero(names == name)
+                if len(rows):
+                    p[rows] = curve.p_value(s[rows])
         return p
 
     def risk(self, scores: npt.ArrayLike, peers: pl.Series | None = None) -> Float64:
         """Risk of 0 to 100 [n], monotone in the score of everyone, or of one peer group."""
-        risk: Float64 = np.clip(-RISK_PER_DECADE * np.log10(self.p_value(scores, peers)), 0, 100)
-        return risk
+        return risk_of(self.p_value(scores, peers))
 
     def evidence(self, scores: npt.ArrayLike, peers: pl.Series) -> Float64:
         """What thresholds act on [n]: the score, or −log10 of the p-value among the peers."""
@@ -164,6 +164,12 @@ class Calibration:
         """
         with reading(path):
             return cls.from_dict(json.loads(path.read_text()))
+
+
+def risk_of(p_values: Float64) -> Float64:
+    """The risk of 0 to 100 that p-values mean [n]."""
+    risk: Float64 = np.clip(-RISK_PER_DECADE * np.log10(p_values), 0, 100)
+    return risk
 
 
 def _curve(state: dict[str, Any]) -> tuple[Float64, Float64, float]:

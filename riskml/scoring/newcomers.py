@@ -20,8 +20,10 @@ def is_learning(users: pl.Series, known: Mapping[str, int], fewest: int) -> npt.
     >>> is_learning(pl.Series(["ann", "bob", "new"]), {"ann": 10, "bob": 9}, 10).tolist()
     [False, True, True]
     """
-    enough = [user for user, n in known.items() if n >= fewest]
     if fewest == 0:
         return np.zeros(len(users), np.bool_)
+    if len(users) < len(known):  # a few windows: what is known of the others is not looked at
+        return np.array([known.get(user, 0) < fewest for user in users.to_list()], np.bool_)
+    enough = [user for user, n in known.items() if n >= fewest]
     mask: npt.NDArray[np.bool_] = ~users.is_in(enough).to_numpy()
     return mask

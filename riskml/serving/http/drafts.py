@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from riskml.core.schema import EVENT_SCHEMA, TIME_ZONE, TIMESTAMP
-from riskml.core.types import PEER, UNKNOWN_ACTION, FeatureSpec, FloatArray, Windows
+from riskml.core.schema import EVENT_SCHEMA, TIME_ZONE
+from riskml.core.types import (
+    PEER,
+    FeatureSpec,
+    FloatArray,
+    Int64Array,
+)
 from riskml.serving.http.bodies import (
     EVENTS,
+    FIRST,
     TABLE,
     WINDOWS,
     Event,
@@ -26,20 +31,29 @@ from riskml.serving.http.bodies import (
 )
 from riskml.serving.http.problems import Problem, wrong_field
 
+_MICROSECOND = timedelta(microseconds=1)
 T = TypeVar("T")
 Times = Sequence[Sequence[Moment] | None]
 
 
 @dataclass(frozen=True)
 class Draft:
-    """The windows of one request in plain columns, to be put together with those of others."""
+    """The windows of one request in plain columns, to be put together with those of others.
+
+    Args:
+        x: float32 [n, d].
+        users, ids: of each window.
+        peers: None where it was not given.
+        starts, ends: int64 [n], microseconds of Unix time.
+        actions, times: of its events, None where they were not given.
+    """
 
     x: FloatArray
     users: list[str]
     ids: list[str]
     peers: list[str | None]
-    starts: list[datetime]
-    ends: list[datetime]
+    starts: Int64Array
+    ends: Int64Array
     actions: Sequence[Sequence[str] | None]
     times: Times
 
@@ -87,28 +101,6 @@ def events_of(body: bytes, reads: Sequence[str], most: int) -> tuple[pl.DataFram
     frame = pl.DataFrame([column for column in columns if column is not None])
     once = frame.unique("event_id", keep="first", maintain_order=True)
     return once, len(frame) - len(once)
-
-
-def together(drafts: Sequence[Draft], spec: FeatureSpec, max_tokens: int) -> Windows:
-    """The windows of several requests, one after the other; peers are as given, or null."""
-    ends = [end for draft in drafts for end in draft.ends]
-    actions = [(row or ())[-max_tokens:] for draft in drafts for row in draft.actions]
-    tokens, lengths = _tokens(actions, spec)
-    keys = pl.DataFrame(
-        {
-            "window_id": [name for draft in drafts for name in draft.ids],
-            "user_id": [name for draft in drafts for name in draft.users],
-            "start": [start for draft in drafts for start in draft.starts],
-            "end": ends,
-            "n_events": lengths.astype(np.int64),
-            PEER: [name for draft in drafts for name in draft.peers],
-        },
-        schema_overrides={"start": TIMESTAMP, "end": TIMESTAMP, PEER: pl.String()},
-    )
-    moments = [(row or ())[-max_tokens:] for draft in drafts for row in draft.times]
-    times = _times(moments, tokens.shape, spec)
-    x = np.concatenate([draft.x for draft in drafts])
-    return Windows(keys, x, spec, tokens, lengths, times)
 
 
 def _of_rows(windows: list[Window], spec: FeatureSpec) -> Draft:
@@ -173,9 +165,10 @@ def _or_none(found: Sequence[T] | None, n: int) -> list[T | None]:
 
 
 def _checked(draft: Draft) -> Draft:
-    for row, (start, end) in enumerate(zip(draft.starts, draft.ends, strict=True)):
-        if start > end:
-            raise wrong_field(row, "start", "is after end")
+    for row in np.flatnonzero(draft.starts > draft.ends)[:1]:
+        raise wrong_field(int(row), "start", "is after end")
+    if not any(draft.times):
+        return draft
     for row, (actions, times) in enumerate(zip(draft.actions, draft.times, strict=True)):
         if times is not None and len(times) != len(actions or ()):
             raise wrong_field(row, "event_times", "must have one entry an action")
@@ -194,43 +187,23 @@ def _matrix(values: Sequence[Sequence[float]], names: Sequence[str]) -> FloatArr
     return x
 
 
-def _ends(ends: Sequence[datetime | None]) -> list[datetime]:
+def _ends(ends: Sequence[datetime | None]) -> Int64Array:
     now = datetime.now(UTC)
-    return [end or now for end in ends]
+    if not any(ends):
+        return np.repeat(_microseconds([now]), len(ends))
+    return _microseconds([end or now for end in ends])
 
 
-def _starts(starts: Sequence[datetime | None], ends: Sequence[datetime]) -> list[datetime]:
-    return [start or end for start, end in zip(starts, ends, strict=True)]
+def _starts(starts: Sequence[datetime | None], ends: Int64Array) -> Int64Array:
+    if not any(starts):
+        return ends
+    given = _microseconds([start or FIRST for start in starts])
+    missing = np.array([start is None for start in starts], np.bool_)
+    return np.where(missing, ends, given)
 
 
-def _tokens(
-    actions: Sequence[Sequence[str]], spec: FeatureSpec
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Ids of the actions, padded; a window without any has one unknown one."""
-    known = _ids(spec) if any(actions) else {}
-    rows = [[known.get(a, UNKNOWN_ACTION) for a in row] or [UNKNOWN_ACTION] for row in actions]
-    lengths = np.array([len(row) for row in rows], np.int32)
-    tokens = np.zeros((len(rows), int(lengths.max(initial=1))), np.int32)
-    for row, ids in enumerate(rows):
-        tokens[row, : len(ids)] = ids
-    return tokens, lengths
-
-
-def _ids(spec: FeatureSpec) -> dict[str, int]:
-    return {action: i for i, action in enumerate(spec.actions) if i > UNKNOWN_ACTION}
-
-
-def _times(
-    times: Sequence[Sequence[Moment]], shape: tuple[int, ...], spec: FeatureSpec
-) -> FloatArray:
-    if not spec.event_times:
-        return np.zeros((shape[0], 0, 2), np.float32)
-    filled = np.zeros((*shape, 2), np.float32)
-    for row, moments in enumerate(times):
-        if moments:
-            found = np.array(moments, np.float64)
-            filled[row, : len(found)] = np.column_stack([np.log1p(found[:, 0]), found[:, 1]])
-    return filled
+def _microseconds(moments: Sequence[datetime]) -> Int64Array:
+    return np.array([(moment - FIRST) // _MICROSECOND for moment in moments], np.int64)
 
 
 def _column(events: list[Event], name: str) -> pl.Series | None:
@@ -255,10 +228,14 @@ def _check_number(found: int, most: int, what: str) -> None:
 
 
 def plain(keys: pl.DataFrame, values: dict[str, list[Any]]) -> list[dict[str, Any]]:
-    """Rows for JSON."""
+    """Rows for orjson, which knows NumPy's times."""
     columns: dict[str, list[Any]] = {
-        name: keys[name].to_list()
-        for name in ("window_id", "user_id", "start", "end", "n_events", PEER)
+        "window_id": keys["window_id"].to_list(),
+        "user_id": keys["user_id"].to_list(),
+        "start": list(keys["start"].cast(pl.Int64).to_numpy().view("datetime64[us]")),
+        "end": list(keys["end"].cast(pl.Int64).to_numpy().view("datetime64[us]")),
+        "n_events": keys["n_events"].to_list(),
+        PEER: keys[PEER].to_list(),
     } | values
     names = list(columns)
     return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]

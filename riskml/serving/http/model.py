@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
 from http import HTTPStatus
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,12 +19,16 @@ import orjson
 import polars as pl
 
 from riskml.core.errors import DataError
-from riskml.core.types import EVERYONE, PEER, FeatureSpec, FloatArray, Windows
+from riskml.core.types import PEER, FeatureSpec, FloatArray, Int64Array, Windows
 from riskml.export.bundle import Bundle, load_bundle
 from riskml.export.seal import SEAL
-from riskml.features.hashing import hashed
+from riskml.features.profile import USER
 from riskml.scoring.alerting import FixedThreshold
-from riskml.serving.http.drafts import Draft, plain, together
+from riskml.scoring.calibration import risk_of
+from riskml.scoring.rolling_budget import RollingBudget
+from riskml.scoring.spot import SpotTail
+from riskml.serving.http.drafts import Draft, plain
+from riskml.serving.http.merging import together
 from riskml.serving.http.problems import Problem, wrong_field
 from riskml.serving.reasons import reasons
 
@@ -33,6 +38,15 @@ MOST_EXPLAINED = 100
 
 WARM_UP = (1, 2, 500)
 """Sizes of batches that a graph has seen before it is asked: its first runs compile it."""
+
+
+AS_JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+
+DAY = 86_400_000_000
+"""In microseconds."""
+
+BY_DAY = (FixedThreshold, RollingBudget, SpotTail)
+"""Rules that decide about a window without a look at others of its day."""
 
 
 @dataclass(frozen=True)
@@ -92,26 +106,23 @@ class Model:
         return self.bundle.extractor.reads()
 
     def score_drafts(self, drafts: Sequence[Draft], asked: Sequence[Asked]) -> list[Answer]:
-        """Score the windows of several requests.
-
-        Together where a window's score and alert do not depend on others; else one by one.
+        """Score the windows of several requests, together where none depends on another's.
 
         Raises:
             Problem: of the first window whose score is no number.
         """
-        one_by_one = self.bundle.graph.remembers or not self._fixed
-        if one_by_one and len(drafts) > 1:
+        if self.bundle.graph.remembers and len(drafts) > 1:
             pairs = zip(drafts, asked, strict=True)
             return [self.score_drafts([draft], [how])[0] for draft, how in pairs]
-        windows = self._with_peers(together(drafts, self.spec, self.bundle.extractor.max_tokens))
-        rows, alert, risk = self._scored(windows)
-        answers, begin = [], 0
-        for draft, how in zip(drafts, asked, strict=True):
-            end = begin + len(draft)
-            part = np.arange(begin, end)
+        windows = together(drafts, self.spec, self.bundle.extractor.max_tokens, self._groups)
+        ends = np.cumsum([0, *map(len, drafts)])
+        parts = [np.arange(a, b) for a, b in pairwise(ends.tolist())]
+        rows, alert, risk = self._scored(windows, parts)
+        answers = []
+        for part, how in zip(parts, asked, strict=True):
             self._explain(windows, rows, part, alert, risk, how)
-            answers.append(self._answer(rows[begin:end], int(alert[part].sum())))
-            begin = end
+            mine = rows[part[0] : part[-1] + 1] if len(part) else []
+            answers.append(self._answer(mine, int(alert[part].sum())))
         return answers
 
     def score_events(self, events: pl.DataFrame, repeated: int, asked: Asked) -> Answer:
@@ -128,7 +139,7 @@ class Model:
             windows, after = self.bundle.extractor.transform(events, known, open_windows=True)
         except DataError as error:
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
-        rows, alert, risk = self._scored(windows)
+        rows, alert, risk = self._scored(windows, [np.arange(len(windows))])
         self._explain(windows, rows, np.arange(len(windows)), alert, risk, asked)
         late = after.late - known.late
         return self._answer(rows, int(alert.sum()), late_events=late, repeated_events=repeated)
@@ -137,20 +148,25 @@ class Model:
 
     def _answer(self, rows: list[dict[str, Any]], alerts: int, **more: int) -> Answer:
         content = {"model_version": self.version, "windows": rows, **more}
-        return Answer(self.version, orjson.dumps(content), len(rows), alerts)
+        return Answer(self.version, orjson.dumps(content, option=AS_JSON), len(rows), alerts)
 
     def _scored(
-        self, windows: Windows
+        self, windows: Windows, requests: Sequence[Int64Array]
     ) -> tuple[list[dict[str, Any]], npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
         if not len(windows):
             return [], np.zeros(0, np.bool_), np.zeros(0)
         scores = self._finite_scores(windows)
         peers, bundle = windows.keys[PEER], self.bundle
-        risk = bundle.calibration.risk(scores, peers)
-        alert, _ = bundle.alerts(scores, windows.keys)
+        p_values = bundle.calibration.p_value(scores, peers)
+        risk = risk_of(p_values)
+        alert = np.zeros(len(windows), np.bool_)
+        for part in self._decided_together(windows.keys, requests):
+            # taking rows out of a frame costs more than all the rest: mostly there is no need
+            keys = windows.keys if len(part) == len(windows) else windows.keys[part]
+            alert[part] = bundle.alerts(scores[part], keys)[0]
         columns: dict[str, list[Any]] = {
             "score": scores.tolist(),
-            "p_value": bundle.calibration.p_value(scores, peers).tolist(),
+            "p_value": p_values.tolist(),
             "risk": risk.tolist(),
             "alert": alert.tolist(),
             "learning": bundle.explainer.is_learning(windows.keys["user_id"]).tolist(),
@@ -170,7 +186,7 @@ class Model:
         self,
         windows: Windows,
         rows: list[dict[str, Any]],
-        part: npt.NDArray[np.int64],
+        part: Int64Array,
         alert: npt.NDArray[np.bool_],
         risk: npt.NDArray[np.float64],
         asked: Asked,
@@ -187,43 +203,49 @@ class Model:
                 for reason in found
             ]
 
-    @cached_property
-    def _fixed(self) -> bool:
-        return isinstance(self.bundle.alerting, FixedThreshold)
+    def _decided_together(
+        self, keys: pl.DataFrame, requests: Sequence[Int64Array]
+    ) -> list[Int64Array]:
+        """Rows about whose alerts one call may decide, as if each request were alone.
+
+        A rule that follows the scores tells days apart by what came on those before, so requests
+        of one and the same day go together; unless it weighs the windows of a day against others.
+        """
+        if len(requests) == 1 or not isinstance(self.bundle.alerting, BY_DAY):
+            return list(requests)
+        days = keys["end"].cast(pl.Int64).to_numpy() // DAY
+        of_day: dict[int, list[Int64Array]] = {}
+        apart = []
+        for part in requests:
+            found = set(days[part].tolist())
+            if len(found) == 1:
+                of_day.setdefault(found.pop(), []).append(part)
+            else:
+                apart.append(part)
+        return [*(np.sort(np.concatenate(parts)) for parts in of_day.values()), *apart]
 
     @cached_property
-    def _groups(self) -> dict[int, str]:
-        """Peer group by hash of the user, as learnt."""
+    def _groups(self) -> dict[str, str]:
+        """Peer group by user, as learnt."""
         peers = self.bundle.extractor.peers
         if not len(peers.users):
             return {}
         names = pl.DataFrame({PEER: peers.group_of}).select(peers.name()).to_series()
-        return dict(zip(peers.users.tolist(), names.to_list(), strict=True))
-
-    def _with_peers(self, windows: Windows) -> Windows:
-        """Peers that were not given are those learnt."""
-        keys = windows.keys
-        if not keys[PEER].null_count():
-            return windows
-        if not self._groups:
-            return replace(windows, keys=keys.with_columns(pl.col(PEER).fill_null(EVERYONE)))
-        users = keys.select(hashed("user_id")).to_series().to_list()
-        learnt = [self._groups.get(user, EVERYONE) for user in users]
-        given = keys[PEER].to_list()
-        peers = [peer or other for peer, other in zip(given, learnt, strict=True)]
-        return replace(windows, keys=keys.with_columns(pl.Series(PEER, peers)))
+        groups = pl.DataFrame({USER: peers.users, PEER: names})
+        users = self.bundle.profile.names.join(groups, on=USER)
+        return dict(users.select("user_id", PEER).iter_rows())
 
     def _try(self, n: int) -> None:
         """Score and explain blank windows."""
         blank = self.example_values()
-        now = datetime.now(UTC)
+        now = np.full(n, int(datetime.now(UTC).timestamp()) * 1_000_000)
         draft = Draft(
             np.tile(np.array(blank, np.float32), (n, 1)),
             [""] * n,
             [""] * n,
             [None] * n,
-            [now] * n,
-            [now] * n,
+            now,
+            now,
             [None] * n,
             [None] * n,
         )
