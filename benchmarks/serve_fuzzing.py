@@ -1,0 +1,66 @@
+"""Odd and hostile requests for `riskml serve`, made by Schemathesis from its own OpenAPI document.
+
+    python -m benchmarks.serve_fuzzing BUNDLE [--cases 10000]
+
+Starts the service as a process, sends the cases, and fails where one was answered with a 5xx or
+otherwise than the document says. Needs `riskml[serve]` and Schemathesis (`riskml[dev]`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.serve_speed import TOKEN, started
+
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "unsupported_method",
+    "ignored_auth",
+)
+ROUTES = ("/v1/events", "/v1/windows")
+
+
+def fuzz(url: str, cases: int, token: str, seed: int = 1) -> subprocess.CompletedProcess[str]:
+    """Send about so many cases, nearly all to the routes that take bodies."""
+    command = [
+        *(sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json"),
+        *("--header", f"Authorization: Bearer {token}", "--checks", ",".join(CHECKS)),
+        *("--phases", "examples,coverage,fuzzing", "--max-examples", str(max(10, cases // 2))),
+        *("--suppress-health-check", "all", "--seed", str(seed), "--no-shrink"),
+        *("--continue-on-failure", "--generation-database", "none", "--no-color"),
+    ]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def generated(output: str) -> int:
+    """How many cases a run has sent."""
+    found = re.search(r"([\d,]+) generated", output)
+    return int(found[1].replace(",", "")) if found else 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--cases", type=int, default=10_000)
+    given = parser.parse_args()
+    process, port, *_ = started(given.bundle)
+    try:
+        found = fuzz(f"http://127.0.0.1:{port}", given.cases, TOKEN)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+    print(found.stdout[-3_000:])
+    raise SystemExit(found.returncode)
+
+
+if __name__ == "__main__":
+    main()
