@@ -63,12 +63,18 @@ def load(bundle: Path | str, runtime: str | None = None) -> Bundle:
     """Load an exported bundle, which scores raw events: `riskml.load(folder).score(events)`.
 
     Args:
-        bundle: folder; every file is checked before it is read.
+        bundle: folder, or `models:/NAME@alias` or `models:/NAME/VERSION` in MLflow's model registry
+            (docs/registry.md); every file is checked before it is read.
         runtime: what runs the graph (`torchscript`, `onnx`, `native`), where there is a choice.
 
     Raises:
         BundleError: a file is missing, changed or not what it seems, or there is no such runtime.
+        ConfigError: the registry has no such model, or MLflow is not installed.
     """
+    if isinstance(bundle, str) and bundle.startswith("models:/"):
+        from riskml.export.registry import Registry
+
+        return Registry().load(bundle, runtime)
     from riskml.export.bundle import load_bundle
 
     return load_bundle(bundle, runtime)

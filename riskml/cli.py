@@ -14,6 +14,7 @@ from riskml.cli_bundle import bundle
 from riskml.cli_features import features
 from riskml.cli_feedback import feedback, triage
 from riskml.cli_load import ddl, load
+from riskml.cli_registry import registry
 from riskml.cli_score import score
 from riskml.cli_serve import serve
 from riskml.core.errors import ConfigError, RiskmlError
@@ -77,6 +78,7 @@ def main(debug: bool) -> None:
 
 main.add_command(pseudonyms)
 main.add_command(bundle)
+main.add_command(registry)
 main.add_command(serve)
 main.add_command(score)
 

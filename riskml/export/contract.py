@@ -56,6 +56,11 @@ def output_schema() -> dict[str, Any]:
     return _list_of("windows with their risk", "window", _SCORED, list(_SCORED))
 
 
+def scored_columns() -> dict[str, str]:
+    """JSON type of each column of a scored window, by name."""
+    return {name: str(meaning["type"]) for name, meaning in _SCORED.items()}
+
+
 def _list_of(
     title: str, item: str, columns: dict[str, dict[str, Any]], required: list[str]
 ) -> dict[str, Any]:

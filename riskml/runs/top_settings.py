@@ -28,6 +28,12 @@ def check_top(cfg: DictConfig) -> None:
     resamples = cfg.get("resamples", 1)
     fits = is_whole(resamples) and resamples >= 1
     require("resamples", resamples, fits, "must be a whole number of at least 1, such as 2000")
+    name = cfg.get("register")
+    if name is not None:
+        fits = isinstance(name, str) and name != "" and not set("/:@") & set(name)
+        require("register", name, fits, "must be a name without / : and @, such as logins")
+        tracked = str(cfg.logger.get("_target_", "")).endswith("MLflowTracker")
+        require("register", name, tracked, "needs an MLflow store: choose logger=mlflow")
     audit, control = cfg.get("audit") or STANDARD, cfg.get("control")
     require("audit", audit, audit in LEVELS, f"must be one of {', '.join(LEVELS)}")
     share = cfg.get("contamination")

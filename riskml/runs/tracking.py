@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import time
@@ -13,10 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytorch_lightning as pl
 
+from riskml.core.errors import ConfigError
+from riskml.core.mlflow_client import connect, experiment_id
+from riskml.export.registry import Registry
+
 if TYPE_CHECKING:
     import polars
     from mlflow.entities import DatasetInput
-    from mlflow.tracking import MlflowClient
 
 PROCESS_TAG = "riskml.process"
 INTERRUPTED_TAG = "riskml.interrupted"
@@ -76,6 +78,10 @@ class Tracker(Protocol):
         """A file or a folder of files."""
         ...
 
+    def register(self, bundle: Path, name: str, alias: str) -> str:
+        """Put a bundle into the model registry, as of the run; gives its version."""
+        ...
+
     def page(self) -> str:
         """How to look at it."""
         ...
@@ -113,6 +119,14 @@ class NoTracker:
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Nothing."""
+
+    def register(self, bundle: Path, name: str, alias: str) -> str:
+        """Refuse: the registry is MLflow's.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError(f"register={name} needs an MLflow store: choose logger=mlflow")
 
     def page(self) -> str:
         """Nothing to look at."""
@@ -156,8 +170,8 @@ class MLflowTracker:
 
     def join(self, run_id: str) -> None:
         """Tell of a run that another process has begun and will end."""
-        self._client = self._connect()
-        self._experiment = self._experiment_id()
+        self._client = connect(self.tracking_uri)
+        self._experiment = experiment_id(self._client, self.experiment, self.artifact_location)
         self._run_id = run_id
 
     @contextmanager
@@ -204,30 +218,6 @@ class MLflowTracker:
             return False
         self._client.set_tag(run_id, PROCESS_TAG, this_process())
         return True
-
-    def _connect(self) -> MlflowClient:
-        # MLflow tells its makers how it is used unless it is asked not to before it is imported
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        # heavy: only when a run really starts
-        from mlflow.tracking import MlflowClient
-
-        for noisy in ("mlflow.store.db.utils", "alembic"):
-            logging.getLogger(noisy).setLevel(logging.WARNING)
-        if self.tracking_uri.startswith("sqlite:///"):
-            Path(self.tracking_uri.removeprefix("sqlite:///")).parent.mkdir(
-                parents=True, exist_ok=True
-            )
-        return MlflowClient(self.tracking_uri)
-
-    def _experiment_id(self) -> str:
-        found = self._client.get_experiment_by_name(self.experiment)
-        if found is not None:
-            return str(found.experiment_id)
-        return str(
-            self._client.create_experiment(
-                self.experiment, artifact_location=self.artifact_location
-            )
-        )
 
     def _end_abandoned(self, experiment: str) -> None:
         """Runs of killed processes of this machine cannot end themselves: end them as FAILED."""
@@ -284,6 +274,15 @@ class MLflowTracker:
             self._client.log_artifacts(self._run_id, str(path), folder)
         else:
             self._client.log_artifact(self._run_id, str(path), folder)
+
+    def register(self, bundle: Path, name: str, alias: str) -> str:
+        """Put a bundle into the model registry, as of the run; gives its version.
+
+        Raises:
+            ConfigError: MLflow refuses the name.
+        """
+        made = Registry(self.tracking_uri).register(bundle, name, alias, self._run_id)
+        return made.version
 
     def page(self) -> str:
         """The address of the page, and the command before it where no server is running."""

@@ -20,6 +20,7 @@ from riskml.evaluation.evaluator import Evaluation, evaluate_detector
 from riskml.evaluation.explained import alerts_and_events
 from riskml.evaluation.reporting.model_card import MODEL_CARD, model_card
 from riskml.export.bundle import export_bundle, load_bundle
+from riskml.export.registry import CHALLENGER
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows
 from riskml.models.base import Detector
@@ -178,6 +179,10 @@ def export(
     run.tracker.metrics({"export/largest_difference": difference})
     run.tracker.artifact(folder, BUNDLE)
     run.say(f"bundle      {folder} (largest score difference {difference:.1e})")
+    name = run.cfg.get("register")
+    if name is not None:
+        version = run.tracker.register(folder, name, CHALLENGER)
+        run.say(f"registered  models:/{name}/{version} as {CHALLENGER}")
 
 
 def with_all_windows(detector: Detector, windows: PreparedWindows) -> Detector:

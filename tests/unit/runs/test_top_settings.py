@@ -40,6 +40,24 @@ def test_wrong_at_the_top(wrong: dict[str, Any], text: str) -> None:
         check_top(OmegaConf.create({"seed": 0, "resamples": 2000, **wrong}))
 
 
+TRACKED = {"_target_": "riskml.runs.tracking.MLflowTracker"}
+
+
+@pytest.mark.parametrize(
+    ("name", "logger", "text"),
+    [
+        ("a/b", TRACKED, "register=a/b must be a name without"),
+        ("", TRACKED, "register= must be a name"),
+        (3, TRACKED, "register=3 must be a name"),
+        ("logins", {"_target_": "riskml.runs.tracking.NoTracker"}, "choose logger=mlflow"),
+    ],
+)
+def test_what_cannot_be_registered(name: object, logger: dict[str, str], text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        check_top(OmegaConf.create({"seed": 0, "register": name, "logger": logger}))
+    check_top(OmegaConf.create({"seed": 0, "register": "logins", "logger": TRACKED}))
+
+
 def test_right_at_the_top() -> None:
     for right in ({}, {"resamples": 1, "contamination": 0}, {"control": "permuted_labels"}):
         check_top(OmegaConf.create({"seed": 0, **right}))
