@@ -26,16 +26,27 @@ CHECKS = (
     "unsupported_method",
     "ignored_auth",
 )
-ROUTES = ("/v1/events", "/v1/windows")
+WITH_BODIES = "^/v1/(events|windows)$"
 
 
-def fuzz(url: str, cases: int, token: str, seed: int = 1) -> subprocess.CompletedProcess[str]:
-    """Send about so many cases, nearly all to the routes that take bodies."""
+def fuzz(
+    url: str, cases: int, token: str, phases: str = "examples,coverage,fuzzing", only: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Send about so many cases, nearly all to the two routes that take bodies.
+
+    Args:
+        url: of the service.
+        cases: about how many.
+        token: for those that are not about tokens.
+        phases: of Schemathesis.
+        only: a pattern of paths.
+    """
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json"),
         *("--header", f"Authorization: Bearer {token}", "--checks", ",".join(CHECKS)),
-        *("--phases", "examples,coverage,fuzzing", "--max-examples", str(max(10, cases // 2))),
-        *("--suppress-health-check", "all", "--seed", str(seed), "--no-shrink"),
+        *(("--include-path-regex", only) if only else ()),
+        *("--phases", phases, "--max-examples", str(max(10, cases // 2))),
+        *("--suppress-health-check", "all", "--seed", "1", "--no-shrink"),
         *("--continue-on-failure", "--generation-database", "none", "--no-color"),
     ]
     return subprocess.run(command, capture_output=True, text=True)
