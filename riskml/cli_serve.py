@@ -99,6 +99,7 @@ def serve(
         raise ConfigError(f"{error.name} is not installed: pip install 'riskml[serve]'") from error
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    logging.getLogger("riskml.features").setLevel(logging.ERROR)  # late events are in the answer
     address = Address(host, port, certfile, keyfile)
     if (certfile is None) != (keyfile is None):
         raise ConfigError("TLS needs both --certfile and --keyfile")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,3 +103,19 @@ def test_the_document_names_options_that_there_are() -> None:
     options = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
     told = set(re.findall(r"`(--[a-z-]+)", DOCUMENT)) | set(re.findall(r" (--[a-z-]+) ", DOCUMENT))
     assert told - options - {"--help"} == set()
+
+
+def test_it_imports_nothing_that_training_needs() -> None:
+    """With a bundle loaded and asked for reasons; so `riskml[serve]` is enough."""
+    code = f"""
+import sys
+from pathlib import Path
+import riskml.cli, riskml.serving.http.server
+from riskml.serving.http.model import Model
+Model.load(Path({str(BUNDLE)!r}))
+heavy = "captum fastapi gensim hydra matplotlib mlflow omegaconf pandas pyarrow pyod"
+heavy += " pytorch_lightning scipy sklearn"
+print(*(name for name in heavy.split() if name in sys.modules))
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == []

@@ -138,7 +138,7 @@ class Model:
         try:
             windows, after = self.bundle.extractor.transform(events, known, open_windows=True)
         except DataError as error:
-            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
+            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)[:500]) from error
         rows, alert, risk = self._scored(windows, [np.arange(len(windows))])
         self._explain(windows, rows, np.arange(len(windows)), alert, risk, asked)
         late = after.late - known.late
