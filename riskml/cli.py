@@ -11,6 +11,7 @@ import click
 
 from riskml import __version__
 from riskml.cli_bundle import bundle
+from riskml.cli_compare import compare
 from riskml.cli_features import features
 from riskml.cli_feedback import feedback, triage
 from riskml.cli_load import ddl, load
@@ -79,6 +80,7 @@ def main(debug: bool) -> None:
 main.add_command(pseudonyms)
 main.add_command(bundle)
 main.add_command(registry)
+main.add_command(compare)
 main.add_command(serve)
 main.add_command(score)
 
