@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from scored_log import AFTER_ALL, OLD, Run
 
 from riskml.data.event_mapping import EventMapping
 from riskml.export.bundle import Bundle, change_threshold, export_bundle, load_bundle
@@ -20,10 +19,6 @@ from riskml.models.sequence import SequenceDetector
 from riskml.scoring.calibration import Calibration
 from riskml.serving.events import open_source
 from riskml.serving.job import JobSettings, ScoreJob, Summary, open_store
-
-OLD = Path(__file__).parents[2] / "data" / "bundles" / "format_3"
-END = datetime(2024, 2, 2, tzinfo=UTC)
-AFTER_ALL = JobSettings(until=END)
 
 
 @pytest.fixture(scope="session")
@@ -75,9 +70,6 @@ def files(log: pl.DataFrame, tmp_path: Path) -> Path:
     return folder
 
 
-Run = Callable[..., Summary]
-
-
 @pytest.fixture
 def run(bundle: Bundle, files: Path, tmp_path: Path) -> Run:
     """A run of the job over the files, from the bundle, into a folder; any part may be another."""
@@ -95,18 +87,3 @@ def run(bundle: Bundle, files: Path, tmp_path: Path) -> Run:
         return ScoreJob(bundle, events, open_store(str(out)), settings, role).run()
 
     return go
-
-
-def read(out: Path, room: str = "scores") -> pl.DataFrame:
-    """What a folder holds, but for the times of writing."""
-    found = sorted((out / room).glob("version=*/batch=*.parquet"))
-    if not found:
-        return pl.DataFrame()
-    rows = pl.read_parquet(found, hive_partitioning=False)
-    times = [name for name in ("scored_at", "raised_at", "noticed") if name in rows.columns]
-    key = "digest" if room == "quarantine" else "window_id"
-    return rows.drop(times).sort("model_version", key)
-
-
-def later(days: float) -> datetime:
-    return datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=days)

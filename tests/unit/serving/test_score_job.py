@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from conftest import AFTER_ALL, END, Run, later, read
 from polars.testing import assert_frame_equal
+from scored_log import AFTER_ALL, END, Run, later, read
 
 from riskml.core.errors import BundleError, ConfigError, DataError
 from riskml.data.database import open_engine
