@@ -13,6 +13,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from benchmarks.serve_speed import TOKEN, started
@@ -49,7 +50,8 @@ def fuzz(
         *("--suppress-health-check", "all", "--seed", "1", "--no-shrink"),
         *("--continue-on-failure", "--generation-database", "none", "--no-color"),
     ]
-    return subprocess.run(command, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory() as scratch:  # it keeps notes where it runs
+        return subprocess.run(command, capture_output=True, text=True, cwd=scratch)
 
 
 def generated(output: str) -> int:

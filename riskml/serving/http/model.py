@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from hashlib import sha256
 from http import HTTPStatus
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +20,6 @@ import polars as pl
 from riskml.core.errors import DataError
 from riskml.core.types import PEER, FeatureSpec, FloatArray, Int64Array, Windows
 from riskml.export.bundle import Bundle, load_bundle
-from riskml.export.seal import SEAL
 from riskml.features.profile import USER
 from riskml.scoring.alerting import FixedThreshold
 from riskml.scoring.calibration import risk_of
@@ -31,6 +29,7 @@ from riskml.serving.http.drafts import Draft, plain
 from riskml.serving.http.merging import together
 from riskml.serving.http.problems import Problem, wrong_field
 from riskml.serving.reasons import reasons
+from riskml.serving.standing import version_of
 
 Asked = Literal["alerts", "all", "none"]
 MOST_EXPLAINED = 100
@@ -260,8 +259,3 @@ class Model:
         explainer = self.bundle.explainer
         middle = (explainer.low[0] + explainer.high[0]) / 2
         return [round(float(value), 4) for value in middle]
-
-
-def version_of(manifest: dict[str, Any]) -> str:
-    """The model version: the begin of the manifest's seal, which no two different bundles share."""
-    return str(manifest.get(SEAL) or sha256(repr(manifest).encode()).hexdigest())[:16]
