@@ -179,6 +179,8 @@ def score(
     except JobBusyError as error:
         click.echo(f"error: {error}", err=True)
         ctx.exit(BUSY)
+    if sys.stderr.isatty():
+        click.echo(err=True)  # below the progress
     _say(done, as_json)
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -75,7 +76,9 @@ class DatabaseStore:
 
     def standing(self, version: str) -> Files | None:
         """The files of the last batch."""
-        files = STATE_FILES.c
+        files, place = STATE_FILES.c, self._engine.url.database
+        if self._dialect == "sqlite" and place and not Path(place).exists():
+            return None  # looking into it would make it
         with database_errors(REFUSED), self._engine.connect() as connection:
             if not self._engine.dialect.has_table(connection, STATE.name):
                 return None

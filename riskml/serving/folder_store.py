@@ -74,7 +74,8 @@ class FolderStore:
                         ) from error
                     time.sleep(POLL_S)
             self._state, self._known = self._read(), None
-            self._tidy(version)
+            self._remove_uncounted(version)
+            self._remove_old(version)
             yield
 
     def standing(self, version: str) -> Files | None:
@@ -129,7 +130,7 @@ class FolderStore:
             os.fsync(file.fileno())
         draft.replace(self._folder / STATE)
         self._state = state
-        self._tidy(version)
+        self._remove_old(version)
 
     def _read(self) -> dict[str, Any]:
         path = self._folder / STATE
@@ -141,13 +142,17 @@ class FolderStore:
                 raise ValueError(f"this riskml reads format {FORMAT}")
             return dict(found["versions"])
 
-    def _tidy(self, version: str) -> None:
-        """Remove what does not count, or no longer."""
+    def _remove_uncounted(self, version: str) -> None:
+        """What a killed run left."""
         entry = self._state.get(version, {"batch": 0, "open": 0})
         for room in (SCORES, ALERTS, QUARANTINE):
             for file in self._room(room, version).glob("batch=*.parquet"):
                 if _number(file) > entry["batch"]:
                     file.unlink()
+
+    def _remove_old(self, version: str) -> None:
+        """What a later batch has replaced."""
+        entry = self._state.get(version, {"batch": 0, "open": 0})
         for file in self._room(OPEN, version).glob("batch=*.parquet"):
             if _number(file) != entry["open"]:
                 file.unlink()

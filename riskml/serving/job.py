@@ -124,6 +124,9 @@ class JobSettings:
         require("--batch", self.batch_events, self.batch_events >= 1, "must be at least 1")
         if self.since is not None and self.until is not None and self.since >= self.until:
             raise ConfigError("--since must be before --until")
+        if self.until is not None and self.until > datetime.now(UTC):
+            # windows would be closed before their events can have come
+            raise ConfigError(f"--until {self.until.isoformat()} lies in the future")
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +153,8 @@ def test_too_many_bad_rows_leave_nothing(run: Run, log: pl.DataFrame, tmp_path: 
 def test_dry_run_counts_and_writes_nothing(run: Run, tmp_path: Path) -> None:
     dry = run(dry_run=True)
     assert not (tmp_path / "scores").exists() and dry.dry_run
+    run(dry_run=True, out=f"sqlite:///{tmp_path / 'scores.db'}")
+    assert not (tmp_path / "scores.db").exists()
     done = run()
     same = ("events_new", "windows_closed", "alerts", "last_event")
     assert [getattr(dry, name) for name in same] == [getattr(done, name) for name in same]
@@ -233,7 +235,13 @@ def test_a_damaged_state_is_named(run: Run, tmp_path: Path) -> None:
 
 
 def test_impossible_settings() -> None:
-    for wrong in ({"batch_events": 0}, {"overlap": timedelta(-1)}, {"since": END, "until": END}):
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    for wrong in (
+        {"batch_events": 0},
+        {"overlap": timedelta(-1)},
+        {"since": END, "until": END},
+        {"until": ahead},
+    ):
         with pytest.raises(ConfigError):
             JobSettings(**wrong)  # type: ignore[arg-type]
     assert AFTER_ALL.until == END
