@@ -227,21 +227,14 @@ def show(seeds: list[int], detectors: list[str]) -> None:
     for detector, worlds in found.items():
         learners = ",".join(dict.fromkeys(row.split(", ")[0] for row in _judged(worlds)))
         words = f"--seeds {','.join(map(str, seeds))} --detectors {detector}"
-        lines += [
-            "",
-            f'    python -m experiments.feedback.loop run {words} --learners "{learners}"',
-        ]
+        lines += ["", f"## {detector}", ""]
+        lines += [f'    python -m experiments.feedback.loop run {words} --learners "{learners}"']
         for days in ("all days", f"after {FIRST_DAYS} days"):
-            lines += ["", f"## {detector}, {days}", "", _table(worlds, days)]
-        lines += [
-            "",
-            f"## {detector}: incidents found by scenario, all days",
-            "",
-            _scenarios(worlds),
-        ]
+            lines += ["", f"### {detector}, {days}", "", _table(worlds, days)]
+        lines += ["", f"### {detector}, incidents found by scenario", "", _scenarios(worlds)]
         draw(worlds, detector, HERE / f"precision-{detector}.png")
     (HERE / "results.md").write_text("\n".join(lines) + "\n")
-    (HERE / "results.json").write_text(json.dumps(found, indent=1) + "\n")
+    (HERE / "results.json").write_text(json.dumps(found, separators=(",", ":")) + "\n")
 
 
 def _judged(worlds: dict[int, Any]) -> list[str]:
