@@ -50,6 +50,13 @@ class _Group(click.Group):
             # the reader of a stream has gone: nothing more to do, and nothing to flush
             sys.stdout = open(Path("/dev/null"), "w")  # noqa: SIM115
             ctx.exit(0)
+        except OSError as error:
+            # no rights, no room, or a file in a folder's place: the machine's fault, not the code's
+            if ctx.params.get("debug"):
+                raise
+            where = f"{error.filename}: " if error.filename is not None else ""
+            click.echo(f"error: {where}{error.strerror or error}", err=True)
+            ctx.exit(WRONG_INPUT)
 
 
 class Speed(click.ParamType[float]):

@@ -43,7 +43,13 @@ NAMES = ("both", "only_a", "only_b")
     help="Event column and that of the source, such as user_id=employee.",
 )
 @click.option("--time-zone", help="IANA name, for times without a zone.")
-@click.option("--users", default=10, show_default=True, help="Whose risk moved most, to list.")
+@click.option(
+    "--users",
+    type=click.IntRange(min=0),
+    default=10,
+    show_default=True,
+    help="Whose risk moved most, to list.",
+)
 @click.option("--plots", type=click.Path(path_type=Path), help="Folder for pictures.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/compare.md).")
 def compare(

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from sqlalchemy import select
 
-from riskml.core.errors import ConfigError, DataError
+from riskml.core.errors import ConfigError, DataError, reading
 from riskml.core.types import PEER, Windows
 from riskml.data.database import database_errors, open_engine
 from riskml.export.bundle import Bundle
@@ -178,10 +178,15 @@ def _versions(place: str) -> list[str]:
 def _stored(place: str, version: str) -> pl.DataFrame:
     if "://" not in place:
         files = sorted(Path(place, "scores", f"version={version}").glob("batch=*.parquet"))
-        parts = [pl.read_parquet(file, glob=False, hive_partitioning=False) for file in files]
+        parts = [_read(file) for file in files]
         return pl.concat(parts).filter(~pl.col("open")) if parts else pl.DataFrame()
     closed = (SCORES.c.model_version == version) & ~SCORES.c.open
     query = select(*(SCORES.c[name] for name in _ROWS)).where(closed)
     with database_errors(REFUSED), open_engine(place, "--scores").connect() as connection:
         rows = [tuple(row) for row in connection.execute(query)]
     return pl.DataFrame(rows, schema=list(_ROWS), orient="row", infer_schema_length=None)
+
+
+def _read(file: Path) -> pl.DataFrame:
+    with reading(file):
+        return pl.read_parquet(file, glob=False, hive_partitioning=False)

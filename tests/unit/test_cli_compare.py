@@ -105,6 +105,24 @@ def test_wrong_words_are_one_line(tmp_path: Path) -> None:
         assert result.output.count("\n") == 1
 
 
+def test_a_file_where_a_folder_should_be_is_one_line(tmp_path: Path) -> None:
+    plots = tmp_path / "plots"
+    plots.touch()
+    result = run(A, B, "--source", EVENTS, "--plots", str(plots))
+    assert result.exit_code == 2
+    assert result.stderr == f"error: {plots}: File exists\n"
+
+
+def test_damaged_scores_are_named(tmp_path: Path) -> None:
+    damaged = tmp_path / "scores" / "version=a" / "batch=000001.parquet"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_text("x")
+    shutil.copytree(damaged.parent, tmp_path / "scores" / "version=b")
+    result = run("--scores", str(tmp_path), "a", "b")
+    assert result.exit_code == 2
+    assert str(damaged) in result.stderr
+
+
 def test_another_threshold_is_another_model(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(A, tmp_path / "bundle"))
     change_threshold(folder, 1e6)
