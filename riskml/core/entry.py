@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from riskml.core.errors import RiskmlError
+from riskml.core.interrupts import quiet_interrupts
 from riskml.core.targets import check_targets
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def _run(task: Callable[[DictConfig], Any], script: Path, config_name: str) -> i
             raise _WrongInputError(error) from error
 
     conf = script.parent / "conf"
+    quiet_interrupts()
     try:
         with _stopped_clock():
             with warnings.catch_warnings(action="ignore"):  # Hydra is going to give them again

@@ -19,12 +19,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 from filelock import FileLock
+from warm import Process
 
 ROOT = Path(__file__).parents[2]
 ACTIONS = [f"action_{i:02d}" for i in range(12)]
 USERS, DAYS = 8, 45
 ATTACKED_DAYS = {33: "user_1", 35: "user_4", 37: "user_6", 40: "user_2", 42: "user_5"}
 START = datetime(2024, 1, 1)  # a Monday
+PATIENCE_S = 300
 
 SMALL = ("model.hidden=[16,8]", "model.latent_dim=4", "features.families.action_embedding.epochs=1")
 """Overrides that make a deep detector quick to train."""
@@ -76,25 +78,40 @@ def environment() -> dict[str, str]:
     return inherited | {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "COLUMNS": "200"}
 
 
-def command(script: str, outputs: Path, *overrides: str) -> list[str]:
-    return [sys.executable, str(ROOT / script), f"paths.outputs={outputs}", *overrides]
-
-
 def run(
     script: str, outputs: Path, *overrides: str, code: int | None = 0
 ) -> subprocess.CompletedProcess[str]:
     """Run a script to its end; `code` is the exit code that is expected, None for any."""
+    process = start(script, outputs, *overrides)
+    out, err = process.communicate(PATIENCE_S)
+    assert process.returncode is not None
+    done = subprocess.CompletedProcess(process.argv, process.returncode, out, err)
+    return _expected(done, code)
+
+
+def run_cold(script: str, outputs: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+    """The same in a new interpreter, imports and all."""
     done = subprocess.run(
-        command(script, outputs, *overrides),
+        [sys.executable, *_argv(script, outputs, overrides)],
         cwd=outputs.parent,
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE_S,
         check=False,
     )
+    return _expected(done, 0)
+
+
+def _expected(
+    done: subprocess.CompletedProcess[str], code: int | None
+) -> subprocess.CompletedProcess[str]:
     assert code is None or done.returncode == code, done.stdout[-2000:] + done.stderr[-4000:]
     return done
+
+
+def _argv(script: str, outputs: Path, overrides: Iterable[str]) -> list[str]:
+    return [str(ROOT / script), f"paths.outputs={outputs}", *overrides]
 
 
 def run_all(cases: dict[str, list[str]], folder: Path) -> dict[str, dict[str, Any]]:
@@ -137,32 +154,22 @@ def _run_here(folder: Path) -> None:
     (folder / "result.json").write_text(json.dumps(result))
 
 
-def start(script: str, outputs: Path, *overrides: str) -> subprocess.Popen[str]:
+def start(script: str, outputs: Path, *overrides: str) -> Process:
     """Start a script in a process group of its own, as a terminal does."""
-    return subprocess.Popen(
-        command(script, outputs, *overrides),
-        cwd=outputs.parent,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    return Process(_argv(script, outputs, overrides), outputs.parent, environment())
 
 
-def wait_for(process: subprocess.Popen[str], happened: Callable[[], bool]) -> None:
+def wait_for(process: Process, happened: Callable[[], bool]) -> None:
     """Watch a running process until something is seen to have happened."""
     while not happened():
         with contextlib.suppress(subprocess.TimeoutExpired):
-            output, _ = process.communicate(timeout=0.05)
-            raise AssertionError(f"ended too early:\n{output}")
+            raise AssertionError(f"ended too early:\n{process.communicate(0.05)}")
 
 
-def interrupt(process: subprocess.Popen[str]) -> str:
-    """Press Ctrl-C and wait for the end; gives the rest of the output."""
+def interrupt(process: Process) -> str:
+    """Press Ctrl-C and wait for the end; gives what it printed."""
     os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=120)
-    return output
+    return "".join(process.communicate(PATIENCE_S))
 
 
 def last_run(outputs: Path, job: str = "train") -> Path:

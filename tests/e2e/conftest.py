@@ -8,7 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import TRAIN, once, reads, run, write_log
+from command_line import TRAIN, once, reads, run_cold, write_log
+from warm import end_all
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running() -> Iterator[None]:
+    yield
+    end_all()
 
 
 @pytest.fixture(scope="session")
@@ -29,9 +36,9 @@ def trained(shared: Path, log: Path) -> Path:
 
     def make(folder: Path) -> None:
         outputs = folder / "outputs"
-        done = run("train.py", outputs, *reads(log), *TRAIN)
+        done = run_cold("train.py", outputs, *reads(log), *TRAIN)
         (folder / "train.out").write_text(done.stdout + done.stderr)
-        done = run("evaluate.py", outputs, "baselines=[random,window_length]")
+        done = run_cold("evaluate.py", outputs, "baselines=[random,window_length]")
         (folder / "evaluate.out").write_text(done.stdout + done.stderr)
 
     return once(shared, "trained", make) / "outputs"

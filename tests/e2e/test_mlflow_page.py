@@ -23,6 +23,8 @@ from command_line import environment, read_json, run_all, tracked
 
 pytestmark = pytest.mark.slow
 
+# its job queues are seven more processes, for what the page does not show
+SERVER = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 FIRST, SECOND = "evaluate vae on csv", "evaluate window_length on csv"
 PATIENCE = 120_000
 """Milliseconds; the page asks its server many things."""
@@ -65,7 +67,7 @@ def page(outputs: Path, browser: object) -> Iterator[Any]:
         server = subprocess.Popen(
             [sys.executable, "-m", "mlflow", "ui", *store, "--port", str(port), "--workers", "1"],
             cwd=outputs,
-            env={**environment(), "MLFLOW_DISABLE_TELEMETRY": "true"},
+            env=environment() | SERVER,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,

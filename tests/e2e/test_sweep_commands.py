@@ -10,8 +10,10 @@ from typing import Any
 import optuna
 import pytest
 from command_line import (
+    PATIENCE_S,
     SMALL,
     artifacts,
+    interrupt,
     last_run,
     read_json,
     reads,
@@ -122,19 +124,20 @@ def test_a_whole_sweep_is_tracked_exported_and_evaluated(log: Path, tmp_path: Pa
     assert evaluated["metrics"]["roc_auc"] == pytest.approx(trained["metrics"]["roc_auc"])
 
 
+def amid_a_trial(outputs: Path) -> bool:
+    """Whether one is complete and the next one has begun, which its tracked run tells, too."""
+    made = trials(outputs)
+    if [t.state for t in made[-2:]] != [TrialState.COMPLETE, TrialState.RUNNING]:
+        return False
+    begun = [r for r in tracked(outputs) if r.info.run_name == f"trial {made[-1].number}"]
+    return [r.info.status for r in begun] == ["RUNNING"]
+
+
 def test_a_killed_sweep_goes_on_where_it_was(log: Path, tmp_path: Path) -> None:
     outputs = tmp_path / "outputs"
-    typed = command(log, *AE, "sweep.n_trials=5", "sweep.keep=0", "sweep.pruner=none")
+    typed = command(log, *AE, "sweep.n_trials=4", "sweep.keep=0", "sweep.pruner=none")
     process = start("train.py", outputs, *typed)
-    complete = TrialState.COMPLETE
-    wait_for(
-        process,
-        lambda: (
-            [t.state for t in trials(outputs)].count(complete) >= 2
-            and trials(outputs)[-1].state == TrialState.RUNNING
-            and "process" in trials(outputs)[-1].user_attrs
-        ),
-    )
+    wait_for(process, lambda: amid_a_trial(outputs))
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     before = trials(outputs)
@@ -142,13 +145,13 @@ def test_a_killed_sweep_goes_on_where_it_was(log: Path, tmp_path: Path) -> None:
 
     done = run("train.py", outputs, *typed)
     after = trials(outputs)
-    kept = [t for t in before if t.state == complete]
+    kept = [t for t in before if t.state == TrialState.COMPLETE]
     assert [t.values for t in after[: len(kept)]] == [t.values for t in kept]
     died = after[before[-1].number]
     assert died.state == TrialState.FAIL
     assert died.user_attrs["reason"] == "its process is gone"
     assert f"trials {died.number} died with their process" in done.stdout
-    assert [t.state for t in after].count(complete) == 5
+    assert [t.state for t in after].count(TrialState.COMPLETE) == 4
     assert document(outputs)["trials"]["died_or_interrupted"] == 1
 
     parents = [r for r in tracked(outputs) if "mlflow.parentRunId" not in r.data.tags]
@@ -160,20 +163,20 @@ def test_a_killed_sweep_goes_on_where_it_was(log: Path, tmp_path: Path) -> None:
 def test_workers_and_commands_share_a_study(log: Path, tmp_path: Path) -> None:
     """Two commands, one of them with two workers: no trial is done twice, none too many."""
     outputs = tmp_path / "outputs"
-    shared = (*COUNTS, "sweep.n_trials=60", "sweep.keep=0", "sweep.pruner=none")
+    shared = (*COUNTS, "sweep.n_trials=30", "sweep.keep=0", "sweep.pruner=none")
     processes = [
         start("train.py", outputs, *command(log, *shared, f"sweep.workers={workers}"))
         for workers in (1, 2)
     ]
-    told = [process.communicate(timeout=240)[0] for process in processes]
+    told = [process.communicate(PATIENCE_S) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], told
     made = trials(outputs)
     complete = [t for t in made if t.state == TrialState.COMPLETE]
-    assert len(complete) == 60
+    assert len(complete) == 30
     beyond = [t for t in made if t.state != TrialState.COMPLETE]
     assert all(t.user_attrs["reason"] == "one more than was wanted" for t in beyond)
     assert [t.user_attrs.get("default") for t in made].count(True) == 1
-    assert document(outputs)["trials"]["complete"] == 60
+    assert document(outputs)["trials"]["complete"] == 30
 
 
 def test_ctrl_c_marks_the_trial_and_says_so(log: Path, tmp_path: Path) -> None:
@@ -185,8 +188,7 @@ def test_ctrl_c_marks_the_trial_and_says_so(log: Path, tmp_path: Path) -> None:
         process,
         lambda: sum("process" in t.user_attrs and bool(t.params) for t in trials(outputs)) == 2,
     )
-    os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=120)
+    output = interrupt(process)
     assert process.returncode == 130, output
     assert "interrupted" in output and "Traceback" not in output
     made = trials(outputs)

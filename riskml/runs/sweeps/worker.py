@@ -16,6 +16,7 @@ from optuna.trial import Trial
 from rich.console import Console
 
 from riskml.core.errors import RiskmlError
+from riskml.core.interrupts import quiet_interrupts
 from riskml.core.redaction import printable
 from riskml.core.targets import check_targets
 from riskml.runs.assembly import build_dataset, build_tracker
@@ -168,6 +169,7 @@ def work_apart(text: str, run_id: str) -> None:
         run_id: of the sweep's MLflow run; empty where it is not tracked.
     """
     be_quiet()
+    quiet_interrupts()
     cfg = OmegaConf.create(text)
     assert isinstance(cfg, DictConfig)
     check_targets(cfg)

@@ -98,14 +98,12 @@ def of_users_at_hand(
         return windows, Profile.load(folder)
 
 
-def every_cut(test: Callable[..., None]) -> Callable[..., None]:
-    through = pytest.param(daily, through_files, marks=pytest.mark.slow)
-    cuts = [through, (micro_batches, in_memory), (micro_batches, of_users_at_hand)]
-    test = pytest.mark.parametrize(("cut", "run"), cuts)(test)
-    return pytest.mark.parametrize("window", list(WINDOWS))(test)
+QUICK: list[tuple[Cut, Run]] = [(micro_batches, in_memory), (micro_batches, of_users_at_hand)]
+every_window = pytest.mark.parametrize("window", list(WINDOWS))
 
 
-@every_cut
+@every_window
+@pytest.mark.parametrize(("cut", "run"), QUICK)
 @settings(max_examples=1, deadline=None)
 @given(seed=st.integers(1, 10_000))
 def test_equal_however_cut(window: str, cut: Cut, run: Run, seed: int) -> None:
@@ -113,8 +111,9 @@ def test_equal_however_cut(window: str, cut: Cut, run: Run, seed: int) -> None:
 
 
 @pytest.mark.slow
-@every_cut
-@settings(max_examples=8, deadline=None)
+@every_window
+@pytest.mark.parametrize(("cut", "run"), [(daily, through_files), *QUICK])
+@settings(max_examples=3, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_equal_however_cut_at_length(window: str, cut: Cut, run: Run, seed: int) -> None:
     check_cut(window, cut, run, seed)
@@ -148,7 +147,7 @@ def assert_same_profile(a: Profile, b: Profile) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("window", list(WINDOWS))
 def test_one_event_at_a_time(window: str) -> None:
-    made, events = fitted(window), worldly_log(seed=7, n=70, users=3, days=4)
+    made, events = fitted(window), worldly_log(seed=7, n=40, users=2, days=3)
     expected = made.windows(events)
     windows, profile = in_memory(made, (events[i : i + 1] for i in range(len(events))))
     last, _ = made.transform(events.clear(), profile, open_windows=True)

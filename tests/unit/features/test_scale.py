@@ -291,12 +291,11 @@ def test_nothing_of_old_state_stays(tmp_path: Path) -> None:
 def test_any_number_of_processes_gives_the_same(tmp_path: Path) -> None:
     saved(tmp_path)
     files = write_days(EVENTS, tmp_path / "log")
-    for workers in (1, 2, 3):
+    for workers in (1, 3):
         with Processes(workers) as engine:
             for part in (f"{tmp_path}/log/day=[0-3]/*.parquet", str(files[4])):
                 extract(tmp_path / "features", part, tmp_path / f"out{workers}", 3, engine=engine)
-    one = snapshot(tmp_path / "out1")
-    assert snapshot(tmp_path / "out2") == one and snapshot(tmp_path / "out3") == one
+    assert snapshot(tmp_path / "out1") == snapshot(tmp_path / "out3")
 
 
 def test_first_times_are_merged_to_the_earliest(tmp_path: Path) -> None:
