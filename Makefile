@@ -52,13 +52,13 @@ experiments-quick: $(READY)  ## make a few results of each study again, and hold
 	$(BIN)/python -m experiments --quick
 
 test: $(READY)  ## run the tests, except the slow ones
-	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS)
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist worksteal
 
 coverage: $(READY)  ## the same, and which lines they reach
-	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --cov --cov-report=term-missing
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist worksteal --cov --cov-report=term-missing
 
 test-slow: $(READY)  ## run the slow tests
-	@$(BIN)/python -m pytest -m slow -n $(WORKERS) || { status=$$?; \
+	@$(BIN)/python -m pytest -m slow -n $(WORKERS) --dist worksteal || { status=$$?; \
 		if [ $$status -eq 5 ]; then echo "There are no slow tests."; else exit $$status; fi; }
 
 lint: $(READY)  ## check style and formatting
