@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -176,7 +177,12 @@ def server(registry: Registry, place: Path) -> Iterator[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", "mlflow", *words, "--port", port],
             cwd=place,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_DISABLE_TELEMETRY": "true"},
+            env={
+                **os.environ,
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # uvicorn
+                "PYTHONPATH": str(ROOT),
+                "MLFLOW_DISABLE_TELEMETRY": "true",
+            },
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -192,7 +198,8 @@ def server(registry: Registry, place: Path) -> Iterator[str]:
                 time.sleep(0.25)
         yield address
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
         process.wait(60)
 
 
