@@ -26,6 +26,8 @@ SPEC = FeatureSpec(
     ("<pad>", "<unknown>", "login", "read"),
 )
 
+LONGEST = ("test_ray_training", "test_sweep_commands", "test_backtests")
+
 MakeWindows = Callable[..., Windows]
 
 
@@ -70,6 +72,11 @@ def _make_windows(
         lengths.astype(np.int32),
         times[:, : 4 if event_times else 0].astype(np.float32),
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, or one worker is at them when the others are done."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
 
 
 @pytest.fixture(scope="session")

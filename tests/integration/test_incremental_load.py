@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 import pytest
 from arrivals import OVERLAP, START, Oracle, arrivals
-from forked import forking
+from killable import forking
 from loading import BATCH, MAPPING, load_until_killed, loader
 from sqlalchemy import Engine, text
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from forked import forking
+from killable import forking
 from scoring import job, logins, score
 from sqlalchemy import Engine, text
 
