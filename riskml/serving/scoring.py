@@ -90,7 +90,7 @@ def open_rows(standing: Standing) -> pl.DataFrame:
     nothing = _nothing(bundle)
     windows, _, _ = bundle.extractor.closing(nothing, bundle.profile, open_windows=True)
     scores = bundle.score_windows(windows)
-    return _rows(bundle, windows, scores, np.zeros(len(windows), np.bool_), is_open=True)
+    return score_rows(bundle, windows, scores, np.zeros(len(windows), np.bool_), is_open=True)
 
 
 def _closed(bundle: Bundle, events: pl.DataFrame) -> tuple[pl.DataFrame, Bundle]:
@@ -103,7 +103,7 @@ def _closed(bundle: Bundle, events: pl.DataFrame) -> tuple[pl.DataFrame, Bundle]
     windows = windows.take(order.sort("at", "window_id")["row"].to_numpy().astype(np.int64))
     scores = bundle.score_windows(windows)
     alerts, alerting = _alerts(bundle, scores, windows.keys)
-    rows = _rows(bundle, windows, scores, alerts, is_open=False)
+    rows = score_rows(bundle, windows, scores, alerts, is_open=False)
     return rows, replace(moved.after(windows), alerting=alerting)
 
 
@@ -112,9 +112,10 @@ def _alerts(bundle: Bundle, scores: FloatArray, keys: pl.DataFrame) -> tuple[Mas
     return bundle.alerts(scores, keys.with_columns(pl.col("end").cum_max()))
 
 
-def _rows(
+def score_rows(
     bundle: Bundle, windows: Windows, scores: FloatArray, alerts: Mask, is_open: bool
 ) -> pl.DataFrame:
+    """Scored windows as they are told, columns of `SCORE_SCHEMA`; alerts with their reasons."""
     keys, peers = windows.keys, windows.keys[PEER]
     told: list[str | None] = [None] * len(windows)
     alerting = np.flatnonzero(alerts).astype(np.int64)
