@@ -199,7 +199,7 @@ class EventMapping:
         if self.default_action is not None:
             texts["action"] = texts["action"].fill_null(self.default_action)
         times = self._timestamps(table, found["timestamp"], strict)
-        success = _success(_text(table, found.get("success")), table.name)
+        success = _success(table, found.get("success"))
         columns = {**texts, "timestamp": times["timestamp"], "success": success}
         ordered = {column: columns[column] for column in EVENT_SCHEMA}
         return pl.DataFrame({**ordered, "timestamp_problem": times["problem"]})
@@ -254,8 +254,11 @@ def _text(table: LogTable, column: str | None) -> pl.Series:
     return text.set(text == "", None)
 
 
-def _success(text: pl.Series, name: str) -> pl.Series:
+def _success(table: LogTable, column: str | None) -> pl.Series:
     """Outcomes as booleans, null where unknown."""
+    if column is not None and table.rows[column].dtype == pl.Boolean:
+        return table.rows[column]
+    text, name = _text(table, column), table.name
     success = text.str.to_lowercase().replace_strict(
         SUCCESS_WORDS, default=None, return_dtype=pl.Boolean
     )

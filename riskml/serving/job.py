@@ -15,6 +15,7 @@ import polars as pl
 from riskml.core.errors import ConfigError, require
 from riskml.core.schema import time_span
 from riskml.data.batch_events import REJECTED_SCHEMA
+from riskml.data.quality import all_differ
 from riskml.export.bundle import Bundle
 from riskml.serving.batching import in_batches
 from riskml.serving.database_store import DatabaseStore
@@ -221,8 +222,10 @@ class ScoreJob:
             yield events
 
     def _unknown(self, part: NewEvents, known: pl.DataFrame) -> tuple[pl.DataFrame, int]:
-        events = part.events.unique("event_id", keep="first", maintain_order=True)
-        events = events.join(known, on="event_id", how="anti", maintain_order="left")
+        events = part.events
+        if not all_differ(events["event_id"]):
+            events = events.unique("event_id", keep="first", maintain_order=True)
+        events = events.filter(~pl.col("event_id").is_in(known["event_id"].implode()))
         return events, len(part.events) - len(events) + part.doubled
 
     def _keep(
