@@ -18,6 +18,7 @@ from riskml.cli_load import ddl, load
 from riskml.cli_registry import registry
 from riskml.cli_score import score
 from riskml.cli_serve import serve
+from riskml.cli_stream import stream
 from riskml.core.errors import ConfigError, RiskmlError
 from riskml.runs.pseudonym_commands import pseudonyms
 
@@ -89,6 +90,7 @@ main.add_command(bundle)
 main.add_command(registry)
 main.add_command(compare)
 main.add_command(serve)
+main.add_command(stream)
 main.add_command(score)
 
 

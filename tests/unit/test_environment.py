@@ -32,7 +32,7 @@ def direct() -> dict[str, Requirement]:
     """Every dependency of pyproject.toml, extras included."""
     extras = [line for extra in PROJECT["optional-dependencies"].values() for line in extra]
     others = [line for line in extras if not line.startswith("riskml[")]  # extras of extras
-    return parsed([*PROJECT["dependencies"], *others])
+    return parsed(list(dict.fromkeys([*PROJECT["dependencies"], *others])))  # some share one
 
 
 def test_conda_environment_has_the_same_bounds() -> None:

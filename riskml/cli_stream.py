@@ -1,0 +1,340 @@
+"""`riskml stream`: scores event by event; `riskml stream replay-dlq`: what was set apart, again."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from riskml.cli_types import DURATION, PAIR
+from riskml.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from riskml.streaming.counts import Counts
+    from riskml.streaming.ends import DeadLetter, DeadLetters, Sink
+    from riskml.streaming.job import StreamSource
+    from riskml.streaming.partition_state import StateHome
+
+KAFKA, REDIS, FILE, STANDARD = "kafka://", ("redis://", "rediss://"), "file://", "-"
+_path = click.Path(path_type=Path)
+
+
+@click.group(
+    invoke_without_command=True,
+    epilog="""\b
+    Examples:
+      riskml simulate --users 100 --speed 1000x | riskml stream --bundle bundle --state state
+      riskml stream --bundle bundle --state state --source kafka://broker/logins \\
+          --sink kafka://broker/risk --sink postgresql+psycopg://host/risk \\
+          --dead-letters kafka://broker/logins.dlq
+
+    \b
+    Exit codes: 0 stopped or at the end, 2 wrong input or setting, 1 unexpected.
+    """,
+)
+@click.option("--bundle", "folder", type=_path, help="Exported by train.py.")
+@click.option(
+    "--source",
+    default=STANDARD,
+    show_default=True,
+    metavar="URL",
+    help="kafka://HOST:PORT/TOPIC, a file of JSON lines (file://PATH), or - for standard input.",
+)
+@click.option(
+    "--sink",
+    "sinks",
+    multiple=True,
+    metavar="URL",
+    envvar="RISKML_STREAM_SINK",
+    show_envvar=True,
+    help="kafka://HOST:PORT/TOPIC (alerts also to TOPIC.alerts), a database URL, a file of JSON "
+    "lines (file://PATH), or - for JSON lines on standard output; several times. Without one "
+    "alerts are told on standard output.",
+)
+@click.option(
+    "--state",
+    metavar="FOLDER|redis://",
+    envvar="RISKML_STREAM_STATE",
+    show_envvar=True,
+    help="Where profiles and positions are kept; the same for all processes of a group.",
+)
+@click.option(
+    "--dead-letters",
+    metavar="URL",
+    help="kafka://HOST:PORT/TOPIC or file://PATH for what cannot be scored, with the reason.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["json", "avro", "protobuf"]),
+    default="json",
+    show_default=True,
+    help="Of Kafka's messages.",
+)
+@click.option("--schema", type=_path, help="Avro: .avsc. Protobuf: a descriptor set.")
+@click.option("--message", help="Protobuf: full name of the message.")
+@click.option(
+    "--column",
+    "columns",
+    type=PAIR,
+    multiple=True,
+    help="Event column and the message's field, dots for fields inside others, such as "
+    "user_id=actor.id.",
+)
+@click.option("--time-zone", help="IANA name, for times without a zone.")
+@click.option("--default-action", help="Action of messages that name none.")
+@click.option("--group", default="riskml", show_default=True, help="Kafka consumer group.")
+@click.option(
+    "--instance",
+    envvar="RISKML_STREAM_INSTANCE",
+    show_envvar=True,
+    help="A name that this process keeps over restarts, so that its partitions wait for it.",
+)
+@click.option(
+    "--from",
+    "begin",
+    type=click.Choice(["earliest", "latest"]),
+    default="earliest",
+    show_default=True,
+    help="Where a partition without state begins.",
+)
+@click.option("--follow", is_flag=True, help="Of a file: wait for more at its end.")
+@click.option(
+    "--lateness",
+    type=DURATION,
+    help="How long windows stay open for events that come late; as the model was trained with "
+    "unless given.",
+)
+@click.option(
+    "--early-alerts/--final-alerts",
+    default=True,
+    show_default=True,
+    help="Raise an alert as soon as a window that still grows reaches the threshold.",
+)
+@click.option("--batch", default=10_000, show_default=True, help="Messages in a step at most.")
+@click.option(
+    "--checkpoint",
+    type=DURATION,
+    default="2s",
+    show_default=True,
+    help="How often state and position are kept; what came since is done again after a kill.",
+)
+@click.option("--stop-when-idle", type=DURATION, help="End when nothing has come for so long.")
+@click.option("--runtime", help="Of the graph: torchscript, onnx or native.")
+@click.option("--json", "as_json", is_flag=True, help="Summary as one JSON object on stderr.")
+@click.pass_context
+def stream(
+    ctx: click.Context,
+    folder: Path | None,
+    source: str,
+    sinks: tuple[str, ...],
+    state: str | None,
+    dead_letters: str | None,
+    form: str,
+    schema: Path | None,
+    message: str | None,
+    columns: tuple[tuple[str, str], ...],
+    time_zone: str | None,
+    default_action: str | None,
+    group: str,
+    instance: str | None,
+    begin: str,
+    follow: bool,
+    lateness: timedelta | None,
+    early_alerts: bool,
+    batch: int,
+    checkpoint: timedelta,
+    stop_when_idle: timedelta | None,
+    runtime: str | None,
+    as_json: bool,
+) -> None:
+    """Score events as they come, with an exported bundle (docs/streaming.md).
+
+    Each window is told as it grows and once it is closed. Kill it at any moment and start it
+    again: nothing is lost, and each window and alert has one effect.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    for option, value in (("--bundle", folder), ("--state", state)):
+        if value is None:
+            raise ConfigError(f"give {option} (riskml stream --help)")
+    assert folder is not None and state is not None
+    from riskml.data.event_mapping import EventMapping
+    from riskml.export.bundle import load_bundle
+    from riskml.serving.standing import version_of
+    from riskml.streaming.job import Pace, StreamJob
+    from riskml.streaming.messages import EventReader, decoder
+    from riskml.streaming.scorer import StreamSettings
+
+    logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING, force=True)
+    mapping = EventMapping(
+        dict(columns), time_zone, default_action=default_action, max_rejected_share=1.0
+    )
+    decode = decoder(form, schema, message)
+    loaded = load_bundle(folder, runtime)
+    if lateness is not None:
+        loaded.extractor.lateness = lateness
+    with ExitStack() as opened:
+        reading = _source(source, group, instance, begin == "earliest", follow)
+        opened.callback(reading.close)
+        job = StreamJob(
+            loaded,
+            reading,
+            EventReader(mapping, loaded.extractor.reads(), decode),
+            _homes(state, reading.name, version_of(loaded.manifest)),
+            [_sink(url) for url in sinks or [""]],
+            None if dead_letters is None else _letters(dead_letters),
+            StreamSettings(early_alerts=early_alerts),
+            Pace(most=batch, checkpoint=checkpoint, idle=stop_when_idle),
+        )
+        opened.pop_all()  # the job closes what it has
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        job.stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    done = job.run(_progress())
+    if sys.stderr.isatty():
+        click.echo(err=True)  # below the progress
+    if as_json:
+        click.echo(json.dumps({"model_version": job.version, **asdict(done)}), err=True)
+    else:
+        click.echo(done.line(), err=True)
+
+
+@stream.command(name="replay-dlq")
+@click.option(
+    "--dead-letters", required=True, metavar="URL", help="kafka://HOST:PORT/TOPIC or file://PATH."
+)
+@click.option(
+    "--to",
+    required=True,
+    metavar="URL",
+    help="kafka://HOST:PORT/TOPIC, or - for lines on standard output.",
+)
+@click.option(
+    "--rule", "rules", multiple=True, help="Only what was set apart by this rule; several times."
+)
+@click.option(
+    "--group",
+    default="riskml-replay",
+    show_default=True,
+    help="Remembers which letters of a topic were sent.",
+)
+def replay_dlq(dead_letters: str, to: str, rules: tuple[str, ...], group: str) -> None:
+    """Send what was set apart once more, byte for byte, after the cause was put right.
+
+    Letters of a topic are sent once a group; those of a file each time.
+    """
+    from riskml.streaming.json_lines import read_letters
+    from riskml.streaming.kafka import KafkaTopic, KafkaWriter
+    from riskml.streaming.replay import KafkaReplay, replay
+
+    send: Callable[[DeadLetter], None]
+    writer = None
+    if to == STANDARD:
+
+        def send(letter: DeadLetter) -> None:
+            sys.stdout.buffer.write(letter.value + b"\n")
+
+    else:
+        writer = KafkaWriter(KafkaTopic.parse(to, "--to"), "--to")
+
+        def send(letter: DeadLetter) -> None:
+            writer.send(letter.key, letter.value)
+
+    if dead_letters.startswith(FILE):
+        sent, left = replay(read_letters(_file(dead_letters)), send, rules)
+        if writer is not None:
+            writer.settle()
+    else:
+        letters = KafkaReplay(KafkaTopic.parse(dead_letters, "--dead-letters"), group)
+        try:
+            sent, left = replay(letters, send, rules)
+            if writer is not None:
+                writer.settle()
+            sys.stdout.flush()
+            if sent + left:
+                letters.done()
+        finally:
+            letters.close()
+    click.echo(f"{sent:,} sent again, {left:,} left out", err=True)
+
+
+def _source(
+    url: str, group: str, instance: str | None, earliest: bool, follow: bool
+) -> StreamSource:
+    from riskml.streaming.kafka import KafkaSource, KafkaTopic
+    from riskml.streaming.lines import LineSource
+
+    if url.startswith(KAFKA):
+        return KafkaSource(KafkaTopic.parse(url, "--source"), group, instance, earliest)
+    if url == STANDARD:
+        return LineSource(None)
+    if "://" not in url or url.startswith(FILE):
+        return LineSource(_file(url), follow)
+    raise ConfigError(f"--source {url}: give kafka://HOST:PORT/TOPIC, file://PATH or -")
+
+
+def _sink(url: str) -> Sink:
+    from riskml.streaming.database_sink import DatabaseSink
+    from riskml.streaming.json_lines import LineSink
+    from riskml.streaming.kafka import KafkaSink, KafkaTopic
+    from riskml.streaming.people import PeopleSink
+
+    if not url:
+        return PeopleSink()
+    if url.startswith(KAFKA):
+        return KafkaSink(KafkaTopic.parse(url, "--sink"))
+    if url == STANDARD:
+        return LineSink(None)
+    if "://" not in url or url.startswith(FILE):
+        return LineSink(_file(url))
+    return DatabaseSink(url)
+
+
+def _letters(url: str) -> DeadLetters:
+    from riskml.streaming.json_lines import LineLetters
+    from riskml.streaming.kafka import KafkaLetters, KafkaTopic
+
+    if url.startswith(KAFKA):
+        return KafkaLetters(KafkaTopic.parse(url, "--dead-letters"))
+    return LineLetters(_file(url))
+
+
+def _homes(state: str, stream: str, version: str) -> Callable[[str], StateHome]:
+    """The place of each partition's state."""
+    from riskml.streaming.partition_state import FolderHome
+    from riskml.streaming.redis_home import RedisHome
+
+    if state.startswith(REDIS):
+        return lambda name: RedisHome(state, f"{stream}:{version}:{name}")
+    if "://" in state:
+        raise ConfigError("--state: give a folder, or redis://HOST:PORT/NUMBER")
+    return lambda name: FolderHome(Path(state) / stream / version / f"partition={name}")
+
+
+def _file(url: str) -> Path:
+    return Path(url.removeprefix(FILE)).expanduser()
+
+
+def _progress() -> Callable[[Counts], None] | None:
+    """One line on standard error that is written over and over, for people only."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(done: Counts) -> None:
+        click.echo(f"\r{done.line()} ", err=True, nl=False)
+
+    return show

@@ -1,0 +1,1 @@
+"""Scores event by event: a stream, the state that it grows, and where its scores go."""
