@@ -85,7 +85,7 @@ class Pace:
         checkpoint: how often state and position are kept; what came since is done again after a
             kill.
         patience: how long to wait for another process to leave a partition.
-        idle: end when nothing has come for so long; None: never.
+        idle: end when nothing has come for so long to the partitions at hand; None: never.
     """
 
     most: int = 10_000
@@ -188,7 +188,7 @@ class StreamJob:
                 for messages, position in came:
                     self._work(messages, position)
                 now = time.monotonic()
-                last = now if came else last
+                last = now if came or not self._partitions else last
                 if now - self._kept_at >= self.pace.checkpoint.total_seconds():
                     self.keep()
                     if watcher is not None:

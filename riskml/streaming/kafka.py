@@ -78,7 +78,7 @@ class KafkaTopic:
 
     def config(self, **more: Any) -> dict[str, Any]:
         """As librdkafka has it."""
-        own = {name.replace("_", "."): value for name, value in more.items()}
+        own = {n if n.endswith("_cb") else n.replace("_", "."): v for n, v in more.items()}
         return {
             "bootstrap.servers": self.servers,
             "client.id": f"riskml-{socket.gethostname()}",
@@ -138,7 +138,7 @@ class KafkaSource:
     def _connected(self, settings: dict[str, Any]) -> Consumer:
         from confluent_kafka import Consumer
 
-        return Consumer(self._topic.config(**settings))
+        return Consumer(self._topic.config(**settings), logger=_logger)
 
     def begin(self, partitions: Partitions) -> None:
         """Join the group; partitions come with a later poll."""
@@ -258,7 +258,7 @@ class KafkaWriter:
             "message_timeout_ms": 0,  # a broker that is away is waited for
             "error_cb": _log_trouble,
         }
-        return Producer(self._topic.config(**settings))
+        return Producer(self._topic.config(**settings), logger=_logger)
 
     def _send(
         self,

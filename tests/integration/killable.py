@@ -15,6 +15,10 @@ IMPORTED = [
     "riskml.export.bundle",
     "riskml.serving.events",
     "riskml.serving.job",
+    "riskml.streaming.database_sink",
+    "riskml.streaming.job",
+    "riskml.streaming.kafka",
+    "riskml.streaming.redis_home",
 ]
 
 
