@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from riskml.core.errors import BundleError, require
 from riskml.core.types import Feature, FeatureKind, FloatArray
 from riskml.features.actions import TOKEN, ActionVocabulary, train_action_vectors
-from riskml.features.family import Array, Columns, FeatureFamily, WindowEvents
+from riskml.features.family import Columns, FeatureFamily, WindowEvents
 from riskml.features.profile import Profile
+from riskml.features.rows import Array
 
 POOLINGS = {"mean": "mix of actions", "sif": "mix of actions, rare ones weighted up"}
 

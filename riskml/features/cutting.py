@@ -16,15 +16,24 @@ from riskml.core.types import PEER
 from riskml.features.actions import ActionVocabulary
 from riskml.features.family import WindowEvents
 from riskml.features.profile import USER, Profile, upsert
-from riskml.features.windows import WINDOW_ID, Windowing, first_of_user, is_closed
+from riskml.features.rows import (
+    FOREVER,
+    NEVER,
+    Flags,
+    begins,
+    find,
+    index,
+    instants,
+    micros,
+    ranges,
+)
+from riskml.features.windows import WINDOW_ID, Windowing, is_closed
 
 _logger = logging.getLogger(__name__)
 
 
 def without_late(events: pl.DataFrame, profile: Profile) -> tuple[pl.DataFrame, Profile]:
-    """Leave out, count and warn of events whose window is closed."""
-    if profile.users.is_empty() or events.is_empty():
-        return events, profile
+    """Leave out, count and warn of events (in order of user) whose window is closed."""
     late = is_late(events, profile)
     n = int(late.sum())
     if not n:
@@ -39,12 +48,14 @@ def without_late(events: pl.DataFrame, profile: Profile) -> tuple[pl.DataFrame, 
     return events.filter(~late), replace(profile, late=profile.late + n)
 
 
-def is_late(events: pl.DataFrame, profile: Profile) -> pl.Series:
+def is_late(events: pl.DataFrame, profile: Profile) -> Flags:
     """Which events (user, timestamp) are of a time whose windows are closed for their user."""
-    until = events.select(USER, "timestamp").join(
-        profile.users.select(USER, "closed_until"), on=USER, how="left", maintain_order="left"
-    )
-    return (until["timestamp"] < until["closed_until"]).fill_null(False)
+    until, time = micros(profile.users["closed_until"]), micros(events["timestamp"])
+    if until.max(initial=NEVER) <= time.min(initial=FOREVER):
+        return np.zeros(len(time), bool)
+    known = find(profile.users[USER].to_numpy(), events[USER].to_numpy())
+    late: Flags = time < np.append(until, NEVER)[known]
+    return late
 
 
 def join(
@@ -69,25 +80,23 @@ def join(
     if profile.open is not None and not profile.open.is_empty():
         if set(profile.open.columns) != set(arrived.columns):
             raise DataError("the profile was made with other features: begin with a new one")
-        both = pl.concat([profile.open, arrived.select(profile.open.columns)])
+        both = pl.concat([profile.open, arrived[profile.open.columns]])
         arrived = both.sort(USER, "timestamp", maintain_order=True)
     return arrived, profile
 
 
 def _users_after(arrived: pl.DataFrame, past: pl.DataFrame) -> pl.DataFrame:
-    first = np.flatnonzero(first_of_user(arrived))
-    n_events = np.diff(np.append(first, len(arrived)))
-    now = pl.DataFrame(
-        {
-            USER: arrived[USER].gather(first),
-            "n_events": n_events,
-            TIME_ZONE: arrived[TIME_ZONE].gather(first + n_events - 1),
-        }
-    )
-    joined = now.join(past, on=USER, how="left", maintain_order="left", suffix="_past")
-    total = pl.col("n_events") + pl.col("n_events_past").fill_null(0)
-    rows = joined.select(USER, total, TIME_ZONE, "closed_until")
-    return upsert(past, rows, [USER])
+    user = arrived[USER].to_numpy()
+    first = np.flatnonzero(begins(user))
+    n_events = np.diff(np.append(first, len(user)))
+    known = find(past[USER].to_numpy(), user[first])
+    rows = {
+        USER: user[first],
+        "n_events": n_events + np.append(past["n_events"].to_numpy(), 0)[known],
+        TIME_ZONE: arrived[TIME_ZONE][index(first + n_events - 1)],
+        "closed_until": instants(np.append(micros(past["closed_until"]), NEVER)[known]),
+    }
+    return upsert(past, pl.DataFrame(rows))
 
 
 def cut(
@@ -108,15 +117,16 @@ def cut(
     """
     events = rule.order(events)
     first = np.flatnonzero(rule.begins(events)) if len(events) else np.zeros(0, np.int64)
-    last = np.append(first[1:], len(events))[: len(first)] - 1
-    end = events[last]
-    windows = events[first].join(names, on=USER, how="left", maintain_order="left")
+    last = index(np.append(first[1:], len(events))[: len(first)] - 1)
+    windows = events[index(first)]
+    name = names["user_id"][index(find(names[USER].to_numpy(), windows[USER].to_numpy()))]
     windows = windows.with_columns(
-        end[PEER],
+        name,
+        events[PEER][last],
+        events[TIME_ZONE][last].alias("last_zone"),
         start=pl.col("timestamp"),
-        end=end["timestamp"],
-        last_zone=end[TIME_ZONE],
-        n_events=pl.Series(last - first + 1),
+        end=events["timestamp"][last],
+        n_events=pl.Series(np.diff(np.append(first, len(events)))),
     )
     closed_from = rule.closed_from(windows)
     keys = windows.select(
@@ -131,26 +141,35 @@ def cut(
         closed=is_closed(closed_from, watermark),
     )
     found = WindowEvents(keys, events, first.astype(np.int64), vocabulary)
+    user, end = keys[USER].to_numpy(), micros(keys["end"])
+    if ((np.diff(end) > 0) | begins(user)[1:]).all():
+        return found
     order = keys.select(pl.arg_sort_by(USER, "end", WINDOW_ID)).to_series().to_numpy()
-    order = order.astype(np.int64)
-    return take(found, order) if (np.diff(order) < 0).any() else found
+    return take(found, order.astype(np.int64))
 
 
 def take(windows: WindowEvents, rows: npt.NDArray[np.int64]) -> WindowEvents:
     """The windows at `rows`, in that order, with their events."""
     counts = windows.counts[rows]
     first = np.append(0, np.cumsum(counts))[: len(counts)].astype(np.int64)
-    events = np.arange(counts.sum()) + np.repeat(windows.first[rows] - first, counts)
-    return WindowEvents(windows.keys[rows], windows.events[events], first, windows.vocabulary)
+    events = windows.events[index(ranges(windows.first[rows], counts))]
+    return WindowEvents(windows.keys[index(rows)], events, first, windows.vocabulary)
 
 
 def close(windows: WindowEvents, rule: Windowing, profile: Profile) -> Profile:
     """Keep the events of open windows, and until when a user's windows are closed."""
-    still_open = windows.events.filter(pl.Series(~windows.closed[windows.row]))
+    closed = windows.closed
+    if not closed.any():
+        return replace(profile, open=windows.events)
+    still_open = windows.events[index(np.flatnonzero(~closed[windows.row]))]
     profile = replace(profile, open=still_open)
     if rule.overlap:
         return profile
-    closed = windows.keys.filter("closed").group_by(USER).agg(until=pl.col("closed_from").max())
-    users = profile.users.join(closed, on=USER, how="left", maintain_order="left")
-    latest = pl.max_horizontal("closed_until", "until")
-    return replace(profile, users=users.with_columns(closed_until=latest).drop("until"))
+    at = np.where(closed, micros(windows.keys["closed_from"]), NEVER)
+    latest = np.maximum.reduceat(at, windows.user_begins)
+    user = windows.keys[USER].to_numpy()[windows.user_begins]
+    until = micros(profile.users["closed_until"]).copy()
+    known = find(profile.users[USER].to_numpy(), user)
+    until[known] = np.maximum(until[known], latest)
+    users = profile.users.with_columns(instants(until).alias("closed_until"))
+    return replace(profile, users=users)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import polars.selectors as cs
 from safetensors.numpy import load_file, save_file
 
 from riskml.core.errors import ConfigError, DataError, did_you_mean, reading, require
@@ -30,10 +29,11 @@ from riskml.features.numbers import NumberFeatures, as_number
 from riskml.features.peer import PeerFeatures
 from riskml.features.peer_groups import PeerGroups
 from riskml.features.profile import USER, Profile, upsert
+from riskml.features.rows import begins, find, index
 from riskml.features.sequences import sequences
 from riskml.features.time_of_day import TimeOfDayFeatures
 from riskml.features.volume import VolumeFeatures
-from riskml.features.windows import WINDOW_ID, WINDOWINGS, Windowing, first_of_user
+from riskml.features.windows import WINDOW_ID, WINDOWINGS, Windowing
 
 FAMILIES: dict[str, type[FeatureFamily]] = {
     family.name: family
@@ -202,15 +202,15 @@ class FeatureExtractor:
             columns, profile = family.transform(windows, before, profile)
             x[:, done : done + columns.shape[1]] = columns
             done += columns.shape[1]
-        closed_from = windows.keys["closed_from"]
         keys = windows.keys.select(
-            WINDOW_ID, "user_id", "start", "end", "n_events", self.peers.name()
+            WINDOW_ID, "user_id", "start", "end", "n_events", self.peers.name(), "closed_from"
         )
         order = keys.select(pl.arg_sort_by("start", WINDOW_ID)).to_series().to_numpy()
         order = order.astype(np.int64)
         tokens, lengths, times = sequences(windows, order, self.max_tokens, self.event_times)
-        made = Windows(keys[order], x[order], spec, tokens, lengths, times)
-        return made, closed_from.gather(order), profile
+        keys = keys[index(order)]
+        closed_from = keys.drop_in_place("closed_from")
+        return Windows(keys, x[order], spec, tokens, lengths, times), closed_from, profile
 
     def late(self, events: pl.DataFrame, profile: Profile) -> pl.Series:
         """Which of the events came after their window was closed, so that `transform` drops them.
@@ -220,7 +220,7 @@ class FeatureExtractor:
             profile: before them.
         """
         coded = events.select(hashed("user_id").alias(USER), "timestamp")
-        return is_late(coded, profile)
+        return pl.Series("timestamp", is_late(coded, profile.ordered()))
 
     def assign(self, events: pl.DataFrame) -> pl.DataFrame:
         """The events of a whole log in order of window and time, with `window_id`."""
@@ -268,7 +268,7 @@ class FeatureExtractor:
         reads = {*HASHED, *(column for family in self.families for column in family.reads())}
         readers = dict.fromkeys(sorted(reads), "a feature family reads it")
         readers.update(dict.fromkeys(self.window.columns(), "features.window.column"))
-        numeric = events.select(cs.numeric()).columns
+        numeric = [name for name, kind in events.schema.items() if kind.is_numeric()]
         numbers = [name for family in self.families for name in family.numbers(numeric)]
         readers.update(dict.fromkeys(numbers, "features.families.numbers"))
         for column, reader in readers.items():
@@ -294,8 +294,10 @@ class FeatureExtractor:
             *passed,
         )
         coded, row = by_user(coded, USER)
-        first = np.flatnonzero(first_of_user(coded))
-        names = coded[first].select(USER, user_id=events["user_id"].gather(row[first]))
+        user = coded[USER].to_numpy()
+        first = np.flatnonzero(begins(user))
+        ids = events["user_id"][index(row[first])]
+        names = pl.DataFrame([pl.Series(USER, user[first]), ids.alias("user_id")])
         if PEER not in coded.columns:
             coded = self.peers.assign(coded)
         return with_local_time(coded, self.time_zone), names
@@ -306,7 +308,10 @@ class FeatureExtractor:
         The first half of `transform`.
         """
         prepared, names = self._prepare(events)
-        profile = replace(profile, names=upsert(profile.names, names, [USER]))
+        profile = profile.ordered()
+        new = find(profile.names[USER].to_numpy(), names[USER].to_numpy()) < 0
+        names = upsert(profile.names, names.filter(new))
+        profile = replace(profile, names=names)
         arrived, profile = without_late(prepared, profile)
         arrived = self.window.arrive(arrived, profile.users)
         for family in self.families:

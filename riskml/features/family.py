@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,8 +17,8 @@ import polars as pl
 from riskml.core.types import Feature, FeatureKind, FloatArray
 from riskml.features.actions import ActionVocabulary
 from riskml.features.profile import USER, Profile
+from riskml.features.rows import Array, begins, filled
 
-Array = npt.NDArray[Any]
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -71,20 +71,22 @@ class WindowEvents:
         """Maximum by window."""
         return np.maximum.reduceat(values, self.first) if len(self) else values[:0]
 
-    def changes(self, column: str) -> npt.NDArray[np.int64]:
-        """Events whose value is not that of the event before in the same window, in order."""
-        values = self.events[column]
-        filled = values.fill_null(0).to_numpy()
-        other = np.ones(len(filled), bool)
-        np.not_equal(filled[1:], filled[:-1], out=other[1:])
+    def changes(self, column: str) -> tuple[npt.NDArray[np.int64], Array]:
+        """Events whose value is not that of the event before in the same window, and the values.
+
+        Args:
+            column: of hashes; where there is none, nothing changes.
+        """
+        values, there = filled(self.events[column])
+        other = begins(values)
         other[self.first] = True
-        return np.flatnonzero(other & values.is_not_null().to_numpy())
+        rows = np.flatnonzero(other & there)
+        return rows, values[rows]
 
     @cached_property
     def user_begins(self) -> npt.NDArray[np.int64]:
         """The row of each user's first window, in order."""
-        user = self.keys[USER].to_numpy()
-        return np.flatnonzero(np.append(True, user[1:] != user[:-1]))[: len(user)]
+        return np.flatnonzero(begins(self.keys[USER].to_numpy()))
 
     def parts(self) -> list[slice]:
         """Slices of windows with about `PART` events each (see `side_by_side`)."""
@@ -141,8 +143,20 @@ def slices(first: npt.NDArray[np.int64]) -> list[slice]:
     return [slice(*ends) for ends in pairwise([*begin, len(part)])]
 
 
-def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Results of work that waits for NumPy and Polars alone, on as many threads as Polars has."""
+FEW = 2**14
+"""Rows for which threads would take longer to start than to work."""
+
+
+def side_by_side(work: Callable[[T], R], items: Sequence[T], rows: int) -> list[R]:
+    """Results of work that waits for NumPy and Polars alone, on as many threads as Polars has.
+
+    Args:
+        work: that is done.
+        items: of the work.
+        rows: that all items have together.
+    """
+    if len(items) < 2 or rows < FEW:
+        return [work(item) for item in items]
     with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
         return list(pool.map(work, items))
 

@@ -15,8 +15,9 @@ import polars as pl
 from riskml.core.errors import require
 from riskml.core.types import RARITY, Feature, FeatureKind, FloatArray
 from riskml.features.actions import ActionVocabulary
-from riskml.features.family import Array, Columns, FeatureFamily, WindowEvents
+from riskml.features.family import Columns, FeatureFamily, WindowEvents
 from riskml.features.profile import USER, Profile
+from riskml.features.rows import Array, find
 
 _DAMPING = 0.85
 _STRANGER = -1
@@ -182,16 +183,13 @@ class GraphFeatures(FeatureFamily):
         self, windows: WindowEvents, before: Columns, profile: Profile
     ) -> tuple[FloatArray, Profile]:
         """Float32 [windows, 4]; means are over the different resources of a window."""
-        pairs = (
-            windows.events.select(USER, "resource")
-            .with_columns(row=pl.Series(windows.row))
-            .filter(pl.col("resource").is_not_null())
-            .unique(maintain_order=True)
-        )
-        x = np.zeros((len(windows), 4))
+        event, value = windows.changes("resource")
+        pairs = pl.DataFrame({"row": windows.row[event], "resource": value})
+        pairs = pairs.unique(maintain_order=True)
         row = pairs["row"].to_numpy()
-        user = _find(self.state["users"], pairs[USER].to_numpy())
-        resource = _find(self.state["resources"], pairs["resource"].to_numpy())
+        user = find(self.state["users"], windows.keys[USER].to_numpy())[row]
+        resource = find(self.state["resources"], pairs["resource"].to_numpy())
+        x = np.zeros((len(windows), 4))
         n_users = max(len(self.state["users"]), 1)
         degree = np.where(resource >= 0, self.state["degree"][resource], 0) if n_users > 1 else 0
         n = np.maximum(np.bincount(row, minlength=len(windows)), 1)
@@ -240,15 +238,6 @@ class GraphFeatures(FeatureFamily):
     def restore(self, arrays: dict[str, Array]) -> None:
         """Put them back."""
         self._learn({name: arrays[name] for name in self.state})
-
-
-def _find(known: Array, wanted: Array) -> Array:
-    """Places in a sorted array, −1 where not there."""
-    if not len(known):
-        return np.full(len(wanted), _STRANGER)
-    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-    found: Array = np.where(known[at] == wanted, at, _STRANGER)
-    return found
 
 
 def _at(values: Array, place: Array) -> Array:

@@ -7,6 +7,8 @@ import numpy.typing as npt
 import polars as pl
 import polars_hash as plh
 
+from riskml.features.rows import index
+
 
 def hashed(column: str) -> pl.Expr:
     """The xxHash64 of a column's text; missing stays null."""
@@ -15,7 +17,7 @@ def hashed(column: str) -> pl.Expr:
     return pl.when(pl.col(column).is_not_null()).then(value).alias(column)
 
 
-def by_user(events: pl.DataFrame, user: str) -> tuple[pl.DataFrame, pl.Series]:
+def by_user(events: pl.DataFrame, user: str) -> tuple[pl.DataFrame, npt.NDArray[np.int64]]:
     """The events of a user together, in their order, users by hash; and the row of each before.
 
     Args:
@@ -26,17 +28,11 @@ def by_user(events: pl.DataFrame, user: str) -> tuple[pl.DataFrame, pl.Series]:
     bits = _bits(len(events))
     hashes = events[user].to_numpy()
     order = _packed_order(hashes >> bits << bits, bits)
-    ordered = _gather(events, order)
+    ordered = events[index(order)]
     if not ordered[user].is_sorted():
         order = stable_order(events[user])
-        ordered = _gather(events, order)
-    return ordered, pl.Series(order)
-
-
-def _gather(events: pl.DataFrame, order: npt.NDArray[np.int64]) -> pl.DataFrame:
-    # column by column beside each other, by row numbers as Polars keeps them
-    rows = pl.Series(order.astype(np.uint32))
-    return events.lazy().select(pl.all().gather(rows)).collect()
+        ordered = events[index(order)]
+    return ordered, order
 
 
 def stable_order(keys: pl.Series) -> npt.NDArray[np.int64]:

@@ -11,7 +11,6 @@ from riskml.core.errors import DataError, require
 from riskml.core.types import LOG_RATIO, RANK, Feature, FeatureKind, FloatArray
 from riskml.features.actions import ActionVocabulary
 from riskml.features.family import (
-    Array,
     Columns,
     FeatureFamily,
     WindowEvents,
@@ -19,6 +18,7 @@ from riskml.features.family import (
     total_columns,
 )
 from riskml.features.profile import USER, Profile, upsert
+from riskml.features.rows import Array, begins, index, instants, micros, rows_of
 
 _TABLE = "history.windows"
 _DAY = 86_400_000_000
@@ -153,31 +153,26 @@ class _Memory:
     """
 
     def __init__(self, windows: WindowEvents, counts: FloatArray, table: pl.DataFrame | None):
-        begins = windows.user_begins
-        self.users = windows.keys[USER].gather(begins)
-        n_new = np.diff(np.append(begins, len(windows)))
-        of_new = np.repeat(np.arange(len(begins)), n_new)
-        start = windows.keys["start"].to_physical().to_numpy()
-        end = windows.keys["end"].to_physical().to_numpy()
-        closed = windows.closed
-        values = counts.astype(np.float64)
-        user = of_new
+        first = windows.user_begins
+        self.users = windows.keys[USER].to_numpy()[first]
+        user = np.repeat(np.arange(len(first)), np.diff(np.append(first, len(windows))))
+        start, end = (micros(windows.keys[name]) for name in ("start", "end"))
+        closed, values = windows.closed, counts.astype(np.float64)
         if table is not None and len(table):
             if table["values"].dtype.shape != (counts.shape[1],):  # type: ignore[attr-defined]
                 raise DataError("the profile was made with other features: begin with a new one")
-            places = self.users.to_frame(USER).with_row_index("place")
-            past = table.join(places, on=USER, maintain_order="left")
-            user = np.concatenate([past["place"].to_numpy().astype(np.int64), of_new])
-            start = np.concatenate([past["start"].to_physical().to_numpy(), start])
-            end = np.concatenate([past["end"].to_physical().to_numpy(), end])
+            past = table[index(rows_of(table[USER].to_numpy(), self.users))]
+            of_past = np.searchsorted(self.users, past[USER].to_numpy())
+            user = np.concatenate([of_past, user])
+            start = np.concatenate([micros(past["start"]), start])
+            end = np.concatenate([micros(past["end"]), end])
             closed = np.concatenate([np.ones(len(past), bool), closed])
             values = np.concatenate([past["values"].to_numpy().astype(np.float64), values])
         order = np.argsort(user, kind="stable")
         self.user, self.start, self.end = user[order], start[order], end[order]
         self.closed, self.values = closed[order], values[order]
         self.here = np.flatnonzero(order >= len(order) - len(windows))
-        begin = np.flatnonzero(np.append(True, self.user[1:] != self.user[:-1]))
-        self.begin = begin[self.user] if len(self.user) else self.user
+        self.begin = np.flatnonzero(begins(self.user))[self.user]
         self._sums = np.vstack([np.zeros((1, values.shape[1])), np.cumsum(self.values, axis=0)])
 
     def since(self, days: float) -> Array:
@@ -233,25 +228,23 @@ class _Memory:
 
     def after(self, table: pl.DataFrame | None, days: float, max_windows: int) -> pl.DataFrame:
         """The closed windows that a later one may still be compared with, of all users."""
-        rows = np.flatnonzero(self.closed)
+        taught = np.zeros(len(self.users), bool)
+        taught[self.user[self.here[self.closed[self.here]]]] = True
+        rows = np.flatnonzero(self.closed & taught[self.user])
         user = self.user[rows]
-        begins = np.flatnonzero(np.append(True, user[1:] != user[:-1])[: len(user)])
-        last = np.append(begins[1:], len(rows))[: len(begins)] - 1
-        latest = np.zeros(len(self.users), np.int64)
-        latest[user[begins]] = self.end[rows][last]
-        left = np.zeros(len(self.users), np.int64)
-        left[user[begins]] = last
-        fresh = self.end[rows] >= latest[user] - round(days * _DAY)
-        keep = rows[fresh & (left[user] - np.arange(len(rows)) < max_windows)]
-        width = self.values.shape[1]
+        first = np.flatnonzero(begins(user))
+        last = np.append(first[1:], len(rows))[: len(first)] - 1
+        n = np.diff(np.append(first, len(rows)))
+        latest, left = (np.repeat(of, n) for of in (self.end[rows][last], last))
+        fresh = self.end[rows] >= latest - round(days * _DAY)
+        keep = rows[fresh & (left - np.arange(len(rows)) < max_windows)]
+        kind = pl.Array(pl.Float32, self.values.shape[1])
         mine = pl.DataFrame(
             {
-                USER: self.users.to_numpy()[self.user[keep]],
-                "start": pl.Series(self.start[keep]).cast(pl.Datetime("us", "UTC")),
-                "end": pl.Series(self.end[keep]).cast(pl.Datetime("us", "UTC")),
-                "values": pl.Series(
-                    self.values[keep].astype(np.float32), dtype=pl.Array(pl.Float32, width)
-                ),
+                USER: self.users[self.user[keep]],
+                "start": instants(self.start[keep]),
+                "end": instants(self.end[keep]),
+                "values": pl.Series(self.values[keep].astype(np.float32), dtype=kind),
             }
         )
-        return upsert(table, mine, [USER])
+        return upsert(table, mine)

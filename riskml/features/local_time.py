@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
 import polars as pl
 from polars.exceptions import ComputeError, PolarsError
 
 from riskml.core.errors import ConfigError, DataError
 from riskml.core.schema import TIME_ZONE
+from riskml.features.rows import index
 
 LOCAL_TIME = "local_time"
+_REMEDY = "use an IANA name such as Europe/Berlin or UTC"
 
 
 def with_local_time(events: pl.DataFrame, default_zone: str = "UTC") -> pl.DataFrame:
@@ -22,14 +28,14 @@ def with_local_time(events: pl.DataFrame, default_zone: str = "UTC") -> pl.DataF
         ConfigError: the default is no zone that is known.
         DataError: a row names a zone that is not known.
     """
-    _check_zone(default_zone, is_default=True)
+    if not _is_zone(default_zone):
+        raise ConfigError(f"features.time_zone={default_zone!r} is no known time zone; {_REMEDY}")
     zone = pl.lit(default_zone)
     if TIME_ZONE in events.columns:
         zone = pl.col(TIME_ZONE).cast(pl.String).fill_null(default_zone)
     events = events.with_columns(zone.alias(TIME_ZONE))
-    return events.with_columns(
-        local_times(events["timestamp"], events[TIME_ZONE]).alias(LOCAL_TIME)
-    )
+    local = local_times(events["timestamp"], events[TIME_ZONE])
+    return events.hstack([local.alias(LOCAL_TIME)])
 
 
 def local_times(timestamp: pl.Series, zone: pl.Series) -> pl.Series:
@@ -38,31 +44,48 @@ def local_times(timestamp: pl.Series, zone: pl.Series) -> pl.Series:
     Raises:
         DataError: a zone is not known.
     """
-    names = zone.unique().to_list()
-    for name in names:
-        _check_zone(name)
-    if len(names) <= 1:
-        return _clock(timestamp, names[0] if names else "UTC")
-    local = timestamp.dt.replace_time_zone(None)
-    for name in names:
-        rows = (zone == name).arg_true()
-        local = local.scatter(rows, _clock(timestamp.gather(rows), name))
-    return local
+    return by_zone(
+        timestamp, zone, lambda at, name: at.dt.convert_time_zone(name).dt.replace_time_zone(None)
+    )
 
 
-def _clock(timestamp: pl.Series, zone: str) -> pl.Series:
-    return timestamp.dt.convert_time_zone(zone).dt.replace_time_zone(None)
+def by_zone(
+    values: pl.Series, zone: pl.Series, work: Callable[[pl.Expr, str], pl.Expr]
+) -> pl.Series:
+    """What is worked out of values in their zones, each zone's at once.
+
+    Args:
+        values: datetimes.
+        zone: of each.
+        work: of an expression and a zone.
+
+    Raises:
+        DataError: a zone is not known.
+    """
+    if values.is_empty() or (zone == zone[0]).all():
+        name = "UTC" if zone.is_empty() else zone[0]
+        return pl.select(work(pl.lit(values), _known(name))).to_series()
+    frame = pl.DataFrame({"value": values, "zone": zone}).with_row_index("row")
+    parts = frame.group_by("zone").agg("row", "value")
+    of_zones = zip(map(_known, parts["zone"]), parts["value"], strict=True)
+    done = pl.select(work(pl.lit(part), name).implode().alias(name) for name, part in of_zones)
+    row = np.concatenate([part.to_numpy() for part in parts["row"]])
+    place = np.empty_like(row)
+    place[row] = np.arange(len(row))
+    together: pl.Series = pl.concat(part.item() for part in done)
+    return together[index(place)]
 
 
-def _check_zone(name: str, is_default: bool = False) -> None:
+def _known(zone: str) -> str:
+    if not _is_zone(zone):
+        raise DataError(f"column '{TIME_ZONE}' holds the unknown zone {zone!r}; {_REMEDY}")
+    return zone
+
+
+@lru_cache(maxsize=1024)
+def _is_zone(name: str) -> bool:
     try:
         pl.Series([0], dtype=pl.Datetime("us", "UTC")).dt.convert_time_zone(name)
-    except (ComputeError, PolarsError) as error:
-        remedy = "use an IANA name such as Europe/Berlin or UTC"
-        if is_default:
-            raise ConfigError(
-                f"features.time_zone={name!r} is no known time zone; {remedy}"
-            ) from error
-        raise DataError(
-            f"column '{TIME_ZONE}' holds the unknown zone {name!r}; {remedy}"
-        ) from error
+    except (ComputeError, PolarsError):
+        return False
+    return True

@@ -8,6 +8,7 @@ Causal: an event is asked before it is learnt. State is bounded: a name is known
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -18,15 +19,16 @@ import polars as pl
 from riskml.core.errors import require
 from riskml.core.types import PEER, Feature, FeatureKind, FloatArray
 from riskml.features.actions import ActionVocabulary
-from riskml.features.family import Array, Columns, FeatureFamily, WindowEvents, side_by_side, slices
+from riskml.features.family import Columns, FeatureFamily, WindowEvents, side_by_side, slices
+from riskml.features.first_times import EVERYBODY, FIRST, FirstTimes, packed
 from riskml.features.hashing import stable_order
 from riskml.features.peer_groups import NO_GROUP
 from riskml.features.profile import USER, Profile, upsert
+from riskml.features.rows import Array, begins, micros, rows_of
 
-SEEN, FIRST = "novelty.seen", "novelty.first"
-"""Tables: when a user last met a value; when a peer group (or everybody) first did."""
+SEEN = "novelty.seen"
+"""Table: when a user last met a value."""
 
-_ALL = -1
 _DAY = 86_400_000_000
 _SCOPES = {
     "user": "never met by this user",
@@ -98,57 +100,43 @@ class NoveltyFeatures(FeatureFamily):
         if events.is_empty():
             return events, profile
         user = events[USER].to_numpy()
-        begins = np.flatnonzero(np.append(True, user[1:] != user[:-1]))
-        ends = np.append(begins, len(user))
+        ends = np.append(np.flatnonzero(begins(user)), len(user))
         parts = [slice(ends[part.start], ends[part.stop]) for part in slices(ends)]
-        time = events["timestamp"].to_physical().to_numpy()
-        peer = events[PEER].to_numpy()
+        time = micros(events["timestamp"])
         bits = np.uint64(self.slots.bit_length() - 1)
         meeting = _meet if self.absences else _first_meet
-
-        met_before = [
-            _of_column(profile.tables.get(SEEN), number) for number in range(len(self.columns))
-        ]
+        seen = profile.tables.get(SEEN)
 
         def meet(asked: tuple[int, slice]) -> _Met:
             number, part = asked
             slot = _slots(events[self.columns[number]][part], self.slots)
-            return meeting(_Users(user[part]), time[part], slot, bits, met_before[number])
+            users = _Users(user[part], bits)
+            return meeting(users, time[part], slot, users.known(seen, number))
 
         asked = list(product(range(len(self.columns)), parts))
-        met_by_part = side_by_side(meet, asked)
-        added, seen, first = [], [], []
+        met = side_by_side(meet, asked, rows=len(self.columns) * len(user))
+        by_column = [met[at : at + len(parts)] for at in range(0, len(met), len(parts))]
+        # all that is known of these users is among what they have met
+        after = pl.concat(_seen(of_part) for of_part in zip(*by_column, strict=True))
+        profile = profile.with_table(SEEN, upsert(seen, after))
+        new = [np.concatenate([part.new for part in of]) for of in by_column]
+        flags = {"user": new}
+        if set(self.scopes) - {"user"}:
+            slot = np.concatenate([part.new_slot for part in met])
+            *of_groups, profile = _first_of_groups(
+                new, slot, events[PEER].to_numpy(), time, profile
+            )
+            flags |= dict(zip(("peers", "everyone"), of_groups, strict=True))
+        added = []
         for number, column in enumerate(self.columns):
-            met = _together(met_by_part[number * len(parts) : (number + 1) * len(parts)])
-            seen.append(met.seen.with_columns(pl.lit(number, pl.UInt8).alias("column")))
-            flags = {"user": met.new}
-            if set(self.scopes) - {"user"}:
-                # what is not new to the user is not new to others
-                new = np.flatnonzero(met.new)
-                slot = _slots(events[column][new], self.slots)
-                known = _of_column(profile.tables.get(FIRST), number)
-                of_peers, of_all, firsts = _first_of_groups(peer[new], slot, time[new], known)
-                flags["peers"], flags["everyone"] = np.zeros((2, len(user)), bool)
-                flags["peers"][new], flags["everyone"][new] = of_peers, of_all
-                firsts = firsts.with_columns(pl.lit(number, pl.UInt8).alias("column"))
-                # `Profile.merge` keeps the least of the last column
-                first.append(firsts.select("group", "column", "slot", "first"))
             added += [
-                pl.Series(f"new_{column}_{scope}", flags[scope].astype(np.uint8))
+                pl.Series(f"new_{column}_{scope}", flags[scope][number].view(np.uint8))
                 for scope in self.scopes
             ]
             if self.absences:
-                added.append(pl.Series(f"absence_{column}", met.absence))
-        # all that is known of these users is among `seen`
-        profile = profile.with_table(
-            SEEN, upsert(profile.tables.get(SEEN), pl.concat(seen), [USER])
-        )
-        if first:
-            keys = ["group", "column", "slot"]
-            profile = profile.with_table(
-                FIRST, upsert(profile.tables.get(FIRST), pl.concat(first), keys)
-            )
-        return events.with_columns(added), profile
+                absence = np.concatenate([part.absence for part in by_column[number]])
+                added.append(pl.Series(f"absence_{column}", absence))
+        return events.hstack(added), profile
 
     def transform(
         self, windows: WindowEvents, before: Columns, profile: Profile
@@ -165,20 +153,27 @@ class NoveltyFeatures(FeatureFamily):
 
 
 class _Users:
-    """The users of events in their order."""
+    """The users of events in their order, and keys made of a user and a slot."""
 
-    def __init__(self, of_events: Array) -> None:
-        first = np.append(True, of_events[1:] != of_events[:-1])
-        self.hashes = of_events[first]
+    def __init__(self, of_events: Array, bits: np.uint64) -> None:
+        first = begins(of_events)
+        self.hashes, self.bits = of_events[first], bits
         self.of_event = np.cumsum(first).astype(np.uint64) - np.uint64(1)
 
-    def known(self, table: pl.DataFrame, bits: np.uint64) -> tuple[Array, Array]:
-        """Keys and last times of what the table knows of these users."""
-        user = table[USER].to_numpy()
-        place = np.minimum(np.searchsorted(self.hashes, user), len(self.hashes) - 1)
-        ours = self.hashes[place] == user
-        key = (place[ours].astype(np.uint64) << bits) | table["slot"].to_numpy()[ours]
-        return key, table["last"].to_numpy()[ours]
+    def keys(self, slot: Array) -> Array:
+        """Of events, whatever those without a slot get."""
+        keys: Array = (self.of_event << self.bits) | slot.astype(np.uint64)
+        return keys
+
+    def known(self, seen: pl.DataFrame | None, column: int) -> tuple[Array, Array]:
+        """Keys and last times of what the table knows of these users and a column."""
+        if seen is None:
+            return np.zeros(0, np.uint64), np.zeros(0, np.int64)
+        user = seen[USER].to_numpy()
+        row = rows_of(user, self.hashes)
+        row = row[seen["column"].to_numpy()[row] == column]
+        place = np.searchsorted(self.hashes, user[row]).astype(np.uint64)
+        return (place << self.bits) | seen["slot"].to_numpy()[row], seen["last"].to_numpy()[row]
 
 
 @dataclass(frozen=True)
@@ -187,56 +182,48 @@ class _Met:
 
     Attributes:
         new: bool, the user's first time.
+        new_slot: the places of these values.
         absence: int32, whole days since the user last met the value; 0 where new or missing.
-        seen: user, slot, last: the state after.
+        users: whose they are.
+        key: of user and slot: all that the users have met by now.
+        last: int64, when.
     """
 
     new: Array
+    new_slot: Array
     absence: Array
-    seen: pl.DataFrame
+    users: _Users
+    key: Array
+    last: Array
 
 
-def _together(parts: list[_Met]) -> _Met:
-    return _Met(
-        np.concatenate([part.new for part in parts]),
-        np.concatenate([part.absence for part in parts]),
-        pl.concat([part.seen for part in parts]),
-    )
-
-
-def _meet(
-    users: _Users, time: Array, slot: Array, bits: np.uint64, known: pl.DataFrame | None
-) -> _Met:
+def _meet(users: _Users, time: Array, slot: Array, known: tuple[Array, Array]) -> _Met:
     """Ask of every event whether and when its user met the value before.
 
     Args:
         users: of the events.
         time: of each event, in microseconds.
         slot: place of each event's value, −1 for none.
-        bits: of a slot's number.
-        known: columns user, slot, last.
+        known: keys and last times.
     """
-    key = (users.of_event << bits) | slot.astype(np.uint64)
+    key = users.keys(slot)
     # a run of one value without a day's break is one meeting, from its first event to its last
-    begins = np.ones(len(key), bool)
-    begins[1:] = (key[1:] != key[:-1]) | (np.diff(time) >= _DAY)
-    run = np.flatnonzero(begins)
+    other = begins(key)
+    other[1:] |= np.diff(time) >= _DAY
+    run = np.flatnonzero(other)
     ends = np.append(run[1:], len(key))[: len(run)] - 1
     valued = slot[run] >= 0
     event, ends = run[valued], ends[valued]
-    runs = pl.DataFrame({"key": key[event], "from": time[event], "until": time[ends]})
-    if known is not None:
-        # what is known stands in front, as meetings of long ago
-        past, last = users.known(known, bits)
-        runs = pl.concat([pl.DataFrame({"key": past, "from": last, "until": last}), runs])
-    n_known = len(runs) - len(event)
-    order = stable_order(runs["key"])
-    place, value = order - n_known, runs["key"].to_numpy()[order]
-    since, until = runs["from"].to_numpy()[order], runs["until"].to_numpy()[order]
-    first = np.ones(len(value), bool)
-    np.not_equal(value[1:], value[:-1], out=first[1:])
+    # what is known stands in front, as meetings of long ago
+    past, last = known
+    keys = np.concatenate([past, key[event]])
+    order = stable_order(pl.Series(keys))
+    place, value = order - len(past), keys[order]
+    since = np.concatenate([last, time[event]])[order]
+    until = np.concatenate([last, time[ends]])[order]
+    first = begins(value)
     begin, again = np.flatnonzero(first), np.flatnonzero(~first)
-    if n_known:
+    if len(past):
         # a late event never makes a value younger
         least = np.repeat(until[begin], np.diff(np.append(begin, len(value))))
         since, until = np.maximum(since, least), np.maximum(until, least)
@@ -244,80 +231,70 @@ def _meet(
     new[event[place[first & (place >= 0)]]] = True
     absence[event[place[again]]] = (since[again] - until[again - 1]) // _DAY
     end = np.append(begin[1:], len(value))[: len(begin)] - 1
-    return _Met(new, absence, _seen(users, value[begin], until[end], bits))
+    return _Met(new, slot[new], absence, users, value[begin], until[end])
 
 
-def _first_meet(
-    users: _Users, time: Array, slot: Array, bits: np.uint64, known: pl.DataFrame | None
-) -> _Met:
+def _first_meet(users: _Users, time: Array, slot: Array, known: tuple[Array, Array]) -> _Met:
     """The same without absences, which need no order."""
-    key = (users.of_event << bits) | slot.astype(np.uint64)
-    begins = np.ones(len(key), bool)
-    np.not_equal(key[1:], key[:-1], out=begins[1:])
-    event = np.flatnonzero(begins & (slot >= 0))
+    key = users.keys(slot)
+    event = np.flatnonzero(begins(key) & (slot >= 0))
     event = event[pl.Series(key[event]).is_first_distinct().to_numpy()]
-    seen = pl.DataFrame({"key": key[event], "last": time[event]})
-    if known is not None:
-        past, last = users.known(known, bits)
-        met = np.isin(key[event], past)
-        event = event[~met]
-        seen = pl.concat([pl.DataFrame({"key": past, "last": last}), seen.filter(~met)])
+    past, last = known
+    met = np.isin(key[event], past)
     new = np.zeros(len(slot), bool)
-    new[event] = True
-    return _Met(new, np.zeros(0, np.int32), _seen(users, seen["key"], seen["last"], bits))
+    new[event[~met]] = True
+    keys, last = np.concatenate([past, key[new]]), np.concatenate([last, time[new]])
+    return _Met(new, slot[new], np.zeros(0, np.int32), users, keys, last)
 
 
-def _seen(
-    users: _Users, key: Array | pl.Series, last: Array | pl.Series, bits: np.uint64
-) -> pl.DataFrame:
-    """The state: user, slot, last."""
-    keys = np.asarray(key, np.uint64)
-    slot = keys & ((np.uint64(1) << bits) - np.uint64(1))
-    user = users.hashes[(keys >> bits).astype(np.int64)]
-    return pl.DataFrame({USER: user, "slot": slot.astype(np.uint32), "last": last})
+def _seen(columns: Sequence[_Met]) -> pl.DataFrame:
+    """The state of the users of one part: user, slot, last and column, in order of user."""
+    users = columns[0].users
+    key = np.concatenate([met.key for met in columns])
+    user = (key >> users.bits).astype(np.int64)
+    order = np.argsort(user, kind="stable")
+    number = np.repeat(np.arange(len(columns), dtype=np.uint8), [len(met.key) for met in columns])
+    return pl.DataFrame(
+        {
+            USER: users.hashes[user[order]],
+            "slot": (key[order] & ((np.uint64(1) << users.bits) - np.uint64(1))).astype(np.uint32),
+            "last": np.concatenate([met.last for met in columns])[order],
+            "column": number[order],
+        }
+    )
 
 
 def _slots(hashes: pl.Series, slots: int) -> Array:
     """Place of each value, −1 where there is none: int64."""
-    place: Array = (hashes & (slots - 1)).cast(pl.Int64).fill_null(-1).to_numpy()
-    return place
-
-
-def _of_column(table: pl.DataFrame | None, number: int) -> pl.DataFrame | None:
-    return None if table is None else table.filter(pl.col("column") == number)
+    place = (pl.col("value") & (slots - 1)).cast(pl.Int64).fill_null(-1)
+    return hashes.to_frame("value").select(place).to_series().to_numpy()
 
 
 def _first_of_groups(
-    peer: Array, slot: Array, time: Array, known: pl.DataFrame | None
-) -> tuple[Array, Array, pl.DataFrame]:
+    new: list[Array], slot: Array, peer: Array, time: Array, profile: Profile
+) -> tuple[list[Array], list[Array], Profile]:
     """Whether these are first times of the peer group, and of everybody.
 
+    What is not new to the user is not new to others.
+
     Args:
+        new: by column, which events are new to their user.
+        slot: places of their values, those of a column after those of the one before.
         peer: group of each event; who has none is judged by everybody.
-        slot: place of each event's value.
         time: of each event.
-        known: columns group, slot, first.
+        profile: before them.
 
     Returns:
-        Two flags an event, and the first times of these groups and slots.
+        Two flags an event by column, and the profile after.
     """
-    events = pl.DataFrame({"group": peer, "slot": slot.astype(np.uint32), "time": time})
-    events = events.with_columns(
-        group=pl.when(pl.col("group") == NO_GROUP).then(_ALL).otherwise("group").cast(pl.Int32)
-    )
-    everybody = events.with_columns(pl.lit(_ALL, pl.Int32).alias("group"))
-    firsts = (
-        pl.concat([events, everybody])
-        .group_by("group", "slot")
-        .agg(pl.col("time").min().alias("first"))
-    )
-    if known is not None:
-        joined = firsts.join(known, on=["group", "slot"], how="left")
-        firsts = joined.select("group", "slot", pl.min_horizontal("first", "first_right"))
-
-    def is_first(asked: pl.DataFrame) -> Array:
-        found = asked.join(firsts, on=["group", "slot"], how="left", maintain_order="left")
-        flags: Array = (found["first"] >= found["time"]).to_numpy()
-        return flags
-
-    return is_first(events), is_first(everybody), firsts.sort("group", "slot")
+    rows = [np.flatnonzero(flags) for flags in new]
+    row = np.concatenate(rows)
+    column = np.repeat(np.arange(len(new)), [len(of) for of in rows])
+    group = np.where(peer[row] == NO_GROUP, EVERYBODY, peer[row])
+    keys = [packed(of, column, slot) for of in (group, np.full(len(row), EVERYBODY))]
+    known = FirstTimes.of(profile.tables.get(FIRST))
+    after = known.merged(FirstTimes.least(np.concatenate(keys), np.tile(time[row], 2)))
+    flags = np.zeros((2, len(new), len(peer)), bool)
+    for scope, key in enumerate(keys):
+        flags[scope, column, row] = after.at(key) >= time[row]
+    return list(flags[0]), list(flags[1]), profile.with_table(FIRST, after.table())

@@ -13,8 +13,9 @@ import polars as pl
 from riskml.core.errors import DataError, require
 from riskml.core.types import Feature, FeatureKind, FloatArray
 from riskml.features.actions import ActionVocabulary
-from riskml.features.family import Array, Columns, FeatureFamily, WindowEvents
+from riskml.features.family import Columns, FeatureFamily, WindowEvents
 from riskml.features.profile import Profile
+from riskml.features.rows import Array
 
 PREFIX = "number_"
 """Of the features, and of the events' columns: the log's own column may be read as a name, too."""

@@ -10,7 +10,6 @@ from riskml.core.errors import require
 from riskml.core.types import PEER, RANK, Feature, FeatureKind, FloatArray
 from riskml.features.actions import ActionVocabulary
 from riskml.features.family import (
-    Array,
     Columns,
     FeatureFamily,
     WindowEvents,
@@ -19,6 +18,7 @@ from riskml.features.family import (
 )
 from riskml.features.peer_groups import NO_GROUP
 from riskml.features.profile import Profile
+from riskml.features.rows import Array
 
 _STEPS = 200
 

@@ -10,8 +10,9 @@ import polars as pl
 from riskml.core.errors import ConfigError, DataError, did_you_mean, require
 from riskml.core.types import EVERYONE, PEER
 from riskml.features.actions import TOKEN
-from riskml.features.family import Array
+from riskml.features.first_times import MOST_GROUPS
 from riskml.features.profile import USER
+from riskml.features.rows import Array, begins, find
 
 NO_GROUP = 0
 """The group of users who belong to none."""
@@ -70,6 +71,11 @@ class PeerGroups:
         if self.column is not None:
             names = events.select(self._name(events).drop_nulls().unique().sort()).to_series()
             self.names = tuple(names.to_list())
+            if len(self) > MOST_GROUPS:
+                raise DataError(
+                    f"the log's column '{self.column}' (features.peers.column) has {len(names):,} "
+                    f"values, more than the {MOST_GROUPS:,} groups that can be told apart"
+                )
             return self
         counts = events.group_by(USER, TOKEN).len().sort(USER, TOKEN)
         users = counts[USER].unique(maintain_order=True)
@@ -99,19 +105,17 @@ class PeerGroups:
             return events.with_columns(group.alias(PEER))
         if not len(self.users):
             return events.with_columns(pl.lit(NO_GROUP, pl.Int32).alias(PEER))
-        runs = events[USER].rle().struct.unnest()
-        group = pl.col("value").replace_strict(
-            pl.Series(self.users), pl.Series(self.group_of), default=NO_GROUP, return_dtype=pl.Int32
-        )
-        of_event = np.repeat(runs.select(group).to_series().to_numpy(), runs["len"].to_numpy())
-        return events.with_columns(pl.Series(PEER, of_event))
+        user = events[USER].to_numpy()
+        first = np.flatnonzero(begins(user))
+        known = find(self.users, user[first])
+        mine = np.where(known >= 0, self.group_of[known], np.int32(NO_GROUP))
+        of_event = np.repeat(mine, np.diff(np.append(first, len(user))))
+        return events.hstack([pl.Series(PEER, of_event)])
 
     def name(self) -> pl.Expr:
         """The name of the group numbered `peer`: the role, or "group 3", or "everyone"."""
         names = self.names or [f"group {group}" for group in range(1, len(self))]
-        return pl.col(PEER).replace_strict(
-            list(range(len(self))), [EVERYONE, *names], return_dtype=pl.String
-        )
+        return pl.lit(pl.Series([EVERYONE, *names])).gather(pl.col(PEER)).alias(PEER)
 
     def _name(self, events: pl.DataFrame) -> pl.Expr:
         assert self.column is not None

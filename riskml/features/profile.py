@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from riskml.core.errors import reading
 from riskml.core.schema import TIMESTAMP
+from riskml.features.first_times import earliest
 from riskml.features.hashing import hashed
+from riskml.features.rows import Array, begins, index, put, rows_of
 
 USER = "user"
 """The hash of the user id, by which all tables of a profile are keyed."""
@@ -38,15 +41,16 @@ NAMES_SCHEMA: dict[str, pl.DataType] = {USER: pl.UInt64(), "user_id": pl.String(
 class Profile:
     """The state of the features, one table a family and one of events in open windows.
 
-    It never changes: `FeatureExtractor.transform` returns the next one.
+    It never changes: `FeatureExtractor.transform` returns the next one, whose tables with a column
+    `user` stand in its order, so that a few users are found without a look at the others.
 
     Attributes:
         users: of each user the number of events, the last time zone, and the time until which
             windows are closed.
         names: the user id of each hash.
         open: events whose windows may still grow, as the extractor prepares them.
-        tables: by name `<family>.<what>`; those keyed by `user` belong to users, the others to
-            everybody.
+        tables: by name `<family>.<what>`; those keyed by `user` belong to users, the others, which
+            are of first times, to everybody.
         watermark: up to which time all events are taken to have arrived.
         late: events that came after their window was closed, and so count in no window.
     """
@@ -64,26 +68,29 @@ class Profile:
 
     def of(self, user_ids: Iterable[str]) -> Profile:
         """Of some users only; what belongs to everybody stays. Late events count anew."""
-        chosen = _hashes(user_ids)
-        return replace(
-            self,
-            late=0,
-            users=_only(self.users, chosen),
-            names=_only(self.names, chosen),
-            open=None if self.open is None else _only(self.open, chosen),
-            tables={name: _only(table, chosen) for name, table in self.tables.items()},
-        )
+        users = _hashes(user_ids)
+        return replace(self._each(lambda table: _only(table, users)), late=0)
 
     def without(self, user_ids: Iterable[str]) -> Profile:
         """Forget users; what they have in common with others (see `novelty`) names nobody."""
-        gone = _hashes(user_ids)
+        users = _hashes(user_ids)
+        return self._each(lambda table: put(_ordered(table), table.clear(), USER, users))
 
+    def ordered(self) -> Profile:
+        """The same with each table in order of user, as those are that the extractor leaves."""
+        return self._each(_ordered)
+
+    def _each(self, work: Callable[[pl.DataFrame], pl.DataFrame]) -> Profile:
+        """The same once something was done to each table that belongs to users."""
         return replace(
             self,
-            users=_but(self.users, gone),
-            names=_but(self.names, gone),
-            open=None if self.open is None else _but(self.open, gone),
-            tables={name: _but(table, gone) for name, table in self.tables.items()},
+            users=work(self.users),
+            names=work(self.names),
+            open=None if self.open is None else work(self.open),
+            tables={
+                name: work(table) if USER in table.columns else table
+                for name, table in self.tables.items()
+            },
         )
 
     def still_open(self, keys: pl.DataFrame) -> pl.Series:
@@ -103,19 +110,20 @@ class Profile:
     def merge(self, part: Profile) -> Profile:
         """This profile with what a part of it has become since `of` or `load` took it out.
 
-        The part's users take the place of their rows here. Of a table that belongs to everybody
-        the rows of both stay, and of those that differ in their last column alone the least.
+        The part's users take the place of their rows here. Of first times the rows of both stay,
+        the earlier where both have one.
         Parts that were worked on side by side did not know of each other's first times.
         """
-        users = part.users[USER]
+        users = np.sort(part.users[USER].to_numpy())
 
         def both(mine: pl.DataFrame | None, other: pl.DataFrame | None) -> pl.DataFrame:
             mine, other = (other if mine is None else mine), (mine if other is None else other)
             assert mine is not None and other is not None
+            if other is mine:
+                return mine
             if USER in mine.columns:
-                return pl.concat([_but(mine, users), _only(other, users)])
-            *keys, value = mine.columns
-            return pl.concat([mine, other]).group_by(keys).agg(pl.col(value).min()).sort(keys)
+                return put(_ordered(mine), _ordered(other), USER, users)
+            return earliest(mine, other)
 
         marks = [mark for mark in (self.watermark, part.watermark) if mark is not None]
         nothing_open = self.open is None and part.open is None
@@ -152,8 +160,7 @@ class Profile:
         files = []
         for name, frame in frames.items():
             path = folder / f"{prefix}.{name}.parquet"
-            ordered = frame.sort(USER, maintain_order=True) if USER in frame.columns else frame
-            ordered.write_parquet(path, row_group_size=ROWS_A_GROUP)
+            _ordered(frame).write_parquet(path, row_group_size=ROWS_A_GROUP)
             files.append(path)
         state = {
             "format": FORMAT,
@@ -194,7 +201,7 @@ class Profile:
         """
         if not folder.exists() and folder.with_name(folder.name + ".old").exists():
             folder = folder.with_name(folder.name + ".old")
-        chosen = None if user_ids is None else _hashes(user_ids)
+        chosen = None if user_ids is None else pl.Series(_hashes(user_ids))
         with reading(folder / f"{prefix}.json"):
             state = json.loads((folder / f"{prefix}.json").read_text())
             if state["format"] != FORMAT:
@@ -206,7 +213,7 @@ class Profile:
                 table = pl.scan_parquet(folder / f"{prefix}.{name}.parquet")
                 if chosen is not None and USER in table.collect_schema():
                     table = table.filter(pl.col(USER).is_in(chosen.implode()))
-                frames[name] = table.collect()
+                frames[name] = _ordered(table.collect())
             mark = state["watermark"]
             return cls(
                 users=frames.pop(USERS),
@@ -218,22 +225,28 @@ class Profile:
             )
 
 
-def upsert(table: pl.DataFrame | None, rows: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    """The table with `rows` in place of those that have the same keys."""
+def upsert(table: pl.DataFrame | None, rows: pl.DataFrame) -> pl.DataFrame:
+    """The table with `rows` in place of those of the same users; all in order of user."""
     if table is None or table.is_empty():
         return rows
-    rest = table.join(rows.select(keys), on=keys, how="anti")
-    return pl.concat([rest, rows.select(table.columns)])
+    if rows.is_empty():
+        return table
+    users = rows[USER].to_numpy()
+    return put(table, rows, USER, users[begins(users)])
 
 
-def _hashes(user_ids: Iterable[str]) -> pl.Series:
+def _ordered(table: pl.DataFrame) -> pl.DataFrame:
+    if USER not in table.columns or table[USER].is_sorted():
+        return table
+    return table.sort(USER, maintain_order=True)
+
+
+def _hashes(user_ids: Iterable[str]) -> Array:
+    """Rising, each once."""
     frame = pl.DataFrame({USER: list(user_ids)}, schema={USER: pl.String})
-    return frame.select(hashed(USER)).to_series()
+    return np.unique(frame.select(hashed(USER)).to_series().to_numpy())
 
 
-def _but(table: pl.DataFrame, users: pl.Series) -> pl.DataFrame:
-    return table.filter(~pl.col(USER).is_in(users.implode())) if USER in table.columns else table
-
-
-def _only(table: pl.DataFrame, users: pl.Series) -> pl.DataFrame:
-    return table.filter(pl.col(USER).is_in(users.implode())) if USER in table.columns else table
+def _only(table: pl.DataFrame, users: Array) -> pl.DataFrame:
+    table = _ordered(table)
+    return table[index(rows_of(table[USER].to_numpy(), users))]

@@ -23,15 +23,14 @@ from riskml.core.types import FeatureSpec, Windows
 from riskml.features import cutting
 from riskml.features.engines import Engine, Processes
 from riskml.features.extractor import FeatureExtractor
+from riskml.features.first_times import FIRST, KEYS
 from riskml.features.increments import FIRST_TIMES, OPEN, PROFILES, WINDOWS, Increments, State
-from riskml.features.novelty import FIRST
 from riskml.features.profile import Profile
 from riskml.features.splitting import Split, split_by_user
 from riskml.features.window_blocks import WindowFiles
 from riskml.features.window_files import read_files, write_windows
 
 BUCKETS = "buckets"
-GROUP_KEYS = ("group", "column", "slot")
 
 Progress = Callable[[str, int, int], None]
 T = TypeVar("T")
@@ -270,7 +269,7 @@ class Job:
         """First times of what is new to a user of the bucket: no others are asked for."""
         own = pl.scan_parquet(self._own(bucket), glob=False)
         every = pl.scan_parquet(known, glob=False)
-        return every.join(own, on=GROUP_KEYS, how="semi").collect(engine="streaming")
+        return every.join(own, on=KEYS, how="semi").collect(engine="streaming")
 
     def _events(self, bucket: int) -> tuple[pl.DataFrame, int]:
         """The bucket's new events, each once, and how many were there twice."""
@@ -315,8 +314,8 @@ def in_order(events: pl.DataFrame) -> tuple[pl.DataFrame, int]:
 def merge_first_times(found: Sequence[Path], known: Path | None, file: Path) -> Path:
     """Write the earliest of the first times of all files to another one."""
     files = [*found, known] if known is not None else list(found)
-    tables = [pl.scan_parquet(part, glob=False).select(*GROUP_KEYS, "first") for part in files]
-    earliest = pl.concat(tables).group_by(*GROUP_KEYS).agg(pl.col("first").min())
+    tables = [pl.scan_parquet(part, glob=False).select(*KEYS, "first") for part in files]
+    earliest = pl.concat(tables).group_by(*KEYS).agg(pl.col("first").min())
     earliest.collect(engine="streaming").write_parquet(file)
     return file
 

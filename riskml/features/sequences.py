@@ -9,6 +9,7 @@ from riskml.core.types import FloatArray, IntArray
 from riskml.features.actions import TOKEN
 from riskml.features.family import WindowEvents, side_by_side
 from riskml.features.local_time import LOCAL_TIME
+from riskml.features.rows import micros
 
 _SECOND, _HOUR = 1_000_000, 3_600_000_000
 
@@ -48,14 +49,13 @@ def sequences(
         if event_times:
             times.reshape(-1, 2)[place] = _times(part)[kept]
 
-    side_by_side(fill, windows.parts())
+    side_by_side(fill, windows.parts(), len(windows.events))
     return tokens, lengths[order].astype(np.int32), times
 
 
 def _times(windows: WindowEvents) -> npt.NDArray[np.float64]:
     """Log of the gap and hour of day of each event, [events, 2]."""
-    moment = windows.events["timestamp"].to_physical().to_numpy()
-    clock = windows.events[LOCAL_TIME].to_physical().to_numpy()
+    moment, clock = micros(windows.events["timestamp"]), micros(windows.events[LOCAL_TIME])
     gap = np.diff(moment, prepend=moment[:1])
     gap[windows.first] = 0
     return np.stack([np.log1p(gap / _SECOND), clock % (24 * _HOUR) / _HOUR], 1)

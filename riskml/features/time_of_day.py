@@ -10,9 +10,10 @@ import polars as pl
 from riskml.core.errors import require
 from riskml.core.types import RARITY, SHARE, Feature, FeatureKind, FloatArray
 from riskml.features.actions import ActionVocabulary
-from riskml.features.family import Array, Columns, FeatureFamily, WindowEvents
+from riskml.features.family import Columns, FeatureFamily, WindowEvents
 from riskml.features.local_time import LOCAL_TIME
 from riskml.features.profile import USER, Profile, upsert
+from riskml.features.rows import Array, find, index, micros
 
 HOURS = 24
 WHEN = "hours of activity"
@@ -90,7 +91,7 @@ class TimeOfDayFeatures(FeatureFamily):
         self, windows: WindowEvents, before: Columns, profile: Profile
     ) -> tuple[FloatArray, Profile]:
         """Float32 [windows, 9]."""
-        clock = windows.events[LOCAL_TIME].to_physical().to_numpy()
+        clock = micros(windows.events[LOCAL_TIME])
         minute = clock // 60_000_000
         # 1970 began on a Thursday
         weekdays = _counts(windows, (minute // _MINUTES + 3) % 7, 7)
@@ -119,7 +120,7 @@ class TimeOfDayFeatures(FeatureFamily):
     ) -> tuple[Array, Profile]:
         """Largest and mean −log10 of the hours' tail probability, float [windows, 2]."""
         begins = windows.user_begins
-        users = windows.keys[USER].gather(begins)
+        users = windows.keys[USER].to_numpy()[begins]
         known = self._known(profile, users)
         n_windows = np.diff(np.append(begins, len(windows)))
         total = np.cumsum(counts, axis=0)
@@ -142,20 +143,20 @@ class TimeOfDayFeatures(FeatureFamily):
             ]
         )
         learnt = np.add.reduceat(counts * windows.closed[:, None], begins) + known
-        table = pl.DataFrame(
-            {USER: users, "hours": pl.Series(learnt.astype(np.uint32), dtype=_HOURS_TYPE)}
-        )
-        table = table.filter(pl.Series(learnt.sum(axis=1) > 0))
-        table = upsert(profile.tables.get(_TABLE), table, [USER])
-        return rarity, profile.with_table(_TABLE, table)
+        # who has no window that is closed has taught nothing new
+        taught = np.flatnonzero(learnt.sum(axis=1) > known.sum(axis=1))
+        hours = pl.Series(learnt[taught].astype(np.uint32), dtype=_HOURS_TYPE)
+        table = pl.DataFrame({USER: users[taught], "hours": hours})
+        return rarity, profile.with_table(_TABLE, upsert(profile.tables.get(_TABLE), table))
 
-    def _known(self, profile: Profile, users: pl.Series) -> Array:
+    def _known(self, profile: Profile, users: Array) -> Array:
         table = profile.tables.get(_TABLE)
-        if table is None:
-            return np.zeros((len(users), HOURS), np.int64)
-        known = users.to_frame(USER).join(table, on=USER, how="left", maintain_order="left")
-        empty = pl.lit([0] * HOURS, dtype=_HOURS_TYPE)
-        return known.select(pl.col("hours").fill_null(empty))["hours"].to_numpy().astype(np.int64)
+        known = np.zeros((len(users), HOURS), np.int64)
+        if table is not None:
+            place = find(table[USER].to_numpy(), users)
+            there = np.flatnonzero(place >= 0)
+            known[there] = table["hours"][index(place[there])].to_numpy()
+        return known
 
     def arrays(self) -> dict[str, Array]:
         """Everybody's hours."""
@@ -178,7 +179,7 @@ _HOURS_TYPE = pl.Array(pl.UInt32, HOURS)
 
 
 def _hours(clock: pl.Series) -> Array:
-    hours: Array = clock.to_physical().to_numpy() // 3_600_000_000 % HOURS
+    hours: Array = micros(clock) // 3_600_000_000 % HOURS
     return hours
 
 

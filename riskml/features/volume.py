@@ -10,8 +10,9 @@ import polars as pl
 from riskml.core.errors import require
 from riskml.core.types import Feature, FeatureKind, FloatArray
 from riskml.features.actions import TOKEN, ActionVocabulary
-from riskml.features.family import Array, Columns, FeatureFamily, WindowEvents, side_by_side
+from riskml.features.family import Columns, FeatureFamily, WindowEvents, side_by_side
 from riskml.features.profile import Profile
+from riskml.features.rows import Array, filled, micros
 
 
 class VolumeFeatures(FeatureFamily):
@@ -58,8 +59,11 @@ class VolumeFeatures(FeatureFamily):
         """Counts, float32 [windows, 5 + actions + 1]."""
         own = len(self._own(windows.vocabulary))
         x = np.empty((len(windows), 5 + own + 1), np.float32)
-        parts = windows.parts()
-        side_by_side(lambda rows: _count(windows[rows], own, x[rows]), parts)
+
+        def count(rows: slice) -> None:
+            _count(windows[rows], own, x[rows])
+
+        side_by_side(count, windows.parts(), len(windows.events))
         return x, profile
 
     def _own(self, vocabulary: ActionVocabulary) -> tuple[str, ...]:
@@ -68,12 +72,12 @@ class VolumeFeatures(FeatureFamily):
 
 def _count(windows: WindowEvents, own: int, x: FloatArray) -> None:
     """Fill in `x`; the first `own` actions have a column of their own."""
-    failed = (~windows.events["success"]).fill_null(False).to_numpy()
-    span = windows.keys.select((pl.col("end") - pl.col("start")).dt.total_minutes())
+    success, told = filled(windows.events["success"])
+    span = micros(windows.keys["end"]) - micros(windows.keys["start"])
     x[:, 0] = windows.counts
     x[:, 1], x[:, 2] = _distinct(windows, "resource"), _distinct(windows, "source")
-    x[:, 3] = windows.sum(failed)
-    x[:, 4] = span.to_series().to_numpy()
+    x[:, 3] = windows.sum(told & ~success)
+    x[:, 4] = span // 60_000_000
     column = windows.column(TOKEN).astype(np.int64) - 2
     column[(column < 0) | (column > own)] = own
     cells = np.bincount(windows.row * (own + 1) + column, minlength=len(windows) * (own + 1))
@@ -82,8 +86,7 @@ def _count(windows: WindowEvents, own: int, x: FloatArray) -> None:
 
 def _distinct(windows: WindowEvents, column: str) -> Array:
     """Number of different values of a hashed column, by window."""
-    rows = windows.changes(column)
-    values = windows.column(column)[rows].astype(np.uint64)
+    rows, values = windows.changes(column)
     # window and value as one number to sort: as many bits of the hash as the window leaves
     bits = np.uint64(max(len(windows) - 1, 1).bit_length())
     packed = (windows.row[rows].astype(np.uint64) << (np.uint64(64) - bits)) | (values >> bits)

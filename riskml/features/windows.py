@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,14 +11,13 @@ import polars as pl
 
 from riskml.core.errors import ConfigError
 from riskml.core.schema import TIME_ZONE, TIMESTAMP
-from riskml.features.local_time import LOCAL_TIME, local_times
+from riskml.features.local_time import LOCAL_TIME, by_zone, local_times
 from riskml.features.profile import USER
+from riskml.features.rows import NEVER, Flags, begins, find, index, instants, micros
 
 WINDOW_ID = "window_id"
 NAME = "name"
 """Of a window among its user's windows, in the frames that the rules return."""
-
-Flags = npt.NDArray[np.bool_]
 
 DAY, _PLACE, _SESSION = "_day", "_place", "_session"
 
@@ -117,19 +116,16 @@ class SessionWindows:
 
     def begins(self, events: pl.DataFrame) -> Flags:
         """After a gap, with another name, or where the session before is full."""
-        time = events["timestamp"].to_physical().to_numpy()
-        begins = np.zeros(len(time), bool)
-        begins[:1] = True
-        if self.gap_minutes is not None:
-            begins[1:] = np.diff(time) > round(self.gap_minutes * 60e6)
+        time = micros(events["timestamp"])
         # the user before may have ended in the middle of ours
-        begins[1:] |= np.diff(events[USER].to_numpy()) != 0
-        if self.column is not None:
-            name = events[_SESSION]
-            begins |= (name != name.shift()).fill_null(True).to_numpy()
+        found = first_of_user(events)
         if self.gap_minutes is not None:
-            self._cut_long(begins, time)
-        return begins
+            found[1:] |= np.diff(time) > round(self.gap_minutes * 60e6)
+        if self.column is not None:
+            found |= begins(events[_SESSION].rle_id().to_numpy())
+        if self.gap_minutes is not None:
+            self._cut_long(found, time)
+        return found
 
     def _cut_long(self, begins: Flags, time: npt.NDArray[np.int64]) -> None:
         """Begin anew where a session is full, but not amid events of one moment.
@@ -160,11 +156,9 @@ class SessionWindows:
         """
         if self.gap_minutes is None:
             return pl.Series([None] * len(windows), dtype=TIMESTAMP)
-        silence = timedelta(microseconds=round(self.gap_minutes * 60e6) + 1)
-        full = (pl.col("n_events") >= self.max_events) & (not self.overlap)
-        moment = timedelta(microseconds=1)
-        until = pl.col("end") + pl.when(full).then(moment).otherwise(silence)
-        return windows.select(until.alias("end")).to_series()
+        silence = round(self.gap_minutes * 60e6) + 1
+        full = (windows["n_events"].to_numpy() >= self.max_events) & (not self.overlap)
+        return instants(micros(windows["end"]) + np.where(full, 1, silence))
 
     def settings(self) -> dict[str, Any]:
         """Constructor arguments."""
@@ -191,19 +185,21 @@ class UserDayWindows:
 
     def arrive(self, events: pl.DataFrame, users: pl.DataFrame) -> pl.DataFrame:
         """Add the day by the clocks of this event and of the one before, in days since 1970."""
-        past = events.select(USER).join(users, on=USER, how="left", maintain_order="left")
-        first = first_of_user(events)
+        first = np.flatnonzero(first_of_user(events))
+        known = find(users[USER].to_numpy(), events[USER].to_numpy()[first])
+        zone, row = events[TIME_ZONE], np.arange(len(events))
+        before = row - 1
+        # the first of a user we do not know has had no other clock
+        before[first] = np.where(known >= 0, len(row) + known, row[first])
+        before_zone = pl.concat([zone, users[TIME_ZONE]])[index(before)]
         day = _days(events[LOCAL_TIME])
-        zone = events[TIME_ZONE]
-        before = zone.shift()
-        if first.any():
-            before = before.scatter(np.flatnonzero(first), past["time_zone"].filter(first))
-        moved = (before != zone).fill_null(False).to_numpy()
-        if moved.any():
+        moved = np.flatnonzero((before_zone != zone).to_numpy())
+        if len(moved):
             # a day may have ended by the clock that the user had before
-            there = local_times(events["timestamp"].filter(moved), before.filter(moved))
+            at = index(moved)
+            there = local_times(events["timestamp"][at], before_zone[at])
             day[moved] = np.maximum(day[moved], _days(there))
-        return events.with_columns(pl.Series(DAY, day.astype(np.int32)))
+        return events.hstack([pl.Series(DAY, day.astype(np.int32))])
 
     def order(self, events: pl.DataFrame) -> pl.DataFrame:
         """As they are, and no day before one that has begun.
@@ -225,21 +221,8 @@ class UserDayWindows:
 
     def closed_from(self, windows: pl.DataFrame) -> pl.Series:
         """The next local midnight by the clock of the last event."""
-        parts = []
-        midnight = (pl.col(DAY) + 1).cast(pl.Date).cast(pl.Datetime("us"))
-        for (zone,), rows in windows.with_row_index().group_by("last_zone"):
-            # clocks may jump at midnight: then the day ends with the jump
-            instant = midnight.dt.replace_time_zone(
-                str(zone), ambiguous="earliest", non_existent="null"
-            )
-            later = (midnight + pl.duration(hours=1)).dt.replace_time_zone(
-                str(zone), ambiguous="earliest", non_existent="null"
-            )
-            until = pl.coalesce(instant, later).dt.convert_time_zone("UTC")
-            parts.append(rows.select("index", until.alias("until")))
-        if not parts:
-            return pl.Series([], dtype=TIMESTAMP)
-        return pl.concat(parts).sort("index")["until"]
+        midnight = (windows[DAY] + 1).cast(pl.Date).cast(pl.Datetime("us"))
+        return by_zone(midnight, windows["last_zone"], _instant)
 
     def settings(self) -> dict[str, Any]:
         """Constructor arguments: none."""
@@ -268,12 +251,12 @@ class BlockWindows:
 
     def arrive(self, events: pl.DataFrame, users: pl.DataFrame) -> pl.DataFrame:
         """Add the number of the block."""
-        past = events.select(USER).join(users, on=USER, how="left", maintain_order="left")
         begin = np.flatnonzero(first_of_user(events))
+        known = find(users[USER].to_numpy(), events[USER].to_numpy()[begin])
+        past = np.append(users["n_events"].to_numpy(), 0)[known]
         place = np.arange(len(events))
-        place -= np.repeat(begin, np.diff(np.append(begin, len(events))))
-        place += past["n_events"].fill_null(0).to_numpy()
-        return events.with_columns(pl.Series(_PLACE, place // self.size))
+        place += np.repeat(past - begin, np.diff(np.append(begin, len(events))))
+        return events.hstack([pl.Series(_PLACE, place // self.size)])
 
     def order(self, events: pl.DataFrame) -> pl.DataFrame:
         """As they are; late events move those after them on to the next places."""
@@ -292,8 +275,8 @@ class BlockWindows:
 
     def closed_from(self, windows: pl.DataFrame) -> pl.Series:
         """At once when full."""
-        full = pl.col("n_events") >= self.size
-        return windows.select(pl.when(full).then("end").alias("end")).to_series()
+        full = windows["n_events"].to_numpy() >= self.size
+        return instants(np.where(full, micros(windows["end"]), NEVER))
 
     def settings(self) -> dict[str, Any]:
         """Constructor arguments."""
@@ -309,22 +292,17 @@ def is_closed(closed_from: pl.Series, watermark: datetime | None) -> pl.Series:
     """Which windows no event can join any more once all events up to `watermark` are there."""
     if watermark is None:
         return pl.Series([False] * len(closed_from), dtype=pl.Boolean)
-    return (closed_from <= watermark).fill_null(False)
+    at = micros(closed_from)
+    return pl.Series((at != NEVER) & (at <= micros(pl.Series([watermark], dtype=TIMESTAMP))))
 
 
 def first_of_user(events: pl.DataFrame) -> Flags:
     """Which events are the first of their user; events are in order of user."""
-    user = events[USER].to_numpy()
-    first = np.ones(len(user), bool)
-    first[1:] = user[1:] != user[:-1]
-    return first
+    return begins(events[USER].to_numpy())
 
 
 def _changes(events: pl.DataFrame, column: str) -> Flags:
-    values = events[column].to_numpy()
-    begins = first_of_user(events)
-    begins[1:] |= values[1:] != values[:-1]
-    return begins
+    return begins(events[column].to_numpy()) | first_of_user(events)
 
 
 def _goes_back(events: pl.DataFrame, column: str) -> bool:
@@ -333,6 +311,15 @@ def _goes_back(events: pl.DataFrame, column: str) -> bool:
     return bool((falls & ~first_of_user(events)[1:]).any())
 
 
+def _instant(midnight: pl.Expr, zone: str) -> pl.Expr:
+    # clocks may jump at midnight: then the day ends with the jump
+    instants = (
+        time.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+        for time in (midnight, midnight + pl.duration(hours=1))
+    )
+    return pl.coalesce(*instants).dt.convert_time_zone("UTC")
+
+
 def _days(local_time: pl.Series) -> npt.NDArray[np.int64]:
-    days: npt.NDArray[np.int64] = local_time.to_physical().to_numpy() // 86_400_000_000
+    days: npt.NDArray[np.int64] = micros(local_time) // 86_400_000_000
     return days

@@ -25,7 +25,7 @@ def test_events_of_a_user_come_together_in_their_order(hashes: list[int]) -> Non
     ordered, row = by_user(events, "user")
     expected = events.sort("user", maintain_order=True)
     assert_frame_equal(ordered, expected)
-    assert row.to_list() == expected["at"].to_list()
+    assert row.tolist() == expected["at"].to_list()
 
 
 @pytest.mark.parametrize("highest", [10, 2**64 - 1])

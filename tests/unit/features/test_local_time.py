@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
+import polars as pl
 import pytest
 from event_tables import table
 
 from riskml.core.errors import ConfigError, DataError
-from riskml.features.local_time import LOCAL_TIME, with_local_time
+from riskml.core.schema import TIMESTAMP
+from riskml.features.local_time import LOCAL_TIME, local_times, with_local_time
 
 
 def test_own_zone_before_default_zone() -> None:
@@ -31,6 +34,19 @@ def test_no_zones_in_the_log() -> None:
     assert with_local_time(events)[LOCAL_TIME].to_list() == [datetime(2024, 1, 1, 23, 30)]
     berlin = with_local_time(events, "Europe/Berlin")[LOCAL_TIME].to_list()
     assert berlin == [datetime(2024, 1, 2, 0, 30)]
+
+
+def test_many_zones_keep_their_order() -> None:
+    zones = ["Asia/Kolkata", "America/New_York", "UTC", "Asia/Kolkata", "Europe/Berlin"] * 40
+    # the night in which clocks go back in Berlin
+    start = datetime(2024, 10, 26, 22, tzinfo=UTC)
+    times = [start + timedelta(minutes=3 * i) for i in range(len(zones))]
+    local = local_times(pl.Series(times).cast(TIMESTAMP), pl.Series(zones))
+    expected = [
+        time.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+        for time, zone in zip(times, zones, strict=True)
+    ]
+    assert local.to_list() == expected
 
 
 def test_unknown_zones() -> None:

@@ -10,6 +10,7 @@ from event_tables import ZERO, extractor, same_windows, table, worldly_log
 
 from riskml.core.errors import DataError
 from riskml.core.types import PEER
+from riskml.features import peer_groups
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.novelty import NoveltyFeatures
 from riskml.features.peer_groups import NO_GROUP, PeerGroups
@@ -80,3 +81,10 @@ def test_windows_name_the_group_of_their_user() -> None:
         ("ann", "clerk"),
         ("bob", "everyone"),
     ]
+
+
+def test_more_groups_than_can_be_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peer_groups, "MOST_GROUPS", 2)
+    three = table(list("abc"), [ZERO] * 3, role=["sales", "it", "board"])
+    with pytest.raises(DataError, match=r"'role' \(features\.peers\.column\) has 3 values"):
+        extractor(UserDayWindows(), peers=PeerGroups("role")).fit(three)

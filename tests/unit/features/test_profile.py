@@ -226,6 +226,50 @@ def test_of_some_and_without_some(known: tuple[FeatureExtractor, Profile]) -> No
     assert len(again.tables[SEEN]) == len(profile.tables[SEEN])
 
 
+def test_tables_stand_in_order_of_user(known: tuple[FeatureExtractor, Profile]) -> None:
+    made, profile = known
+    later = worldly_log(seed=2).with_columns(pl.col("timestamp") + timedelta(days=30))
+    part = made.transform(later[:99], profile.of(later["user_id"][:99]))[1]
+    for after in (profile, part, profile.without(["user1"]), profile.merge(part)):
+        for frame in (after.users, after.names, after.open, *after.tables.values()):
+            assert frame is not None
+            assert USER not in frame.columns or frame[USER].is_sorted()
+
+
+def test_tables_in_another_order_are_put_in_order(
+    known: tuple[FeatureExtractor, Profile],
+) -> None:
+    made, profile = known
+    ids = profile.names["user_id"].to_list()
+    swapped = [profile.of(ids[3:]), profile.of(ids[:3])]
+    mixed = replace(
+        profile,
+        users=pl.concat([part.users for part in swapped]),
+        names=pl.concat([part.names for part in swapped]),
+        tables={
+            name: pl.concat([part.tables[name] for part in swapped])
+            if USER in rows.columns
+            else rows
+            for name, rows in profile.tables.items()
+        },
+    )
+    assert not mixed.users[USER].is_sorted()
+    later = worldly_log(seed=2).with_columns(pl.col("timestamp") + timedelta(days=30))
+    some = ids[2:5]
+    for one, other in (
+        (profile, mixed),
+        (profile.of(some), mixed.of(some)),
+        (profile.without(some), mixed.without(some)),
+        (profile.merge(profile.of(some)), mixed.merge(mixed.of(some))),
+    ):
+        windows, after = made.transform(later, other)
+        expected, then = made.transform(later, one)
+        assert_equal_windows([windows], expected)
+        assert after.tables.keys() == then.tables.keys()
+        assert all(after.tables[name].equals(rows) for name, rows in then.tables.items())
+        assert made.late(worldly_log(seed=2), other).equals(made.late(worldly_log(seed=2), one))
+
+
 def test_who_is_forgotten_is_new_again(known: tuple[FeatureExtractor, Profile]) -> None:
     made, profile = known
     later = worldly_log(seed=2).with_columns(pl.col("timestamp") + timedelta(days=60))
