@@ -253,7 +253,10 @@ class KafkaWriter:
         from confluent_kafka import Producer
 
         settings = {
-            "enable_idempotence": True,
+            # in order and at least once; rows are keyed, so more is not needed, and a producer
+            # that must be exact ends when a broker forgets about it
+            "acks": "all",
+            "max_in_flight": 1,
             "linger_ms": 2,
             "message_timeout_ms": 0,  # a broker that is away is waited for
             "error_cb": _log_trouble,

@@ -16,10 +16,9 @@ import polars as pl
 import pytest
 from broker import Broker, running_broker
 from killable import forking
-from sqlalchemy import Engine, text
+from stream_log import POISON, logins, rows_of, send
 from streaming import consume
 
-from riskml.core.schema import TIMESTAMP
 from riskml.data.database import open_engine
 from riskml.export.bundle import load_bundle
 from riskml.serving.scoring import score_events
@@ -30,58 +29,13 @@ pytestmark = pytest.mark.slow
 BUNDLE = Path(__file__).parents[1] / "data" / "bundles" / "format_3" / "bundle"
 EVENTS = int(os.environ.get("RISKML_STREAM_EVENTS", 20_000))
 KILLS = int(os.environ.get("RISKML_STREAM_KILLS", 20))
-PARTITIONS, USERS = 4, 60
-POISON = [b"no json", b'{"user_id": "u1"}', b"\xff\xfe"]
+PARTITIONS = 4
 
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
     with running_broker(tmp_path / "broker") as running:
         yield running
-
-
-def logins(count: int) -> pl.DataFrame:
-    """Sessions of users over weeks, in order of time and id."""
-    rng = np.random.default_rng(0)
-    seconds = np.sort(rng.integers(0, 30 * 86_400, count))
-    user = rng.integers(0, USERS, count)
-    start = pl.lit(1_706_745_600_000_000, pl.Int64)  # 2024-02-01
-    return (
-        pl.DataFrame({"user": user, "seconds": seconds})
-        .select(
-            event_id=pl.format("e{}", pl.int_range(pl.len())),
-            user_id=pl.format("user_{}", "user"),
-            timestamp=(start + pl.col("seconds") * 1_000_000).cast(TIMESTAMP),
-            action=pl.format("action_{}", (pl.col("user") + pl.col("seconds") // 7) % 6),
-            resource=pl.lit("r"),
-            source=pl.lit("pc"),
-            success=pl.lit(True),
-        )
-        .sort("timestamp", "event_id")
-    )
-
-
-def send(broker: Broker, events: pl.DataFrame) -> None:
-    """By user; a tenth come twice, and some messages are none."""
-    times = pl.col("timestamp").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
-    rng = random.Random(0)
-
-    def messages() -> Iterator[tuple[str, bytes]]:
-        for row in events.with_columns(times).iter_rows(named=True):
-            value = json.dumps(row).encode()
-            yield row["user_id"], value
-            if rng.random() < 0.1:
-                yield row["user_id"], value
-        for poison in POISON:
-            yield "user_0", poison
-
-    broker.send("logins", messages())
-
-
-def rows_of(engine: Engine) -> pl.DataFrame:
-    query = "SELECT window_id, n_events, score, alert, open FROM riskml_scores ORDER BY 1"
-    with engine.connect() as connection:
-        return pl.DataFrame([dict(row) for row in connection.execute(text(query)).mappings()])
 
 
 def progress(folder: Path) -> int:
