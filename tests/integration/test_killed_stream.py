@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from broker import Broker, running_broker
+from broker import Broker, Tansu, running_broker
 from killable import forking
 from stream_log import POISON, logins, rows_of, send
 from streaming import consume
@@ -52,7 +52,7 @@ def test_killed_at_many_points_each_window_has_one_effect(
     events = logins(EVENTS)
     broker.topic("logins", PARTITIONS)
     broker.topic("dead", 1)
-    send(broker, events)
+    total = send(broker, events)
     url, state = new_database(), tmp_path / "state"
     chance, processes = random.Random(0), forking()
     words = (BUNDLE, broker.url("logins"), url, broker.url("dead"), str(state))
@@ -91,8 +91,14 @@ def test_killed_at_many_points_each_window_has_one_effect(
         process.join()
     consume(*words, "a", 8.0)
     consume(*words, "b", 1.0)
-    assert progress(state) == sum(1 for _ in broker.all_of("logins"))
+    assert progress(state) == total
 
+    check(url, state, events)
+    assert {value for _, _, value, _ in broker.all_of("dead")} == set(POISON)
+
+
+def check(url: str, state: Path, events: pl.DataFrame) -> None:
+    """Every event counts once, and every closed window is the batch path's."""
     found = rows_of(open_engine(url))
     bundle = load_bundle(BUNDLE)
     expected = score_events(Standing.of(bundle), events, timedelta(hours=2)).rows
@@ -102,7 +108,46 @@ def test_killed_at_many_points_each_window_has_one_effect(
     assert closed["n_events"].equals(closed["n_events_batch"].rename("n_events"))
     np.testing.assert_allclose(closed["score"], closed["score_batch"], rtol=1e-5)
     counts = [json.loads(path.read_text())["counts"] for path in state.glob("*/state.json")]
-    assert sum(count["events"] for count in counts) == EVENTS
+    assert sum(count["events"] for count in counts) == len(events)
     assert sum(count["poison"] for count in counts) == len(POISON)
     assert len(closed) == sum(count["closed"] for count in counts) > 0.9 * len(expected)
-    assert {value for _, _, value, _ in broker.all_of("dead")} == set(POISON)
+
+
+def test_members_without_names_die_join_and_leave(
+    new_database: Callable[[], str], tmp_path: Path
+) -> None:
+    events, url, state = logins(6_000), new_database(), tmp_path / "state"
+    with running_broker(tmp_path, Tansu) as broker:
+        broker.topic("logins", PARTITIONS)
+        broker.topic("dead", 1)
+        total = send(broker, events)
+        words = (BUNDLE, broker.url("logins"), url, broker.url("dead"), str(state), None)
+        processes = forking()
+
+        def start() -> Any:
+            ready = processes.Event()
+            how = {"most": 20, "ready": ready}
+            process = processes.Process(target=consume, args=words, kwargs=how)
+            process.start()
+            assert ready.wait(90)
+            return process
+
+        def wait_for(count: int) -> None:
+            given_up = time.monotonic() + 90
+            while progress(state) < count and time.monotonic() < given_up:
+                time.sleep(0.02)
+            assert progress(state) >= count
+
+        first, second = start(), start()
+        wait_for(total // 6)
+        first.kill()  # the other one gets its partitions once its session is over
+        first.join()
+        third = start()
+        wait_for(total // 2)
+        second.terminate()  # leaves in good order
+        second.join(60)
+        assert second.exitcode == 0
+        wait_for(total)
+        third.terminate()
+        third.join(60)
+    check(url, state, events)
