@@ -29,6 +29,7 @@ SUCCESS_WORDS = {
     **dict.fromkeys(("error", "deny", "denied", "block", "blocked", "reject", "rejected"), False),
 }
 """Outcomes in lower case; any other word counts as unknown."""
+_OUTCOMES = pl.Series(list(SUCCESS_WORDS)), pl.Series(list(SUCCESS_WORDS.values()))
 
 MEANINGS = {
     "timestamp": ("time", "date", "when", "created"),
@@ -169,45 +170,51 @@ class EventMapping:
         found = self.resolve(table.rows.columns, table.name)
         checked = self._event_columns(table, found, strict)
         rules = quality.broken_rules(checked, datetime.now(UTC))
-        bad = quality.rejected_rows(table.origin, rules, table.rows)
-        rejected = pl.concat([table.rejected, bad])
-        rejected = rejected.sort("file", "row", maintain_order=True)
+        rejected = quality.rejected_rows(table.origin, rules, table.rows)
+        if len(table.rejected):
+            rejected = pl.concat([table.rejected, rejected])
+        if len(rejected):
+            rejected = rejected.sort("file", "row", maintain_order=True)
         truth, others = _other_columns(table, found)
         whole = pl.concat([checked.drop("timestamp_problem"), others, truth], how="horizontal")
-        usable = rules.is_null()
-        whole = whole.filter(usable)
-        by_time = whole.select(pl.arg_sort_by("timestamp", maintain_order=True)).to_series()
-        whole = whole[by_time]
+        origin, usable = table.origin, rules.is_null()
+        if not usable.all():
+            whole, origin = whole.filter(usable), origin.filter(usable)
+        if not whole["timestamp"].is_sorted():
+            by_time = whole.select(pl.arg_sort_by("timestamp", maintain_order=True)).to_series()
+            whole, origin = whole[by_time], origin[by_time]
         return EventLog(
             events=whole.drop(truth.columns),
             truth=whole.select("event_id", *truth.columns) if truth.width else None,
             rejected=rejected,
-            origin=table.origin.filter(usable)[by_time],
+            origin=origin,
         )
 
     def _event_columns(
         self, table: LogTable, found: Mapping[str, str], strict: bool
     ) -> pl.DataFrame:
         """The event schema, unusable values null, and the column `timestamp_problem`."""
-        texts = {
-            column: _text(table, found.get(column))
-            for column, kind in EVENT_SCHEMA.items()
-            if kind == pl.String
+        names = [name for name, kind in EVENT_SCHEMA.items() if kind == pl.String]
+        as_they_are = {
+            name: table.rows[found[name]]
+            for name, native in (("timestamp", _is_time), ("success", _is_outcome))
+            if name in found and native(table.rows.schema[found[name]])
         }
-        made_ids = table.origin.select(pl.format("{}:{}", "file", "row")).to_series()
-        texts["event_id"] = texts["event_id"].fill_null(made_ids)
+        names += [name for name in ("timestamp", "success") if name not in as_they_are]
+        columns = _texts(table, {name: found.get(name) for name in names}) | as_they_are
+        if columns["event_id"].null_count():
+            made_ids = table.origin.select(pl.format("{}:{}", "file", "row")).to_series()
+            columns["event_id"] = columns["event_id"].fill_null(made_ids)
         if self.default_action is not None:
-            texts["action"] = texts["action"].fill_null(self.default_action)
-        times = self._timestamps(table, found["timestamp"], strict)
-        success = _success(table, found.get("success"))
-        columns = {**texts, "timestamp": times["timestamp"], "success": success}
+            columns["action"] = columns["action"].fill_null(self.default_action)
+        times = self._timestamps(columns["timestamp"], table.name, found["timestamp"], strict)
+        columns["timestamp"] = times["timestamp"]
+        if "success" not in as_they_are:
+            columns["success"] = _success(columns["success"], table.name)
         ordered = {column: columns[column] for column in EVENT_SCHEMA}
         return pl.DataFrame({**ordered, "timestamp_problem": times["problem"]})
 
-    def _timestamps(self, table: LogTable, column: str, strict: bool) -> pl.DataFrame:
-        values = table.rows[column]
-        if not (values.dtype.is_numeric() or values.dtype in (pl.Datetime, pl.Date)):
-            values = _text(table, column)
+    def _timestamps(self, values: pl.Series, name: str, column: str, strict: bool) -> pl.DataFrame:
         form = self.timestamp_format
         times = parse_timestamps(values, self.time_zone, form)
         if not strict:
@@ -217,23 +224,41 @@ class EventMapping:
         if problems and problems <= {MISSING, UNPARSABLE}:
             by_format = f" by timestamp_format='{form}'" if form else ""
             raise DataError(
-                f"{table.name}: no value of '{column}' can be read as a timestamp{by_format}; the "
+                f"{name}: no value of '{column}' can be read as a timestamp{by_format}; the "
                 f"first are {first or 'empty'}. Name another with columns.timestamp=<your column>, "
                 "or tell the format, for example timestamp_format='%d/%m/%Y %H:%M:%S'"
             )
         if WITHOUT_ZONE in problems and problems <= {MISSING, UNPARSABLE, WITHOUT_ZONE}:
             raise DataError(
-                f"{table.name}: the timestamps in '{column}' have no time zone; the first are "
+                f"{name}: the timestamps in '{column}' have no time zone; the first are "
                 f"{first}. Say which they are in: time_zone=UTC, or for example "
                 "time_zone=Europe/Berlin"
             )
         return times
 
 
+def _is_time(kind: pl.DataType) -> bool:
+    return kind.is_numeric() or kind in (pl.Datetime, pl.Date)
+
+
+def _is_outcome(kind: pl.DataType) -> bool:
+    return kind == pl.Boolean
+
+
+def _texts(table: LogTable, columns: Mapping[str, str | None]) -> dict[str, pl.Series]:
+    """Columns as stripped text, null where it is empty or the log has no such column."""
+    raw = pl.DataFrame({name: _text(table, column) for name, column in columns.items()})
+    texts = raw.select(pl.all().str.strip_chars()).to_dict()
+    for name, text in texts.items():
+        empty = text == ""
+        if empty.any():
+            texts[name] = text.set(empty, None)
+    return texts
+
+
 def _text(table: LogTable, column: str | None) -> pl.Series:
-    """The column as stripped text, null where it is empty or not there."""
     if column is None:
-        return pl.Series([None] * len(table.rows), dtype=pl.String)
+        return pl.Series([None], dtype=pl.String).new_from_index(0, len(table.rows))
     values = table.rows[column]
     if values.dtype.is_nested():
         raise DataError(
@@ -250,34 +275,32 @@ def _text(table: LogTable, column: str | None) -> pl.Series:
             f"{table.name}: column '{column}' ({values.dtype}) cannot be read as text: "
             f"{shown(error)}"
         ) from error
-    text = text.str.strip_chars()
-    return text.set(text == "", None)
+    return text
 
 
-def _success(table: LogTable, column: str | None) -> pl.Series:
+def _success(text: pl.Series, name: str) -> pl.Series:
     """Outcomes as booleans, null where unknown."""
-    if column is not None and table.rows[column].dtype == pl.Boolean:
-        return table.rows[column]
-    text, name = _text(table, column), table.name
-    success = text.str.to_lowercase().replace_strict(
-        SUCCESS_WORDS, default=None, return_dtype=pl.Boolean
-    )
+    word = pl.col("success").str.to_lowercase()
+    success = text.to_frame("success").select(
+        word.replace_strict(*_OUTCOMES, default=None, return_dtype=pl.Boolean)
+    )["success"]
+    if success.null_count() == text.null_count():
+        return success
     unknown = text.filter(success.is_null() & text.is_not_null())
-    if len(unknown):
-        _logger.warning(
-            "%s: %d of %d outcomes are not understood and left empty, for example '%s'",
-            name,
-            len(unknown),
-            len(text),
-            shown(unknown[0]),
-        )
+    _logger.warning(
+        "%s: %d of %d outcomes are not understood and left empty, for example '%s'",
+        name,
+        len(unknown),
+        len(text),
+        shown(unknown[0]),
+    )
     return success
 
 
 def _other_columns(table: LogTable, found: Mapping[str, str]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The truth columns, and those that pass through under the names that they will have."""
     columns = table.rows.columns
-    truth = table.rows.select(_typed(table.rows[column]) for column in columns if is_truth(column))
+    truth = pl.DataFrame([_typed(table.rows[column]) for column in columns if is_truth(column)])
     names = {found[TIME_ZONE]: TIME_ZONE} if TIME_ZONE in found else {}
     for column in columns:
         if column not in found.values() and not is_truth(column):
@@ -289,7 +312,7 @@ def _other_columns(table: LogTable, found: Mapping[str, str]) -> tuple[pl.DataFr
             f"{table.name}: column '{doubled[0].removeprefix('log_')}' is to pass through as "
             f"'{doubled[0]}', but the log has such a column already; rename one of them"
         )
-    return truth, table.rows.select(pl.col(old).alias(new) for old, new in names.items())
+    return truth, pl.DataFrame([table.rows[old].alias(new) for old, new in names.items()])
 
 
 def _typed(values: pl.Series) -> pl.Series:

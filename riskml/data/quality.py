@@ -13,6 +13,7 @@ import polars as pl
 
 from riskml.core.errors import ConfigError, DataError
 from riskml.core.redaction import shown
+from riskml.core.schema import TIMESTAMP
 from riskml.data import timestamps
 
 REJECTED_SCHEMA: dict[str, pl.DataType] = {
@@ -125,16 +126,28 @@ def broken_rules(checked: pl.DataFrame, now: datetime) -> pl.Series:
         checked: rows in the event schema with `timestamp_problem`, in the log's order.
         now: as in `row_rules`.
     """
-    rule = first_broken(row_rules(now))
-    checked = checked.select("event_id", rule=rule).with_row_index("position")
-    good = checked.filter(pl.col("rule").is_null())
-    if all_differ(good["event_id"]):
-        return checked["rule"]
-    duplicates = good.filter(DUPLICATE_RULE.broken).select(
-        "position", duplicate=pl.lit(DUPLICATE_RULE.name)
-    )
-    joined = checked.join(duplicates, on="position", how="left", maintain_order="left")
-    return joined.select(pl.coalesce("rule", "duplicate")).to_series()
+    if _nothing_broken(checked, now):
+        rule = pl.Series("rule", [None], dtype=pl.String).new_from_index(0, len(checked))
+    else:
+        rule = checked.select(rule=first_broken(row_rules(now))).to_series()
+    good = rule.is_null()
+    ids = checked["event_id"] if good.all() else checked["event_id"].filter(good)
+    if all_differ(ids):
+        return rule
+    usable = good.arg_true()
+    copies = ids.to_frame("event_id").select(DUPLICATE_RULE.broken).to_series()
+    return rule.scatter(usable.filter(copies), DUPLICATE_RULE.name)
+
+
+def _nothing_broken(checked: pl.DataFrame, now: datetime) -> bool:
+    """Whether no row breaks one of `row_rules`, without a look at each rule and row."""
+    # as numbers: a log may name years that Python has no dates for
+    times = checked["timestamp"].cast(pl.Int64)
+    limits = pl.Series([EARLIEST, now + CLOCK_TOLERANCE], dtype=TIMESTAMP).cast(pl.Int64)
+    in_range = not times.count() or (times.min() >= limits[0] and times.max() <= limits[1])
+    problems = checked["timestamp_problem"]
+    named = checked["user_id"].null_count() + checked["action"].null_count() == 0
+    return in_range and named and problems.null_count() == len(problems)
 
 
 def all_differ(ids: pl.Series) -> bool:
@@ -159,9 +172,11 @@ def rejected_rows(
     Returns:
         Frame with the columns of `REJECTED_SCHEMA`.
     """
+    bad = rules.is_not_null()
+    if not bad.any():
+        return pl.DataFrame(schema=REJECTED_SCHEMA)
     every_rule = (*TEXT_RULES, *row_rules(datetime.now(UTC)), DUPLICATE_RULE, *more_rules)
     reasons = {rule.name: rule.explanation for rule in every_rule}
-    bad = rules.is_not_null()
     texts = [
         json.dumps(record, default=str, ensure_ascii=False)
         for record in records.filter(bad).iter_rows(named=True)

@@ -8,9 +8,11 @@ from datetime import date, datetime, timedelta, timezone
 import polars as pl
 import pytest
 from log_files import utc
+from polars.testing import assert_frame_equal
 
 from riskml.core.errors import ConfigError
 from riskml.core.schema import TIMESTAMP
+from riskml.data import timestamps
 from riskml.data.timestamps import parse_timestamps
 
 NOON = utc(2024, 3, 1, 12)
@@ -43,6 +45,42 @@ def test_instants_as_text(text: str, expected: datetime) -> None:
     read = parse_timestamps(pl.Series([text]))
     assert read.schema == {"timestamp": TIMESTAMP, "problem": pl.String}
     assert read.rows() == [(expected, None)]
+
+
+ODD = [
+    None,
+    "",
+    "2023-02-29T12:00:00Z",
+    "2024-03-01T12:00:60Z",
+    "2024-03-01T24:00:00Z",
+    "0000-01-01T00:00:00Z",
+    "2024-03-01T12:00:00.1Z",
+    "2024-03-01T12:00:00.123Z",
+    "2024-03-01T12:00:00.123456789Z",
+    "2024-03-01T12:00:00+00:00",
+    "2024-03-01T12:00:00",
+    " 2024-03-01T12:00:00Z",
+    "2024-3-01T12:00:00Z",
+    "2024-03-01 12:00:00Z",
+    "\uff12024-03-01T12:00:00Z",
+    "noon",
+]
+
+
+@pytest.mark.parametrize("digits", [0, 1, 3, 6, 7, 9])
+@pytest.mark.parametrize("zone", ["Z", "+00:00", "+01:00"])
+def test_logs_that_look_like_most_are_read_as_all_others(
+    digits: int, zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fraction = f".{'987654321'[:digits]}" if digits else ""
+    plain = [f"{day}T23:59:{digits:02d}{fraction}{zone}" for day in ("1970-01-01", "2024-02-29")]
+    wrong = [f"2023-02-29T23:59:59{fraction}{zone}", f"2024-06-30T23:59:60{fraction}{zone}"]
+    logs = [pl.Series(plain + more) for more in ([], wrong, [None], *([odd] for odd in ODD))]
+    found = [parse_timestamps(log, "Europe/Berlin") for log in logs]
+    assert found[0]["timestamp"].null_count() == 0
+    monkeypatch.setattr(timestamps, "_all_in_utc", lambda values: None)
+    for log, times in zip(logs, found, strict=True):
+        assert_frame_equal(times, parse_timestamps(log, "Europe/Berlin"))
 
 
 @pytest.mark.parametrize(
