@@ -20,8 +20,8 @@ import polars as pl
 from riskml.core.errors import ConfigError, DataError
 from riskml.streaming.ends import KAFKA, DeadLetter
 from riskml.streaming.job import Partitions
-from riskml.streaming.json_lines import row_json
 from riskml.streaming.messages import Messages
+from riskml.streaming.topic_messages import letter_message, row_messages
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Message, Producer
@@ -31,7 +31,6 @@ SETTINGS_VARIABLE = "RISKML_KAFKA_"
 
 FLUSH_S = 1.0
 SESSION_MS = 30_000
-ALERTS = ".alerts"
 
 _logger = logging.getLogger(__name__)
 
@@ -268,7 +267,7 @@ class KafkaWriter:
         topic: str,
         key: str | bytes | None,
         value: bytes,
-        headers: list[tuple[str, str | bytes | None]] | None = None,
+        headers: dict[str, str | bytes | None] | None = None,
     ) -> None:
         while True:
             try:
@@ -322,11 +321,8 @@ class KafkaSink(KafkaWriter):
 
     def write(self, rows: pl.DataFrame) -> None:
         """Hand the rows to the client."""
-        for row in rows.iter_rows(named=True):
-            value = row_json(row)
-            self._send(self._topic.topic, row["window_id"], value)
-            if row["raised"] is not None:
-                self._send(self._topic.topic + ALERTS, row["window_id"], value)
+        for topic, key, value in row_messages(self._topic.topic, rows):
+            self._send(topic, key, value)
         self._check()
 
 
@@ -343,15 +339,6 @@ class KafkaLetters(KafkaWriter):
     def put(self, letters: list[DeadLetter]) -> None:
         """Hand them to the client."""
         for letter in letters:
-            headers: list[tuple[str, str | bytes | None]] = [
-                ("riskml.stream", letter.stream.encode()),
-                ("riskml.partition", letter.partition.encode()),
-                ("riskml.offset", str(letter.offset).encode()),
-                ("riskml.rule", letter.rule.encode()),
-                ("riskml.reason", letter.reason.encode()),
-            ]
-            if letter.key is not None:
-                headers.append(("riskml.key", letter.key))
-            place = f"{letter.stream}/{letter.partition}/{letter.offset}"
-            self._send(self._topic.topic, place, letter.value, headers)
+            key, headers = letter_message(letter)
+            self._send(self._topic.topic, key, letter.value, {**headers})
         self._check()

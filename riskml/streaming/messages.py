@@ -127,6 +127,12 @@ class EventReader:
         )
         return ReadEvents(events, apart, int(doubled.sum()))
 
+    def user(self, value: bytes) -> str | None:
+        """Whose event a message is, for those who divide a stream by user; None: nobody's."""
+        found, _, _ = self._decoded([value])
+        user = _text(_field(found[0], self._fields["user_id"])) if found else None
+        return (user or "").strip() or None
+
     def _decoded(
         self, values: Sequence[bytes]
     ) -> tuple[list[Mapping[str, Any]], list[int], list[tuple[int, str, str]]]:

@@ -117,7 +117,7 @@ class Partition:
             DeadLetter(
                 messages.values[at],
                 self._stream,
-                self.name,
+                messages.partition,
                 int(messages.offsets[at]),
                 rule,
                 reason,
