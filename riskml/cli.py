@@ -107,6 +107,7 @@ main.add_command(score)
 @click.option("--plots", is_flag=True, help="Draw pictures of the world into OUT/plots.")
 @click.option("--database", metavar="URL", help="Also store the events in this database.")
 @click.option("--speed", type=Speed(), help="Replay as JSON lines on standard output.")
+@click.option("--test-period", is_flag=True, help="Replay the last third only: after training.")
 @click.option("--late", default=0.0, help="Share of records that arrive late in the replay.")
 @click.option("--duplicates", default=0.0, help="Share of records sent twice in the replay.")
 @click.option("--malformed", default=0.0, help="Share of broken lines in the replay.")
@@ -125,6 +126,7 @@ def simulate(
     plots: bool,
     database: str | None,
     speed: float | None,
+    test_period: bool,
     late: float,
     duplicates: float,
     malformed: float,
@@ -153,7 +155,9 @@ def simulate(
         if database is not None:
             _store(folder, database)
         if speed is not None:
-            lines = replay(folder, sys.stdout, speed, faults, truth)
+            lines = replay(
+                folder, sys.stdout, speed, faults, truth, test_days if test_period else None
+            )
             click.echo(f"{lines:,} lines replayed", err=True)
 
 

@@ -33,7 +33,8 @@ _path = click.Path(path_type=Path)
     invoke_without_command=True,
     epilog="""\b
     Examples:
-      riskml simulate --users 100 --speed 1000x | riskml stream --bundle bundle --state state
+      riskml simulate --users 100 --test-period --speed 1000x | \\
+          riskml stream --bundle bundle --state state
       riskml stream --bundle bundle --state state --source kafka://broker/logins \\
           --sink kafka://broker/risk --sink postgresql+psycopg://host/risk \\
           --dead-letters kafka://broker/logins.dlq
@@ -211,6 +212,8 @@ def stream(
         click.echo(json.dumps({"model_version": job.version, **asdict(done)}), err=True)
     else:
         click.echo(done.line(), err=True)
+    if dead_letters is None and done.late + done.ahead + done.poison:
+        click.echo("what was set apart is kept, with the reason, by --dead-letters", err=True)
 
 
 @stream.command(name="replay-dlq")

@@ -52,9 +52,9 @@ class Counts:
 
     def line(self) -> str:
         """For people."""
-        apart = self.late + self.ahead + self.poison
         return (
-            f"{self.events:,} events, {self.repeated:,} repeated, {apart:,} set apart; "
+            f"{self.events:,} events, {self.repeated:,} repeated; set apart: {self.late:,} late, "
+            f"{self.ahead:,} in the future, {self.poison:,} no events; "
             f"{self.closed:,} windows closed, {self.alerts:,} alerts "
             f"({self.early:,} early, {self.withdrawn:,} withdrawn)"
         )

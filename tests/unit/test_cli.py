@@ -58,6 +58,13 @@ def test_a_clean_replay_is_the_log(world: Path) -> None:
     assert not any(key.startswith(("label", "incident", "scenario")) for key in records[0])
 
 
+def test_the_test_period_alone(world: Path) -> None:
+    words = ("--out", str(world), "--speed", "1000000000x", "--test-period")
+    lines = riskml("simulate", *SMALL, *words).stdout.splitlines()
+    last = stored(world).filter(pl.col("timestamp").dt.date() > datetime(2024, 1, 10).date())
+    assert {json.loads(line)["event_id"] for line in lines} == set(last["event_id"])
+
+
 def test_faults_are_injected_and_told_aside(world: Path, tmp_path: Path) -> None:
     truth = tmp_path / "truth.parquet"
     shares = ["--late", "0.1", "--duplicates", "0.05", "--malformed", "0.02"]

@@ -51,6 +51,7 @@ def replay(
     speed: float | None = None,
     faults: StreamFaults | None = None,
     truth: Path | None = None,
+    last_days: int | None = None,
 ) -> int:
     """Write a world's events as JSON lines in order of time, the late ones when they arrive.
 
@@ -61,6 +62,7 @@ def replay(
         faults: what goes wrong on the way.
         truth: Parquet file that is told which lines were spoilt and how (line number from 1,
             event_id, fault); nothing of it is in the stream.
+        last_days: leave out the days before these; None: replay all.
 
     Returns:
         Lines written.
@@ -73,6 +75,7 @@ def replay(
     files = sorted((folder / "events").glob("day=*/events.parquet"))
     if not files:
         raise ConfigError(f"{folder} holds no simulated world: run `riskml simulate --out` first")
+    files = files if last_days is None else files[-last_days:]
     clock = _Clock(speed)
     lines, told = 0, []
     for batch in _arrivals(files, faults or StreamFaults()):
