@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskml.cli_types import PAIR
+from riskml.cli_types import COLUMN_OPTIONS, PAIR, options_for_settings
 from riskml.core.errors import ConfigError
 from riskml.core.redaction import printable
 
@@ -52,6 +52,7 @@ NAMES = ("both", "only_a", "only_b")
 )
 @click.option("--plots", type=click.Path(path_type=Path), help="Folder for pictures.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/compare.md).")
+@options_for_settings(COLUMN_OPTIONS)
 def compare(
     a: str,
     b: str,

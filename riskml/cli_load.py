@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -12,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskml.cli_types import DURATION, PAIR
-from riskml.core.errors import ConfigError, RiskmlError
+from riskml.cli_types import DURATION, PAIR, as_options, options_for_settings
+from riskml.core.errors import ConfigError
 from riskml.core.redaction import printable
 
 if TYPE_CHECKING:
@@ -22,11 +20,11 @@ if TYPE_CHECKING:
 
 BUSY = 3
 SETTINGS = {
-    "data.quality.max_rejected_share": "--max-rejected-share",
-    "data.quality.": "--check ",
-    "data.pseudonyms.key_variable": "--key-variable",
-    "data.pseudonyms.store": "--pseudonym-store",
-    "data.pseudonyms.": "--",
+    r"data\.quality\.max_rejected_share": "--max-rejected-share",
+    r"data\.quality\.": "--check ",
+    r"data\.pseudonyms\.key_variable": "--key-variable",
+    r"data\.pseudonyms\.store": "--pseudonym-store",
+    r"data\.pseudonyms\.": "--",
 }
 """Settings as a config names them → options."""
 
@@ -193,7 +191,7 @@ def load(
         raise ConfigError(f"which database? Set RISKML_{name}_URL, or give {option} URL")
     _only_with("--pseudonyms", pseudonyms, "--keep", keep, "--hashed", hashed)
     _only_with("--checks", checks, "--quality", quality, "--check", changes)
-    with _options_for_settings():
+    with options_for_settings(SETTINGS):
         limits = _limits(quality, changes, max_rejected_share) if checks else None
         share = 0.2 if max_rejected_share is None else max_rejected_share
         mapping = EventMapping(
@@ -222,7 +220,7 @@ def load(
             click.echo(f"error: {error}", err=True)
             ctx.exit(BUSY)
     for warning in report.warnings:
-        click.echo(f"look at {printable(_as_options(warning))}", err=True)
+        click.echo(f"look at {printable(as_options(warning, SETTINGS))}", err=True)
     if as_json:
         click.echo(json.dumps(asdict(report), default=str))
     else:
@@ -243,21 +241,6 @@ def _limits(
     if max_rejected_share is not None:
         changes = (*changes, f"max_rejected_share={max_rejected_share}")
     return read_checks(file, changes)
-
-
-@contextmanager
-def _options_for_settings() -> Iterator[None]:
-    """Messages name settings as a config has them; here they are options."""
-    try:
-        yield
-    except RiskmlError as error:
-        raise type(error)(_as_options(str(error))) from error
-
-
-def _as_options(message: str) -> str:
-    for setting, option in SETTINGS.items():
-        message = message.replace(setting, option)
-    return message
 
 
 def _with_progress(run: Any) -> LoadReport:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskml.cli_types import DURATION, MOMENT, PAIR
+from riskml.cli_types import DURATION, MOMENT, PAIR, SOURCE_OPTIONS, options_for_settings
 from riskml.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ _bundle = click.Path(path_type=Path)
     help="Event column and that of the source, such as user_id=employee.",
 )
 @click.option("--time-zone", help="IANA name, for times without a zone; SQLite has no zones.")
+@click.option("--timestamp-format", help="Such as '%d/%m/%Y %H:%M', where it is not recognised.")
+@click.option("--separator", help="Of a CSV file; a comma, or a tab in .tsv, unless given.")
 @click.option("--default-action", help="Action of rows that name none.")
 @click.option(
     "--max-rejected-share",
@@ -118,6 +120,7 @@ _bundle = click.Path(path_type=Path)
 @click.option("--dry-run", is_flag=True, help="Read and score, and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Summary as one JSON object.")
 @click.pass_context
+@options_for_settings(SOURCE_OPTIONS)
 def score(
     ctx: click.Context,
     folder: Path,
@@ -129,6 +132,8 @@ def score(
     table: str,
     columns: tuple[tuple[str, str], ...],
     time_zone: str | None,
+    timestamp_format: str | None,
+    separator: str | None,
     default_action: str | None,
     max_rejected_share: float,
     open_windows: bool,
@@ -149,6 +154,7 @@ def score(
     from riskml.export.bundle import load_bundle
     from riskml.serving.events import open_source
     from riskml.serving.job import JobSettings, ScoreJob, open_store
+    from riskml.serving.side_by_side import different_windows
     from riskml.serving.stores import CHALLENGER, CHAMPION, JobBusyError
 
     for option, value in (("--source", source), ("--out", out)):
@@ -163,14 +169,17 @@ def score(
     mapping = EventMapping(
         columns=named,
         time_zone=time_zone,
+        timestamp_format=timestamp_format,
         default_action=default_action,
         max_rejected_share=max_rejected_share,
     )
-    events = open_source(source, table, mapping, batch)
+    events = open_source(source, table, mapping, batch, separator)
     store = open_store(out)
     bundles = {CHAMPION: load_bundle(folder, runtime)}
     if challenger is not None:
         bundles[CHALLENGER] = load_bundle(challenger, runtime)
+        if different := different_windows(*bundles.values()):
+            click.echo(f"warning: --challenger cuts a log into {different}", err=True)
     jobs = [ScoreJob(bundle, events, store, settings, role) for role, bundle in bundles.items()]
     if len({job.version for job in jobs}) < len(jobs):
         raise ConfigError(f"--challenger {challenger} is the same model as --bundle")

@@ -1,12 +1,26 @@
-"""Kinds of values that several commands take."""
+"""Kinds of values that several commands take, and settings in the words of their options."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
+
+from riskml.core.errors import RiskmlError
+
+COLUMN_OPTIONS = {r"columns\.(?=\w)": "--column ", "time_zone=": "--time-zone="}
+SOURCE_OPTIONS = {
+    **COLUMN_OPTIONS,
+    "timestamp_format=": "--timestamp-format=",
+    "default_action=": "--default-action=",
+    "max_rejected_share=": "--max-rejected-share=",
+    "separator=": "--separator=",
+}
+"""How settings of a source begin, as regular expressions → options."""
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -62,3 +76,23 @@ class Moment(click.ParamType[datetime]):
 
 
 DURATION, PAIR, MOMENT = Duration(), Pair(), Moment()
+
+
+@contextmanager
+def options_for_settings(options: Mapping[str, str]) -> Iterator[None]:
+    """Messages name settings as a config has them; here they are options."""
+    try:
+        yield
+    except RiskmlError as error:
+        raise type(error)(as_options(str(error), options)) from error
+
+
+def as_options(message: str, options: Mapping[str, str]) -> str:
+    """The message with options in place of settings.
+
+    >>> as_options("it has no column 'user' (columns.user_id=user)", SOURCE_OPTIONS)
+    "it has no column 'user' (--column user_id=user)"
+    """
+    for setting, option in options.items():
+        message = re.sub(rf"(?<![\w.]){setting}", option, message)
+    return message

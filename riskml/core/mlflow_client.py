@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from riskml.core.errors import ConfigError
 
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 SQLITE = "sqlite:///"
+PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
+REACH_S = 5.0
 
 
 def connect(tracking_uri: str) -> MlflowClient:
@@ -24,8 +29,10 @@ def connect(tracking_uri: str) -> MlflowClient:
         tracking_uri: of the store.
 
     Raises:
+        ConfigError: nobody answers at its address.
         ModuleNotFoundError: MLflow is not installed.
     """
+    _reach(tracking_uri)
     # MLflow tells its makers how it is used unless it is asked not to before it is imported
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -37,6 +44,25 @@ def connect(tracking_uri: str) -> MlflowClient:
     if tracking_uri.startswith(SQLITE):
         Path(tracking_uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
     return MlflowClient(tracking_uri)
+
+
+def _reach(tracking_uri: str) -> None:
+    """Ask once: MLflow itself tries for minutes before it gives up."""
+    try:
+        parts = urlsplit(tracking_uri)
+        host, port = parts.hostname, parts.port or PORTS.get(parts.scheme.partition("+")[0])
+    except ValueError as error:
+        raise ConfigError(f"the MLflow store's address is no URL: {error}") from error
+    proxied = parts.scheme in getproxies() and not proxy_bypass(host or "")
+    if host is None or port is None or proxied:
+        return
+    try:
+        socket.create_connection((host, port), REACH_S).close()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(
+            f"the MLflow store at {host}, port {port} cannot be reached: {reason}"
+        ) from error
 
 
 def told_uri() -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from riskml.core.errors import ConfigError, DataError
+from riskml.core.redaction import shown
 from riskml.data import quality
 from riskml.data.event_mapping import LogTable
 from riskml.data.text_lines import line_chunks
@@ -38,7 +40,7 @@ def csv_tables(path: Path, separator: str, rows: int) -> Iterator[LogTable]:
 
     Blank lines are no rows. A quoted field may span lines, but not over a line that is a complete
     row by itself: there a quote was left open, and only the line with the quote is rejected.
-    Empty names in the header become `column_<position>`, repeated ones get `_2`, `_3`, ...
+    Empty names in the header become `column_<position>`.
 
     Args:
         path: of the file.
@@ -49,7 +51,8 @@ def csv_tables(path: Path, separator: str, rows: int) -> Iterator[LogTable]:
         The rows, about `rows` at a time.
 
     Raises:
-        DataError: the file is empty, has a header only, or is no CSV with this separator.
+        DataError: the file is empty, has a header only, names a column twice, or is no CSV with
+            this separator.
     """
     names: list[str] = []
     found = False
@@ -88,6 +91,11 @@ def _header(header: str, separator: str, name: str) -> list[str]:
     except csv.Error as error:
         raise DataError(f"{name}: the first line is no CSV header; is this a CSV file?") from error
     _check_separator(name, header, separator, len(names))
+    twice = [column for column, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DataError(
+            f"{name} has several columns '{shown(twice[0])}': rename all but one in its first line"
+        )
     return names
 
 
@@ -104,12 +112,8 @@ def _table(records: pl.DataFrame, names: list[str], separator: str, name: str) -
 
 
 def _column_names(header: str, separator: str) -> list[str]:
-    names: list[str] = []
-    for position, field in enumerate(next(csv.reader([header], delimiter=separator)), start=1):
-        name = field.strip() or f"column_{position}"
-        copies = (f"{name}_{copy}" for copy in range(2, position + 2))
-        names.append(name if name not in names else next(c for c in copies if c not in names))
-    return names
+    fields = next(csv.reader([header], delimiter=separator))
+    return [field.strip() or f"column_{place}" for place, field in enumerate(fields, start=1)]
 
 
 def _check_separator(name: str, header: str, separator: str, n_columns: int) -> None:

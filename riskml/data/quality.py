@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -212,13 +213,29 @@ def check_rejected_share(rejected: pl.DataFrame, n_rows: int, limit: float, name
         DataError: with the commonest rules, an example and the ways out.
     """
     share = rejected.height / n_rows if n_rows else 0.0
-    if share <= limit:
-        return
-    common = _by_rule(rejected)["rule"][0]
-    example = rejected.row(rejected["rule"].index_of(common) or 0, named=True)
-    raise DataError(
-        f"{name}: {rejected.height:,} of {n_rows:,} rows ({share:.1%}) cannot be used, more than "
-        f"max_rejected_share={limit:g} allows. {_counts(rejected)}. For example "
+    if share > limit:
+        common = _by_rule(rejected)["rule"][0]
+        example = rejected.row(rejected["rule"].index_of(common) or 0, named=True)
+        raise too_many_rejected(rejected.height, n_rows, limit, name, _counts(rejected), example)
+
+
+def too_many_rejected(
+    bad: int, n_rows: int, limit: float, name: str, counts: str, example: Mapping[str, Any]
+) -> DataError:
+    """Says which rules unusable rows break, with an example and the ways out.
+
+    Args:
+        bad: unusable rows.
+        n_rows: rows of the log, good and bad.
+        limit: largest share that is tolerated, 0 to 1.
+        name: of the log.
+        counts: of rows by rule, for people.
+        example: a row of the quarantine.
+    """
+    share = bad / n_rows
+    return DataError(
+        f"{name}: {bad:,} of {n_rows:,} rows ({share:.1%}) cannot be used, more than "
+        f"max_rejected_share={limit:g} allows. {counts}. For example "
         f"{shown(example['file'])} row {example['row']}, {example['rule']} "
         f"({example['reason']}): "
         f"{shown(example['record'])}. Correct the log or the settings, or go on without these "

@@ -77,6 +77,8 @@ def read_manifest(
         BundleError: a file is missing, changed, not listed or not plain, or of an unknown format.
     """
     path = folder / MANIFEST
+    if not path.exists():
+        raise BundleError(f"{folder} {_no_bundle(folder)}")
     with reading(path):
         text = _read_small(path)
         manifest = strict_json(text)
@@ -92,6 +94,14 @@ def read_manifest(
         manifest["files"] = _described(files, number)
     _check_files(folder, manifest["files"], required)
     return manifest
+
+
+def _no_bundle(folder: Path) -> str:
+    if not folder.is_dir():
+        return "does not exist: give the folder of a bundle, as train.py exports it"
+    inside = next(folder.glob(f"*/{MANIFEST}"), None)
+    hint = f"; did you mean {inside.parent}?" if inside is not None else ""
+    return f"is no bundle: it has no {MANIFEST}{hint}"
 
 
 def _described(files: dict[str, Any], number: int) -> Files:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from riskml.core.errors import BundleError, ConfigError
+from riskml.core.errors import BundleError, ConfigError, did_you_mean
 from riskml.core.mlflow_client import SQLITE, asking, connect, experiment_id, told_uri
 from riskml.export.bundle import REQUIRED, Bundle, load_bundle
 from riskml.export.manifest import read_manifest
@@ -111,14 +111,21 @@ class Registry:
             self._client.set_registered_model_alias(name, alias, version)
 
     def versions(self, name: str | None = None) -> list[Registered]:
-        """Bundles of one model or of all, the newest version of each first."""
-        chosen = f"name = '{name}'" if name else None
+        """Bundles of one model or of all, the newest version of each first.
+
+        Raises:
+            ConfigError: there is no such model.
+        """
         with asking(f"listing {name or 'models'}"):
-            models = self._all(self._client.search_registered_models, chosen)
+            models = self._all(self._client.search_registered_models, None)
+            names = [str(model.name) for model in models]
+            if name is not None and name not in names:
+                known = did_you_mean(name, names) if names else "there are none"
+                raise ConfigError(f"the registry has no model '{name}': {known}")
             found = [
                 self._client.get_model_version(each.name, each.version)  # searches know no aliases
-                for model in sorted(models, key=lambda model: str(model.name))
-                for each in self._all(self._client.search_model_versions, f"name = '{model.name}'")
+                for each_name in sorted(names if name is None else [name])
+                for each in self._all(self._client.search_model_versions, f"name = '{each_name}'")
                 if SEAL_TAG in each.tags
             ]
         return [_registered(each) for each in found]

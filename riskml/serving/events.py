@@ -62,7 +62,9 @@ class EventSource(Protocol):
         ...
 
 
-def open_source(where: str, table: str, mapping: EventMapping, rows: int) -> EventSource:
+def open_source(
+    where: str, table: str, mapping: EventMapping, rows: int, separator: str | None = None
+) -> EventSource:
     """The source that a path or URL means.
 
     Args:
@@ -70,6 +72,7 @@ def open_source(where: str, table: str, mapping: EventMapping, rows: int) -> Eve
         table: of a database.
         mapping: what columns mean.
         rows: in memory at a time.
+        separator: of a CSV file, None: as its name tells.
 
     Raises:
         ConfigError: the URL is not understood.
@@ -77,7 +80,7 @@ def open_source(where: str, table: str, mapping: EventMapping, rows: int) -> Eve
     """
     if "://" in where:
         return TableEvents(TableSource.of(where, table, mapping), mapping, rows)
-    return FileEvents(where, mapping, rows)
+    return FileEvents(where, mapping, rows, separator)
 
 
 class TableEvents:
@@ -122,10 +125,13 @@ class FileEvents:
         where: a file, a folder, or a glob.
         mapping: what columns mean.
         rows: in memory at a time.
+        separator: of a CSV file, None: as its name tells.
     """
 
-    def __init__(self, where: str, mapping: EventMapping, rows: int) -> None:
-        self._source, self._rows = _of_suffix(where, mapping), rows
+    def __init__(
+        self, where: str, mapping: EventMapping, rows: int, separator: str | None = None
+    ) -> None:
+        self._source, self._rows = _of_suffix(where, mapping, separator), rows
 
     def batches(
         self, after: datetime | None, until: datetime, columns: Iterable[str]
@@ -201,11 +207,12 @@ def _needed(events: pl.DataFrame, columns: Iterable[str]) -> pl.DataFrame:
     return events.select(name for name in dict.fromkeys(wanted) if name in events.columns)
 
 
-def _of_suffix(where: str, mapping: EventMapping) -> MappedSource:
+def _of_suffix(where: str, mapping: EventMapping, separator: str | None) -> MappedSource:
     path = Path(where).expanduser()
     settings: dict[str, Any] = {
         "columns": dict(mapping.columns),
         "time_zone": mapping.time_zone,
+        "timestamp_format": mapping.timestamp_format,
         "default_action": mapping.default_action,
         "max_rejected_share": mapping.max_rejected_share,
     }
@@ -214,7 +221,8 @@ def _of_suffix(where: str, mapping: EventMapping) -> MappedSource:
         inside = [file.name.lower() for file in sorted(path.rglob("*")) if file.is_file()]
         name = next((n for n in inside if n.endswith((".parquet", ".pq", *JSON_SUFFIXES))), name)
     if name.endswith(CSV_SUFFIXES):
-        return CsvSource(path, separator="\t" if ".tsv" in name else ",", **settings)
+        usual = "\t" if ".tsv" in name else ","
+        return CsvSource(path, separator=separator or usual, **settings)
     if name.endswith(JSON_SUFFIXES):
         return JsonLinesSource(path, **settings)
     if name.endswith((".parquet", ".pq")) or path.is_dir():

@@ -87,6 +87,12 @@ def check_same_windows(a: Bundle, b: Bundle) -> None:
     Raises:
         ConfigError: names what differs.
     """
+    if different := different_windows(a, b):
+        raise ConfigError(f"the bundles cut a log into {different}")
+
+
+def different_windows(a: Bundle, b: Bundle) -> str | None:
+    """How and what follows, to end a message; None: both cut a log into the same windows."""
     rules = [
         {
             "windows": each.extractor.window.kind,
@@ -98,10 +104,11 @@ def check_same_windows(a: Bundle, b: Bundle) -> None:
     for name in dict.fromkeys((*rules[0], *rules[1])):
         first, second = (rule.get(name) for rule in rules)
         if first != second:
-            raise ConfigError(
-                f"the bundles cut a log into other windows ({name}: {first} and {second}), so "
-                "there is nothing to match: train both with the same features.window"
+            return (
+                f"other windows ({name}: {first} and {second}), so there is nothing to match: "
+                "train both with the same features.window"
             )
+    return None
 
 
 def score_log(bundle: Bundle, events: pl.DataFrame, name: str) -> Side:

@@ -89,6 +89,21 @@ def test_list(registry: Registry) -> None:
     assert f"models:/{NAME}/1" in run("list").output
 
 
+def test_list_of_a_model_that_is_not_there() -> None:
+    result = run("list", "login")
+    assert result.exit_code == 2
+    assert f"no model 'login': did you mean '{NAME}'?" in result.output
+
+
+def test_a_store_that_nobody_answers_at_is_one_line() -> None:
+    with socket.socket() as taken:  # bound, but it does not listen
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        result = run("list", "--store", f"http://127.0.0.1:{port}")
+    assert result.exit_code == 2
+    assert f"store at 127.0.0.1, port {port} cannot be reached" in result.output
+
+
 def test_scores_from_the_registry(registry: Registry) -> None:
     events = pl.read_parquet(EVENTS)
     found = riskml.load(f"models:/{NAME}@{CHAMPION}").score(events)

@@ -91,6 +91,10 @@ def test_other_windows_are_refused(tmp_path: Path) -> None:
     result = run(A, str(folder), "--source", EVENTS)
     assert result.exit_code == 2
     assert "other windows (gap_minutes: 30" in result.output
+    words = ["score", "--bundle", A, "--challenger", str(folder), "--source", EVENTS]
+    done = CliRunner().invoke(main, [*words, "--out", str(tmp_path / "o"), "--dry-run"])
+    assert done.exit_code == 0, done.output
+    assert "warning: --challenger cuts a log into other windows (gap_min" in done.stderr
 
 
 def test_wrong_words_are_one_line(tmp_path: Path) -> None:

@@ -75,6 +75,34 @@ def test_wrong_input_is_one_line_and_code_2(
         assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("user,timestamp,action\nann,2024-05-01T10:00:00Z,login\n", "--column user_id=user"),
+        ("user_id;timestamp;action\nann;2024-05-01;login\n", "give --separator=';'"),
+        (
+            "user_id,timestamp,action\nann,2024-05-01 10:00,login\n",
+            "--max-rejected-share=0.2 allows.*; set --time-zone=UTC or your own",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_log_is_said_in_options(
+    rows: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "log.csv").write_text(rows)
+    result = score("--source", tmp_path / "log.csv", "--out", tmp_path / "o", "--dry-run")
+    assert result.exit_code == 2 and re.search(message, result.stderr), result.stderr
+    assert "columns." not in result.stderr and "_share" not in result.stderr
+
+
+def test_separator_and_format_can_be_told(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("user_id;timestamp;action\nann;02/01/2024 10.00;login\n")
+    words = ["--separator", ";", "--timestamp-format", "%d/%m/%Y %H.%M", "--time-zone", "UTC"]
+    result = score(*words, "--source", tmp_path / "log.csv", "--out", tmp_path / "o", "--dry-run")
+    assert result.exit_code == 0, result.stderr
+    assert "up to 2024-01-02 10:00:00 UTC" in result.stdout
+
+
 def test_the_same_model_cannot_challenge_itself(tmp_path: Path) -> None:
     words = ["--source", OLD / "events.parquet", "--out", tmp_path / "o"]
     result = score(*words, "--challenger", OLD / "bundle")

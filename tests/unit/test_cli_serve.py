@@ -59,6 +59,13 @@ def test_a_port_that_is_taken_is_named() -> None:
         refused(run("--port", port, token=OLD), f"cannot listen at 127.0.0.1, port {port}")
 
 
+def test_a_bundle_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    nowhere = ["serve", "--bundle", str(tmp_path / "none"), "--insecure-local", "--port", "0"]
+    refused(CliRunner().invoke(main, nowhere), "none does not exist: give the folder of a bundle")
+    above = ["serve", "--bundle", str(BUNDLE.parent), "--insecure-local", "--port", "0"]
+    refused(CliRunner().invoke(main, above), f"did you mean {BUNDLE}?")
+
+
 def test_half_of_tls_is_refused() -> None:
     refused(run("--certfile", "chain.pem", token=OLD), "both --certfile and --keyfile")
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import polars as pl
 
 from riskml.core.errors import DataError, require
 from riskml.data.event_mapping import EventLog, EventMapping, LogTable
-from riskml.data.quality import REJECTED_SCHEMA, RowRule
+from riskml.data.quality import REJECTED_SCHEMA, RowRule, too_many_rejected
 
 READ_ROWS = 200_000
 """Rows that `load` reads at a time."""
@@ -70,19 +71,20 @@ class LogSource(ABC):
         require("rows", rows, rows >= 1, "must be at least 1")
         mapping = self.mapping()
         n_rows, by_rule, name = 0, Counter[str](), ""
+        examples: dict[str, dict[str, Any]] = {}
         for table in rebatched(self.tables(rows), rows):
             judge = n_rows == 0 and len(table.rows) >= ENOUGH_TO_JUDGE
             log = mapping.read(table, strict=judge)
             name, n_rows = table.name, n_rows + len(table.rows) + len(table.rejected)
             by_rule.update(log.rejected["rule"].to_list())
+            for row in log.rejected.unique("rule", keep="first").iter_rows(named=True):
+                examples.setdefault(row["rule"], row)
             yield self.finish(log)
-        if by_rule.total() > mapping.max_rejected_share * n_rows:
-            counts = ", ".join(f"{rule}: {count:,}" for rule, count in by_rule.most_common())
-            raise DataError(
-                f"{name}: {by_rule.total():,} of {n_rows:,} rows cannot be used, more than "
-                f"max_rejected_share={mapping.max_rejected_share:g} allows. {counts}. Look into "
-                "the quarantine; correct the log or the settings, or allow more"
-            )
+        bad, limit = by_rule.total(), mapping.max_rejected_share
+        if bad > limit * n_rows:
+            common = by_rule.most_common()
+            counts = ", ".join(f"{rule}: {count:,}" for rule, count in common)
+            raise too_many_rejected(bad, n_rows, limit, name, counts, examples[common[0][0]])
 
 
 class MappedSource(LogSource):

@@ -186,12 +186,15 @@ def check_table_or_query(table: str | None, query: str | None) -> None:
 
 def _parsed(url: str, setting: str) -> URL:
     try:
-        return make_url(url)
+        parsed = make_url(url)
     except (ArgumentError, ValueError):
         # the text may hold a password, so neither it nor the cause is shown
         raise ConfigError(
             f"{setting} is no database URL: write it as dialect+driver://user@host/database"
         ) from None
+    if "@" in (parsed.host or ""):
+        raise ConfigError(f"{setting} has a second @: write one in a password as %40")
+    return parsed
 
 
 def _secrets(url: URL) -> list[str]:

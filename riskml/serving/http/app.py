@@ -63,19 +63,21 @@ class Service:
 
     Attributes:
         stopping: no longer ready; connections are closed after their answer.
+
+    Raises:
+        BundleError: the bundle is no whole bundle.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.metrics = settings, Metrics()
         self.tokens, self.intake = settings.tokens, Intake(settings.limits)
-        self.shelf: Shelf
+        self.shelf = Shelf(settings.bundle, settings.runtime, self.metrics)
         self.scorer: Scorer
         self.stopping = False
 
     @asynccontextmanager
     async def alive(self, app: Starlette) -> AsyncIterator[None]:
-        """Load the bundle, keep it up to date, and in the end finish what waits."""
-        self.shelf = Shelf(self.settings.bundle, self.settings.runtime, self.metrics)
+        """Keep the bundle up to date, and in the end finish what waits."""
         self.scorer = Scorer(self.shelf.current, self.settings.limits, self.metrics)
         watching = None
         if self.settings.watch_s > 0:
@@ -168,7 +170,11 @@ class Service:
 
 
 def make_app(settings: Settings) -> Starlette:
-    """The application; `app.state.service` is what it works with."""
+    """The application; `app.state.service` is what it works with.
+
+    Raises:
+        BundleError: the bundle is no whole bundle.
+    """
     service = Service(settings)
     get, post = ["GET"], ["POST"]
     routes: list[Route | Mount] = [

@@ -73,11 +73,10 @@ def test_separators(tmp_path: Path, separator: str) -> None:
     assert actions(tmp_path, content, separator=separator) == ["a b", f"a{character}'b"]
 
 
-def test_header_names_are_made_unique(tmp_path: Path) -> None:
-    text = "user_id, timestamp ,action,,note,note,note_2\nann,1709290800,login,1,2,3,4\n"
+def test_columns_without_a_name_get_one(tmp_path: Path) -> None:
+    text = "user_id, timestamp ,action,,note,\nann,1709290800,login,1,2,3\n"
     events = load_csv(tmp_path, text).events
-    assert events.columns[7:] == ["column_4", "note", "note_2", "note_2_2"]
-    assert events.select("column_4", "note", "note_2", "note_2_2").rows() == [("1", "2", "3", "4")]
+    assert events.select("column_4", "note", "column_6").rows() == [("1", "2", "3")]
 
 
 @pytest.mark.parametrize(
@@ -90,6 +89,7 @@ def test_header_names_are_made_unique(tmp_path: Path) -> None:
         ("user_id\ttimestamp\na\tb\n", r"but 2 with another: give separator='\t'"),
         ("PAR1 and more", "is no CSV text but a Parquet file: use data=parquet"),
         ("PK\x03\x04 and more", "is no CSV text but a zip archive"),
+        ("user_id,note,user_id\na,b,c\n", "log.csv has several columns 'user_id': rename all but"),
         ("user_id,a\rb,c\nx\n", "the first line is no CSV header; is this a CSV file?"),
     ],
 )
