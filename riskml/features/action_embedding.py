@@ -96,12 +96,12 @@ class ActionEmbeddingFeatures(FeatureFamily):
         self, windows: WindowEvents, before: Columns, profile: Profile
     ) -> tuple[FloatArray, Profile]:
         """Float32 [windows, poolings × dimensions]."""
-        weight = self._weights(windows.vocabulary)[:, None]
-        tokens = windows.column(TOKEN)
-        pooled = [
-            pool(tokens, self.vectors * weight if pooling == "sif" else self.vectors, windows.first)
-            for pooling in self.poolings
-        ]
+        tokens, pooled = windows.column(TOKEN), []
+        for pooling in self.poolings:
+            vectors = self.vectors
+            if pooling == "sif":
+                vectors = vectors * self._weights(windows.vocabulary)[:, None]
+            pooled.append(pool(tokens, vectors, windows.first))
         return np.hstack([np.zeros((len(windows), 0), np.float32), *pooled]), profile
 
     def _weights(self, vocabulary: ActionVocabulary) -> FloatArray:

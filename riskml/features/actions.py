@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -58,16 +59,17 @@ class ActionVocabulary:
 
     def encode(self) -> pl.Expr:
         """The `token` (int32) of `action`."""
-        return (
-            pl.col("action")
-            .replace_strict(
-                list(self.actions[2:]),
-                list(range(2, len(self))),
-                default=UNKNOWN_ACTION,
-                return_dtype=pl.Int32,
-            )
-            .alias(TOKEN)
-        )
+        return _encode(self.actions)
+
+
+@lru_cache(maxsize=8)
+def _encode(actions: tuple[str, ...]) -> pl.Expr:
+    ids = pl.int_range(2, len(actions), dtype=pl.Int32, eager=True)
+    known = pl.Series(actions[2:], dtype=pl.String)
+    token = pl.col("action").replace_strict(
+        known, ids, default=UNKNOWN_ACTION, return_dtype=pl.Int32
+    )
+    return token.alias(TOKEN)
 
 
 def unknown_rate(tokens: IntArray) -> float:

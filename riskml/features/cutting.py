@@ -81,8 +81,18 @@ def join(
         if set(profile.open.columns) != set(arrived.columns):
             raise DataError("the profile was made with other features: begin with a new one")
         both = pl.concat([profile.open, arrived[profile.open.columns]])
-        arrived = both.sort(USER, "timestamp", maintain_order=True)
+        arrived = _in_order(both)
     return arrived, profile
+
+
+def _in_order(events: pl.DataFrame) -> pl.DataFrame:
+    """By user and time, in their order where both are the same."""
+    user, time = events[USER].to_numpy(), micros(events["timestamp"])
+    order = np.argsort(user, kind="stable")
+    # as a rule, what arrives is later than what is open
+    if ((np.diff(time[order]) >= 0) | begins(user[order])[1:]).all():
+        return events[index(order)]
+    return events.sort(USER, "timestamp", maintain_order=True)
 
 
 def _users_after(arrived: pl.DataFrame, past: pl.DataFrame) -> pl.DataFrame:
@@ -118,27 +128,26 @@ def cut(
     events = rule.order(events)
     first = np.flatnonzero(rule.begins(events)) if len(events) else np.zeros(0, np.int64)
     last = index(np.append(first[1:], len(events))[: len(first)] - 1)
-    windows = events[index(first)]
-    name = names["user_id"][index(find(names[USER].to_numpy(), windows[USER].to_numpy()))]
-    windows = windows.with_columns(
-        name,
-        events[PEER][last],
-        events[TIME_ZONE][last].alias("last_zone"),
-        start=pl.col("timestamp"),
-        end=events["timestamp"][last],
-        n_events=pl.Series(np.diff(np.append(first, len(events)))),
+    begun = events[index(first)]
+    name = names["user_id"][index(find(names[USER].to_numpy(), begun[USER].to_numpy()))]
+    windows = begun.hstack(
+        [
+            name,
+            begun["timestamp"].alias("start"),
+            events["timestamp"][last].alias("end"),
+            events[TIME_ZONE][last].alias("last_zone"),
+            pl.Series("n_events", np.diff(np.append(first, len(events)))),
+        ]
     )
-    closed_from = rule.closed_from(windows)
-    keys = windows.select(
-        pl.concat_str([pl.col("user_id"), rule.names(windows)], separator="/").alias(WINDOW_ID),
-        "user_id",
-        "start",
-        "end",
-        "n_events",
-        USER,
-        PEER,
-        closed_from=closed_from,
-        closed=is_closed(closed_from, watermark),
+    ids = pl.DataFrame([name, rule.names(windows)]).select(pl.concat_str(pl.all(), separator="/"))
+    closed_from = rule.closed_from(windows).alias("closed_from")
+    keys = windows[["user_id", "start", "end", "n_events", USER]].hstack(
+        [
+            events[PEER][last],
+            closed_from,
+            is_closed(closed_from, watermark).alias("closed"),
+            ids.to_series().alias(WINDOW_ID),
+        ]
     )
     found = WindowEvents(keys, events, first.astype(np.int64), vocabulary)
     user, end = keys[USER].to_numpy(), micros(keys["end"])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from safetensors.numpy import load_file, save_file
 
@@ -29,7 +30,7 @@ from riskml.features.numbers import NumberFeatures, as_number
 from riskml.features.peer import PeerFeatures
 from riskml.features.peer_groups import PeerGroups
 from riskml.features.profile import USER, Profile, upsert
-from riskml.features.rows import begins, find, index
+from riskml.features.rows import begins, find, index, micros
 from riskml.features.sequences import sequences
 from riskml.features.time_of_day import TimeOfDayFeatures
 from riskml.features.volume import VolumeFeatures
@@ -121,6 +122,8 @@ class FeatureExtractor:
         self.lateness = timedelta(minutes=lateness_minutes)
         self.peers = peers or PeerGroups()
         self.vocabulary = ActionVocabulary(min_action_count)
+        # what `fit` teaches a family is told of once it is done
+        self._spec: FeatureSpec | None = None
 
     # ---- learning what is the same for all ---------------------------------------------------
 
@@ -144,6 +147,7 @@ class FeatureExtractor:
             x, profile = family.transform(windows, before, profile)
             features = family.features(self.vocabulary, before.features)
             before = Columns(before.features + features, np.hstack([before.x, x]))
+        self._spec = None
         return self
 
     # ---- windows -----------------------------------------------------------------------------
@@ -202,14 +206,11 @@ class FeatureExtractor:
             columns, profile = family.transform(windows, before, profile)
             x[:, done : done + columns.shape[1]] = columns
             done += columns.shape[1]
-        keys = windows.keys.select(
-            WINDOW_ID, "user_id", "start", "end", "n_events", self.peers.name(), "closed_from"
-        )
-        order = keys.select(pl.arg_sort_by("start", WINDOW_ID)).to_series().to_numpy()
-        order = order.astype(np.int64)
+        order = _by_start(windows.keys)
         tokens, lengths, times = sequences(windows, order, self.max_tokens, self.event_times)
-        keys = keys[index(order)]
-        closed_from = keys.drop_in_place("closed_from")
+        rows = windows.keys[index(order)]
+        closed_from, peer = rows["closed_from"], self.peers.named(rows[PEER])
+        keys = rows[[WINDOW_ID, "user_id", "start", "end", "n_events"]].hstack([peer])
         return Windows(keys, x[order], spec, tokens, lengths, times), closed_from, profile
 
     def late(self, events: pl.DataFrame, profile: Profile) -> pl.Series:
@@ -233,13 +234,16 @@ class FeatureExtractor:
     @property
     def spec(self) -> FeatureSpec:
         """Meaning of the columns and token ids."""
-        features: list[Feature] = []
-        vectors = np.zeros((len(self.vocabulary), 0), np.float32)
-        for family in self.families:
-            features += family.features(self.vocabulary, features)
-            if isinstance(family, ActionEmbeddingFeatures):
-                vectors = family.vectors
-        return FeatureSpec(tuple(features), self.vocabulary.actions, vectors, self.event_times)
+        if self._spec is None or self._spec.actions is not self.vocabulary.actions:
+            features: list[Feature] = []
+            vectors = np.zeros((len(self.vocabulary), 0), np.float32)
+            for family in self.families:
+                features += family.features(self.vocabulary, features)
+                if isinstance(family, ActionEmbeddingFeatures):
+                    vectors = family.vectors
+            actions = self.vocabulary.actions
+            self._spec = FeatureSpec(tuple(features), actions, vectors, self.event_times)
+        return self._spec
 
     def reads(self) -> list[str]:
         """Columns of the log that are needed; the user's `time_zone` is used where it is there."""
@@ -384,3 +388,12 @@ class FeatureExtractor:
                 if isinstance(family, ActionEmbeddingFeatures):
                     family.check(*state["embedding_sha256"])
         return extractor
+
+
+def _by_start(keys: pl.DataFrame) -> npt.NDArray[np.int64]:
+    """The order of windows by their start, then id."""
+    start = micros(keys["start"])
+    order = np.argsort(start)
+    if not begins(start[order]).all():
+        order = keys.select(pl.arg_sort_by("start", WINDOW_ID)).to_series().to_numpy()
+    return order.astype(np.int64)

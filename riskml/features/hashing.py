@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -10,11 +12,11 @@ import polars_hash as plh
 from riskml.features.rows import index
 
 
+@lru_cache(maxsize=256)
 def hashed(column: str) -> pl.Expr:
     """The xxHash64 of a column's text; missing stays null."""
-    text = plh.col(column).cast(pl.String)
-    value: pl.Expr = text.nchash.xxhash64()  # type: ignore[attr-defined]
-    return pl.when(pl.col(column).is_not_null()).then(value).alias(column)
+    value: pl.Expr = plh.col(column).cast(pl.String).nchash.xxhash64()  # type: ignore[attr-defined]
+    return value.alias(column)
 
 
 def by_user(events: pl.DataFrame, user: str) -> tuple[pl.DataFrame, npt.NDArray[np.int64]]:

@@ -15,10 +15,11 @@ from riskml.features.family import (
     FeatureFamily,
     WindowEvents,
     count_columns,
+    slices,
     total_columns,
 )
 from riskml.features.profile import USER, Profile, upsert
-from riskml.features.rows import Array, begins, index, instants, micros, rows_of
+from riskml.features.rows import Array, begins, index, instants, micros, ranges, rows_of
 
 _TABLE = "history.windows"
 _DAY = 86_400_000_000
@@ -201,15 +202,19 @@ class _Memory:
 
     def percentile(self, since: Array, columns: list[int]) -> Array:
         """Share of the rows from `since` that are below each new window, ties half; 0.5 of none."""
-        values = np.ascontiguousarray(self.values[:, columns].astype(np.float32))
+        values = np.ascontiguousarray(self.values[:, columns].T.astype(np.float32))
         n = self.here - since
-        twice = np.zeros((len(self.here), len(columns)), np.int32)
-        active = np.flatnonzero(n > 0)
-        for lag in range(1, int(n.max(initial=0)) + 1):
-            active = active[n[active] >= lag]
-            now, then = values[self.here[active]], values[self.here[active] - lag]
-            twice[active] += (then < now).astype(np.int32) + (then <= now)
-        share: Array = np.where(n > 0, 0.5 / np.maximum(n, 1), 0)[:, None] * twice
+        twice = np.zeros((len(columns), len(n)), np.int32)
+        asked = np.flatnonzero(n)
+        for part in slices(np.append(0, np.cumsum(n[asked]))):
+            window = asked[part]
+            counts = n[window]
+            then = values[:, ranges(since[window], counts)]
+            now = np.repeat(values[:, self.here[window]], counts, axis=1)
+            below = (then < now).view(np.int8) + (then <= now).view(np.int8)
+            first = np.cumsum(counts) - counts
+            twice[:, window] = np.add.reduceat(below, first, axis=1, dtype=np.int32)
+        share: Array = np.where(n > 0, 0.5 / np.maximum(n, 1), 0)[:, None] * twice.T
         share[n == 0] = 0.5
         return share
 
@@ -228,6 +233,8 @@ class _Memory:
 
     def after(self, table: pl.DataFrame | None, days: float, max_windows: int) -> pl.DataFrame:
         """The closed windows that a later one may still be compared with, of all users."""
+        if table is not None and not self.closed[self.here].any():
+            return table
         taught = np.zeros(len(self.users), bool)
         taught[self.user[self.here[self.closed[self.here]]]] = True
         rows = np.flatnonzero(self.closed & taught[self.user])

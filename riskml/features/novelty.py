@@ -24,7 +24,7 @@ from riskml.features.first_times import EVERYBODY, FIRST, FirstTimes, packed
 from riskml.features.hashing import stable_order
 from riskml.features.peer_groups import NO_GROUP
 from riskml.features.profile import USER, Profile, upsert
-from riskml.features.rows import Array, begins, micros, rows_of
+from riskml.features.rows import Array, begins, filled, micros, rows_of
 
 SEEN = "novelty.seen"
 """Table: when a user last met a value."""
@@ -266,8 +266,9 @@ def _seen(columns: Sequence[_Met]) -> pl.DataFrame:
 
 def _slots(hashes: pl.Series, slots: int) -> Array:
     """Place of each value, −1 where there is none: int64."""
-    place = (pl.col("value") & (slots - 1)).cast(pl.Int64).fill_null(-1)
-    return hashes.to_frame("value").select(place).to_series().to_numpy()
+    values, there = filled(hashes)
+    place: Array = (values & np.uint64(slots - 1)).view(np.int64)
+    return np.where(there, place, -1)
 
 
 def _first_of_groups(

@@ -123,14 +123,16 @@ def as_number(events: pl.DataFrame, column: str) -> pl.Series:
         DataError: it holds what is no finite number.
     """
     values = events[column].cast(pl.Float64, strict=False)
-    odd = (values.is_null() & events[column].is_not_null()) | ~values.is_finite().fill_null(True)
-    if odd.any():
+    numbers = values.to_numpy()
+    finite = np.isfinite(numbers)
+    if finite.sum() < events[column].count():
+        odd = ~finite & events[column].is_not_null().to_numpy()
         raise DataError(
             f"column '{column}' holds what is no finite number, first in event "
             f"'{events['event_id'].filter(odd)[0]}'; leave it out of "
             "features.families.numbers.columns, or correct the log"
         )
-    return values.fill_null(float("nan")).alias(f"{PREFIX}{column}")
+    return pl.Series(f"{PREFIX}{column}", numbers)
 
 
 def infer_kind(column: npt.NDArray[np.float32]) -> FeatureKind:

@@ -36,9 +36,8 @@ class PeerFeatures(FeatureFamily):
         fits = min_windows >= 1
         require("features.families.peer.min_windows", min_windows, fits, "must be at least 1")
         self.min_windows = min_windows
-        self.quantiles: Array = np.zeros((1, 0, _STEPS + 1), np.float32)
-        self.middle: Array = np.zeros((1, 0), np.float32)
-        self.spread: Array = np.zeros((1, 0), np.float32)
+        nothing = np.zeros((1, 0), np.float32)
+        self._learn(np.zeros((1, 0, _STEPS + 1), np.float32), nothing, nothing)
 
     def settings(self) -> dict[str, Any]:
         """Constructor arguments."""
@@ -60,8 +59,7 @@ class PeerFeatures(FeatureFamily):
             quantiles.append(np.quantile(totals[rows], grid, axis=0, method="lower").T)
             middle.append(counts[rows].mean(axis=0))
             spread.append(np.maximum(counts[rows].std(axis=0), floor))
-        self.quantiles = np.array(quantiles, np.float32)
-        self.middle, self.spread = np.array(middle, np.float32), np.array(spread, np.float32)
+        self._learn(*(np.array(of, np.float32) for of in (quantiles, middle, spread)))
 
     def features(self, vocabulary: ActionVocabulary, before: list[Feature]) -> list[Feature]:
         """One percentile a total, and the distance."""
@@ -92,13 +90,12 @@ class PeerFeatures(FeatureFamily):
         group = np.where(peer < len(self.quantiles), peer, NO_GROUP)
         totals = before.x[:, total_columns(before.features)]
         x = np.empty((len(windows), totals.shape[1] + 1), np.float32)
-        for number in np.unique(group):
-            rows = np.flatnonzero(group == number)
-            for j in range(totals.shape[1]):
-                grid = self.quantiles[number, j]
-                # below and up to: the middle of a run of equal values
-                ends = [np.searchsorted(grid, totals[rows, j], side) for side in ("left", "right")]
-                x[rows, j] = (ends[0] + ends[1]) / (2 * len(grid))
+        asked = _keys(group[:, None], totals)
+        # below and up to: the middle of a run of equal values
+        ends = [np.searchsorted(self._grid, asked, side) for side in ("left", "right")]
+        steps = self.quantiles.shape[2]
+        first = (group[:, None] * totals.shape[1] + np.arange(totals.shape[1])) * steps
+        x[:, :-1] = (ends[0] + ends[1] - 2 * first) / (2 * steps)
         counts = before.x[:, count_columns(before.features)].astype(np.float64)
         z = (np.log1p(counts) - self.middle[group]) / self.spread[group]
         x[:, -1] = np.sqrt(np.square(z).mean(axis=1))
@@ -110,5 +107,18 @@ class PeerFeatures(FeatureFamily):
 
     def restore(self, arrays: dict[str, Array]) -> None:
         """Put them back."""
-        self.quantiles = arrays["quantiles"]
-        self.middle, self.spread = arrays["middle"], arrays["spread"]
+        self._learn(arrays["quantiles"], arrays["middle"], arrays["spread"])
+
+    def _learn(self, quantiles: Array, middle: Array, spread: Array) -> None:
+        self.quantiles, self.middle, self.spread = quantiles, middle, spread
+        groups = np.arange(len(quantiles))[:, None, None]
+        self._grid = _keys(groups, quantiles.swapaxes(1, 2)).swapaxes(1, 2).ravel()
+
+
+def _keys(group: Array, totals: Array) -> Array:
+    """Group, place and value of totals, the last axis, as one number that rises with all three."""
+    place = group * totals.shape[-1] + np.arange(totals.shape[-1])
+    # the bits of floats that are not negative rise with them
+    bits = np.ascontiguousarray(totals, np.float32).view(np.uint32)
+    keys: Array = place.astype(np.uint64) << np.uint64(32) | bits
+    return keys

@@ -12,7 +12,7 @@ from riskml.core.types import EVERYONE, PEER
 from riskml.features.actions import TOKEN
 from riskml.features.first_times import MOST_GROUPS
 from riskml.features.profile import USER
-from riskml.features.rows import Array, begins, find
+from riskml.features.rows import Array, begins, find, index
 
 NO_GROUP = 0
 """The group of users who belong to none."""
@@ -112,10 +112,10 @@ class PeerGroups:
         of_event = np.repeat(mine, np.diff(np.append(first, len(user))))
         return events.hstack([pl.Series(PEER, of_event)])
 
-    def name(self) -> pl.Expr:
-        """The name of the group numbered `peer`: the role, or "group 3", or "everyone"."""
-        names = self.names or [f"group {group}" for group in range(1, len(self))]
-        return pl.lit(pl.Series([EVERYONE, *names])).gather(pl.col(PEER)).alias(PEER)
+    def named(self, group: pl.Series) -> pl.Series:
+        """Names of groups by their numbers: the role, or "group 3", or "everyone"; `peer`."""
+        names = self.names or [f"group {number}" for number in range(1, len(self))]
+        return pl.Series(PEER, [EVERYONE, *names])[index(group.to_numpy())]
 
     def _name(self, events: pl.DataFrame) -> pl.Expr:
         assert self.column is not None

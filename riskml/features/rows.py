@@ -88,6 +88,8 @@ def put(table: pl.DataFrame, rows: pl.DataFrame, key: str, wanted: Array) -> pl.
     kept = np.ones(len(table), bool)
     kept[rows_of(table[key].to_numpy(), wanted)] = False
     left, keys = np.flatnonzero(kept), rows[key].to_numpy()
+    if not len(left):
+        return rows[table.columns]
     first = np.flatnonzero(begins(keys))
     at = np.searchsorted(table[key].to_numpy()[left], keys[first])
     place = np.repeat(at, np.diff(np.append(first, len(keys)))) + np.arange(len(keys))
@@ -95,4 +97,4 @@ def put(table: pl.DataFrame, rows: pl.DataFrame, key: str, wanted: Array) -> pl.
     others = np.ones(len(order), bool)
     others[place] = False
     order[others], order[place] = left, len(table) + np.arange(len(keys))
-    return table.vstack(rows.select(table.columns))[index(order)]
+    return table.vstack(rows[table.columns])[index(order)]

@@ -145,9 +145,12 @@ class TimeOfDayFeatures(FeatureFamily):
         learnt = np.add.reduceat(counts * windows.closed[:, None], begins) + known
         # who has no window that is closed has taught nothing new
         taught = np.flatnonzero(learnt.sum(axis=1) > known.sum(axis=1))
+        table = profile.tables.get(_TABLE)
+        if table is not None and not len(taught):
+            return rarity, profile
         hours = pl.Series(learnt[taught].astype(np.uint32), dtype=_HOURS_TYPE)
-        table = pl.DataFrame({USER: users[taught], "hours": hours})
-        return rarity, profile.with_table(_TABLE, upsert(profile.tables.get(_TABLE), table))
+        rows = pl.DataFrame({USER: users[taught], "hours": hours})
+        return rarity, profile.with_table(_TABLE, upsert(table, rows))
 
     def _known(self, profile: Profile, users: Array) -> Array:
         table = profile.tables.get(_TABLE)

@@ -11,7 +11,7 @@ import polars as pl
 
 from riskml.core.errors import ConfigError
 from riskml.core.schema import TIME_ZONE, TIMESTAMP
-from riskml.features.local_time import LOCAL_TIME, by_zone, local_times
+from riskml.features.local_time import LOCAL_TIME, ByDay, local_times
 from riskml.features.profile import USER
 from riskml.features.rows import NEVER, Flags, begins, find, index, instants, micros
 
@@ -221,8 +221,7 @@ class UserDayWindows:
 
     def closed_from(self, windows: pl.DataFrame) -> pl.Series:
         """The next local midnight by the clock of the last event."""
-        midnight = (windows[DAY] + 1).cast(pl.Date).cast(pl.Datetime("us"))
-        return by_zone(midnight, windows["last_zone"], _instant)
+        return instants(_MIDNIGHT.of(windows["last_zone"], windows[DAY].to_numpy()))
 
     def settings(self) -> dict[str, Any]:
         """Constructor arguments: none."""
@@ -311,13 +310,18 @@ def _goes_back(events: pl.DataFrame, column: str) -> bool:
     return bool((falls & ~first_of_user(events)[1:]).any())
 
 
-def _instant(midnight: pl.Expr, zone: str) -> pl.Expr:
+def _midnight(day: pl.Expr, zone: str) -> pl.Expr:
+    """When a day ends, in microseconds."""
+    clock = (day + 1).cast(pl.Date).cast(pl.Datetime("us"))
     # clocks may jump at midnight: then the day ends with the jump
-    instants = (
-        time.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
-        for time in (midnight, midnight + pl.duration(hours=1))
+    ends = (
+        end.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+        for end in (clock, clock + pl.duration(hours=1))
     )
-    return pl.coalesce(*instants).dt.convert_time_zone("UTC")
+    return pl.coalesce(*ends).dt.convert_time_zone("UTC").cast(pl.Int64)
+
+
+_MIDNIGHT = ByDay(_midnight)
 
 
 def _days(local_time: pl.Series) -> npt.NDArray[np.int64]:

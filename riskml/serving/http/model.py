@@ -94,9 +94,9 @@ class Model:
             model._try(n)
         return model
 
-    @cached_property
+    @property
     def spec(self) -> FeatureSpec:
-        """Of the windows; the extractor makes it anew each time it is asked."""
+        """Of the windows."""
         return self.bundle.extractor.spec
 
     @cached_property
@@ -229,7 +229,7 @@ class Model:
         peers = self.bundle.extractor.peers
         if not len(peers.users):
             return {}
-        names = pl.DataFrame({PEER: peers.group_of}).select(peers.name()).to_series()
+        names = peers.named(pl.Series(peers.group_of))
         groups = pl.DataFrame({USER: peers.users, PEER: names})
         users = self.bundle.profile.names.join(groups, on=USER)
         return dict(users.select("user_id", PEER).iter_rows())

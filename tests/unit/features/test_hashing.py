@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from riskml.features.hashing import by_user, stable_order
+from riskml.features.hashing import by_user, hashed, stable_order
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,10 @@ def test_stable_order_is_a_stable_sort(highest: int) -> None:
     order = stable_order(pl.Series(keys))
     assert order.tolist() == np.argsort(kept, kind="stable").tolist()
     assert keys.tolist() == kept.tolist()
+
+
+def test_what_is_missing_has_no_hash() -> None:
+    names = pl.DataFrame({"name": ["ann", None, "", "ann"]}).select(hashed("name"))["name"]
+    assert names.is_null().to_list() == [False, True, False, False]
+    assert names[0] == names[3] != names[2]
+    assert names.dtype == pl.UInt64

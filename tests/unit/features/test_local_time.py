@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import polars as pl
 import pytest
 from event_tables import table
 
 from riskml.core.errors import ConfigError, DataError
 from riskml.core.schema import TIMESTAMP
-from riskml.features.local_time import LOCAL_TIME, local_times, with_local_time
+from riskml.features.local_time import LOCAL_TIME, ByDay, local_times, with_local_time
+from riskml.features.rows import NEVER
 
 
 def test_own_zone_before_default_zone() -> None:
@@ -47,6 +49,26 @@ def test_many_zones_keep_their_order() -> None:
         for time, zone in zip(times, zones, strict=True)
     ]
     assert local.to_list() == expected
+
+
+def test_days_are_worked_out_once_and_forgotten_when_there_are_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def doubled(day: pl.Expr, zone: str) -> pl.Expr:
+        asked.append(zone)
+        return pl.when(day != 3).then(day * 2)
+
+    monkeypatch.setattr("riskml.features.local_time._MOST_DAYS", 4)
+    days = ByDay(doubled)
+    zones = pl.Series(["UTC", "Asia/Seoul", "UTC"])
+    for _ in range(2):
+        assert days.of(zones, np.array([1, -2, 3])).tolist() == [2, -4, NEVER]
+    assert sorted(asked) == ["Asia/Seoul", "UTC"]
+    assert days.of(zones, np.array([5, 6, 7])).tolist() == [10, 12, 14]
+    days.of(zones[:1], np.array([1]))
+    assert len(asked) == 5, "too many were known, so all were forgotten"
 
 
 def test_unknown_zones() -> None:
