@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +18,20 @@ from riskml.cli_types import DURATION, MOMENT, PAIR, SOURCE_OPTIONS, options_for
 from riskml.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from riskml.export.bundle import Bundle
     from riskml.serving.job import Progress, Summary
+    from riskml.serving.scoring import Closer
+
+    MakeCloser = Callable[[Bundle, Path], Closer]
 
 BUSY = 3
 LAST = "last"
+HERE, PROCESSES, RAY = "here", "processes", "ray"
+
+BATCH, LARGE_BATCH = 50_000, 2_000_000
+"""Events; with workers a batch is shared out, so that it must be worth it."""
+
+BUCKETS_A_WORKER, BUCKETS_OF_CLUSTER = 4, 64
 
 
 class Since(click.ParamType[Any]):
@@ -113,7 +127,35 @@ _bundle = click.Path(path_type=Path)
 @click.option(
     "--runtime", help="Of the graph: torchscript, onnx or native, where there is a choice."
 )
-@click.option("--batch", default=50_000, show_default=True, help="Events in a transaction.")
+@click.option(
+    "--engine",
+    type=click.Choice([HERE, PROCESSES, RAY]),
+    default=HERE,
+    show_default=True,
+    help="What works windows and scores out: this process, several, or Ray; changes no number.",
+)
+@click.option(
+    "--workers", type=click.IntRange(1), help="Processes, or cores for Ray; all of this machine."
+)
+@click.option(
+    "--ray", "address", metavar="ADDRESS", help="A running Ray cluster, or auto; needs --work."
+)
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder for what workers are handed; all machines of a cluster must see it.",
+)
+@click.option(
+    "--buckets",
+    type=click.IntRange(1),
+    help="Parts that users are split into, of which a worker holds one.  "
+    f"[default: {BUCKETS_A_WORKER} a worker, {BUCKETS_OF_CLUSTER} with --ray]",
+)
+@click.option(
+    "--batch",
+    type=int,
+    help=f"Events in a transaction.  [default: {BATCH}; with workers {LARGE_BATCH}]",
+)
 @click.option(
     "--wait", type=DURATION, default="10s", show_default=True, help="For another job to end."
 )
@@ -139,7 +181,12 @@ def score(
     open_windows: bool,
     challenger: Path | None,
     runtime: str | None,
-    batch: int,
+    engine: str,
+    workers: int | None,
+    address: str | None,
+    work: Path | None,
+    buckets: int | None,
+    batch: int | None,
     wait: timedelta,
     dry_run: bool,
     as_json: bool,
@@ -162,6 +209,8 @@ def score(
             name = f"RISKML_SCORE_{option[2:].upper()}"
             raise ConfigError(f"give {option}, or set {name}")
     assert source is not None and out is not None
+    if batch is None:
+        batch = BATCH if engine == HERE else LARGE_BATCH
     settings = JobSettings(since, until, overlap, batch, open_windows, dry_run, wait)
     named: dict[str, str | None] = dict(columns)
     if "://" in source:
@@ -175,22 +224,58 @@ def score(
     )
     events = open_source(source, table, mapping, batch, separator)
     store = open_store(out)
-    bundles = {CHAMPION: load_bundle(folder, runtime)}
-    if challenger is not None:
-        bundles[CHALLENGER] = load_bundle(challenger, runtime)
-        if different := different_windows(*bundles.values()):
-            click.echo(f"warning: --challenger cuts a log into {different}", err=True)
-    jobs = [ScoreJob(bundle, events, store, settings, role) for role, bundle in bundles.items()]
-    if len({job.version for job in jobs}) < len(jobs):
-        raise ConfigError(f"--challenger {challenger} is the same model as --bundle")
-    try:
-        done = {job.role: job.run(_progress()) for job in jobs}
-    except JobBusyError as error:
-        click.echo(f"error: {error}", err=True)
-        ctx.exit(BUSY)
+    found = {CHAMPION: folder} | ({} if challenger is None else {CHALLENGER: challenger})
+    bundles = {role: load_bundle(path, runtime) for role, path in found.items()}
+    if challenger is not None and (different := different_windows(*bundles.values())):
+        click.echo(f"warning: --challenger cuts a log into {different}", err=True)
+    with _closers(engine, workers, address, work, buckets, runtime) as closer:
+        jobs = [
+            ScoreJob(bundle, events, store, settings, role, closer(bundle, found[role]))
+            for role, bundle in bundles.items()
+        ]
+        if len({job.version for job in jobs}) < len(jobs):
+            raise ConfigError(f"--challenger {challenger} is the same model as --bundle")
+        try:
+            done = {job.role: job.run(_progress()) for job in jobs}
+        except JobBusyError as error:
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(BUSY)
     if sys.stderr.isatty():
         click.echo(err=True)  # below the progress
     _say(done, as_json)
+
+
+@contextmanager
+def _closers(
+    engine: str,
+    workers: int | None,
+    address: str | None,
+    work: Path | None,
+    buckets: int | None,
+    runtime: str | None,
+) -> Iterator[MakeCloser]:
+    """What closes windows of a bundle in a folder, while the engine runs."""
+    from riskml.features.engines import Processes, RayTasks
+    from riskml.serving.buckets import Buckets
+    from riskml.serving.scoring import close_here
+
+    for option, value in (("--workers", workers), ("--work", work), ("--buckets", buckets)):
+        if value is not None and engine == HERE:
+            raise ConfigError(f"{option} goes with --engine {PROCESSES} or {RAY}")
+    if address is not None and engine != RAY:
+        raise ConfigError(f"--ray goes with --engine {RAY}")
+    if address is not None and work is None:
+        raise ConfigError("--ray needs --work, a folder that all machines of the cluster see")
+    if engine == HERE:
+        yield lambda bundle, folder: close_here
+        return
+    n = workers or os.cpu_count() or 1
+    parts = buckets or (BUCKETS_A_WORKER * n if address is None else BUCKETS_OF_CLUSTER)
+    with (
+        RayTasks(address, n) if engine == RAY else Processes(n) as running,
+        tempfile.TemporaryDirectory(prefix="riskml-score-", dir=work) as place,
+    ):
+        yield lambda bundle, folder: Buckets(bundle, folder, running, Path(place), parts, runtime)
 
 
 def _say(done: dict[str, Summary], as_json: bool) -> None:

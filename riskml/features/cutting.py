@@ -73,9 +73,7 @@ def join(
     """
     if arrived.is_empty():
         return (arrived if profile.open is None else profile.open), profile
-    mark = time_span(arrived["timestamp"], arrived["timestamp"])[1] - lateness
-    if profile.watermark is not None:
-        mark = max(mark, profile.watermark)
+    mark = watermark_after(arrived["timestamp"], profile, lateness)
     profile = replace(profile, watermark=mark, users=_users_after(arrived, profile.users))
     if profile.open is not None and not profile.open.is_empty():
         if set(profile.open.columns) != set(arrived.columns):
@@ -93,6 +91,14 @@ def _in_order(events: pl.DataFrame) -> pl.DataFrame:
     if ((np.diff(time[order]) >= 0) | begins(user[order])[1:]).all():
         return events[index(order)]
     return events.sort(USER, "timestamp", maintain_order=True)
+
+
+def watermark_after(times: pl.Series, profile: Profile, lateness: timedelta) -> datetime | None:
+    """Up to when all events are taken to have arrived, once those of `times` have."""
+    if times.is_empty():
+        return profile.watermark
+    mark = time_span(times, times)[1] - lateness
+    return mark if profile.watermark is None else max(mark, profile.watermark)
 
 
 def _users_after(arrived: pl.DataFrame, past: pl.DataFrame) -> pl.DataFrame:

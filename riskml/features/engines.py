@@ -24,7 +24,7 @@ T = TypeVar("T")
 ONE_THREAD = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}
 _KILLED = (
     "a worker was killed before its bucket was done, as a rule for want of memory: use more "
-    "buckets in a new folder, or fewer workers"
+    "buckets or fewer workers"
 )
 
 
@@ -132,9 +132,11 @@ class RayTasks(Engine):
         try:
             _reach(address)
             ray.init(logging_level=logging.ERROR, **settings)
-        except (OSError, ValueError, RuntimeError) as error:
+        except Exception as error:  # Ray raises plain ones, too
             self._open.close()
             first = (str(error).splitlines() or [type(error).__name__])[0]
+            if address is None:
+                raise ConfigError(f"Ray cannot be started here: {first}") from error
             raise ConfigError(
                 f"no Ray cluster at {address}: {first}; start one by `ray start --head`, or give "
                 "no address to have one started here"

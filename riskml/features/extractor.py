@@ -193,7 +193,19 @@ class FeatureExtractor:
 
         In the order of these times windows close the same, however a log is cut into calls.
         """
-        arrived, profile = self.arrive(events, profile)
+        return self.close(*self.meet(events, profile), open_windows)
+
+    def close(
+        self, met: pl.DataFrame, profile: Profile, open_windows: bool = False
+    ) -> tuple[Windows, pl.Series, Profile]:
+        """The second half of `closing`.
+
+        Args:
+            met: what `meet` gave, and `settle` where users of several buckets arrive side by side.
+            profile: which it left.
+            open_windows: as of `closing`.
+        """
+        arrived, profile = join(met, profile, self.lateness)
         windows = cut(arrived, self.window, self.vocabulary, profile.names, profile.watermark)
         profile = close(windows, self.window, profile)
         if not open_windows and not windows.closed.all():
@@ -311,16 +323,27 @@ class FeatureExtractor:
 
         The first half of `transform`.
         """
+        met, profile = self.meet(events, profile)
+        return join(met, profile, self.lateness)
+
+    def meet(self, events: pl.DataFrame, profile: Profile) -> tuple[pl.DataFrame, Profile]:
+        """New events alone with what the families say of them: the first half of `closing`."""
         prepared, names = self._prepare(events)
         profile = profile.ordered()
         new = find(profile.names[USER].to_numpy(), names[USER].to_numpy()) < 0
         names = upsert(profile.names, names.filter(new))
         profile = replace(profile, names=names)
-        arrived, profile = without_late(prepared, profile)
-        arrived = self.window.arrive(arrived, profile.users)
+        met, profile = without_late(prepared, profile)
+        met = self.window.arrive(met, profile.users)
         for family in self.families:
-            arrived, profile = family.arrive(arrived, profile)
-        return join(arrived, profile, self.lateness)
+            met, profile = family.arrive(met, profile)
+        return met, profile
+
+    def settle(self, met: pl.DataFrame, profile: Profile) -> pl.DataFrame:
+        """What `meet` gave, once the profile knows what others met who arrived beside them."""
+        for family in self.families:
+            met = family.settle(met, profile)
+        return met
 
     # ---- files -------------------------------------------------------------------------------
 

@@ -203,6 +203,10 @@ class FeatureFamily(ABC):
         """Add columns to new events, in order of user and time, and learn from them."""
         return events, profile
 
+    def settle(self, events: pl.DataFrame, profile: Profile) -> pl.DataFrame:
+        """Correct what `arrive` said, now that the profile knows who else arrived meanwhile."""
+        return events
+
     @abstractmethod
     def transform(
         self, windows: WindowEvents, before: Columns, profile: Profile

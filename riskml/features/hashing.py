@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +12,26 @@ import polars_hash as plh
 
 from riskml.features.rows import index
 
+_HALF = 2**32
+
+HashesT = TypeVar("HashesT", pl.Series, pl.Expr)
+
 
 @lru_cache(maxsize=256)
 def hashed(column: str) -> pl.Expr:
     """The xxHash64 of a column's text; missing stays null."""
     value: pl.Expr = plh.col(column).cast(pl.String).nchash.xxhash64()  # type: ignore[attr-defined]
     return value.alias(column)
+
+
+def bucket_of(hashes: HashesT, buckets: int) -> HashesT:
+    """Which of so many ranges a hash lies in, from 0; greater hashes lie in later ranges.
+
+    Args:
+        hashes: a series or an expression of unsigned 64-bit numbers.
+        buckets: up to 2**32.
+    """
+    return hashes // _HALF * buckets // _HALF
 
 
 def by_user(events: pl.DataFrame, user: str) -> tuple[pl.DataFrame, npt.NDArray[np.int64]]:

@@ -138,6 +138,30 @@ class NoveltyFeatures(FeatureFamily):
                 added.append(pl.Series(f"absence_{column}", absence))
         return events.hstack(added), profile
 
+    def settle(self, events: pl.DataFrame, profile: Profile) -> pl.DataFrame:
+        """Take back first times of groups that somebody had before, in another bucket."""
+        shared, table = [s for s in self.scopes if s != "user"], profile.tables.get(FIRST)
+        if table is None or not shared or events.is_empty():
+            return events
+        first, time, peer = (
+            FirstTimes.of(table),
+            micros(events["timestamp"]),
+            events[PEER].to_numpy(),
+        )
+        group = {"peers": np.where(peer == NO_GROUP, EVERYBODY, peer)}
+        group["everyone"] = np.full(len(peer), EVERYBODY)
+        settled = []
+        for number, column in enumerate(self.columns):
+            slot = _slots(events[column], self.slots)
+            for scope in shared:
+                name = f"new_{column}_{scope}"
+                flags = events[name].to_numpy().copy()
+                row = np.flatnonzero(flags)
+                key = packed(group[scope][row], np.full(len(row), number), slot[row])
+                flags[row] = first.at(key) >= time[row]
+                settled.append(pl.Series(name, flags))
+        return events.with_columns(settled)
+
     def transform(
         self, windows: WindowEvents, before: Columns, profile: Profile
     ) -> tuple[FloatArray, Profile]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import polars as pl
 from riskml.core.errors import reading
 from riskml.core.schema import TIMESTAMP
 from riskml.features.first_times import earliest
-from riskml.features.hashing import hashed
+from riskml.features.hashing import bucket_of, hashed
 from riskml.features.rows import Array, begins, index, put, rows_of
 
 USER = "user"
@@ -139,13 +140,57 @@ class Profile:
             late=self.late + part.late,
         )
 
+    def split(self, buckets: int) -> list[Profile]:
+        """The users by `hashing.bucket_of`, each part in order of the hashes.
+
+        What belongs to everybody is in no part. Late events count anew.
+        """
+        parts: list[dict[str, pl.DataFrame]] = [{} for _ in range(buckets)]
+        numbers = pl.Series(range(buckets + 1), dtype=pl.UInt64)
+        for name, table in self.frames().items():
+            if USER not in table.columns:
+                continue
+            ordered = _ordered(table)
+            ends = bucket_of(ordered[USER], buckets).search_sorted(numbers, "left")
+            for part, (begin, end) in zip(parts, pairwise(ends), strict=True):
+                part[name] = ordered[begin:end]
+        return [Profile.of_frames(part, self.watermark) for part in parts]
+
+    @classmethod
+    def joined(cls, parts: Iterable[Profile]) -> Profile:
+        """The users of all parts, of which no two share one, in the order of the parts."""
+        found: dict[str, list[pl.DataFrame]] = {}
+        marks, late = [], 0
+        for part in parts:
+            late += part.late
+            marks += [] if part.watermark is None else [part.watermark]
+            for name, table in part.frames().items():
+                found.setdefault(name, []).append(table)
+        frames = {
+            name: pl.concat([table.select(tables[0].columns) for table in tables])
+            for name, tables in found.items()
+        }
+        return cls.of_frames(frames, max(marks, default=None), late)
+
+    def frames(self) -> dict[str, pl.DataFrame]:
+        """All tables by name."""
+        waiting = {} if self.open is None else {OPEN: self.open}
+        return {USERS: self.users, NAMES: self.names, **self.tables, **waiting}
+
+    @classmethod
+    def of_frames(
+        cls, frames: Mapping[str, pl.DataFrame], watermark: datetime | None = None, late: int = 0
+    ) -> Profile:
+        """The profile that has these `frames`."""
+        tables = {n: table for n, table in frames.items() if n not in (USERS, NAMES, OPEN)}
+        return cls(
+            frames[USERS], frames[NAMES], frames.get(OPEN), tables, watermark=watermark, late=late
+        )
+
     @property
     def estimated_bytes(self) -> int:
         """Memory of all tables."""
-        frames = [self.users, self.names, *self.tables.values()]
-        if self.open is not None:
-            frames.append(self.open)
-        return int(sum(frame.estimated_size() for frame in frames))
+        return int(sum(frame.estimated_size() for frame in self.frames().values()))
 
     def save(self, folder: Path, prefix: str = "profile") -> list[Path]:
         """Write one Parquet file a table, sorted by user, and `<prefix>.json`; no pickle.
@@ -154,9 +199,7 @@ class Profile:
             The files.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        frames = {USERS: self.users, NAMES: self.names, **self.tables}
-        if self.open is not None:
-            frames[OPEN] = self.open
+        frames = self.frames()
         files = []
         for name, frame in frames.items():
             path = folder / f"{prefix}.{name}.parquet"
@@ -215,13 +258,10 @@ class Profile:
                     table = table.filter(pl.col(USER).is_in(chosen.implode()))
                 frames[name] = _ordered(table.collect())
             mark = state["watermark"]
-            return cls(
-                users=frames.pop(USERS),
-                names=frames.pop(NAMES),
-                open=frames.pop(OPEN, None),
-                tables=frames,
-                watermark=None if mark is None else datetime.fromisoformat(mark).astimezone(UTC),
-                late=int(state["late"]) if chosen is None else 0,
+            return cls.of_frames(
+                frames,
+                None if mark is None else datetime.fromisoformat(mark).astimezone(UTC),
+                int(state["late"]) if chosen is None else 0,
             )
 
 

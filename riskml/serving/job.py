@@ -21,7 +21,15 @@ from riskml.serving.batching import in_batches
 from riskml.serving.database_store import DatabaseStore
 from riskml.serving.events import EventSource, NewEvents
 from riskml.serving.folder_store import FolderStore
-from riskml.serving.scoring import SCORE_SCHEMA, Scored, close_until, open_rows, score_events
+from riskml.serving.scoring import (
+    SCORE_SCHEMA,
+    Closer,
+    Scored,
+    close_here,
+    close_until,
+    open_rows,
+    score_events,
+)
 from riskml.serving.standing import Standing, known_until, version_of
 from riskml.serving.stores import CHAMPION, Output, ScoreStore, with_digest
 
@@ -140,6 +148,7 @@ class ScoreJob:
         store: of scores.
         settings: how.
         role: champion or challenger.
+        close: what turns events into scored windows, such as `buckets.Buckets`.
     """
 
     bundle: Bundle
@@ -147,6 +156,7 @@ class ScoreJob:
     store: ScoreStore
     settings: JobSettings = field(default_factory=JobSettings)
     role: str = CHAMPION
+    close: Closer = close_here
 
     def __post_init__(self) -> None:
         self.version = version_of(self.bundle.manifest)
@@ -174,7 +184,7 @@ class ScoreJob:
     def _run(self, progress: Progress | None) -> None:
         standing = self._begin()
         for events in in_batches(self._new(standing), self.settings.batch_events):
-            scored = score_events(standing, events, self.settings.overlap)
+            scored = score_events(standing, events, self.settings.overlap, self.close)
             first = self._done.first_event or events["timestamp"][0]
             self._add(events_new=len(events) - len(scored.late), events_late=len(scored.late))
             self._done = replace(self._done, first_event=first)
@@ -245,13 +255,13 @@ class ScoreJob:
         """Close what can be closed, look at what is open, and keep what was put by."""
         scored = Scored(pl.DataFrame(schema=SCORE_SCHEMA), pl.DataFrame(), standing)
         if self.settings.until is not None:
-            scored = close_until(standing, self.settings.until)
+            scored = close_until(standing, self.settings.until, self.close)
         else:
             moved = replace(standing, batches=standing.batches + 1)
             scored = replace(scored, standing=moved)
         opened = pl.DataFrame(schema=SCORE_SCHEMA)
         if self.settings.open_windows:
-            opened = open_rows(scored.standing)
+            opened = open_rows(scored.standing, self.close)
         elif not (len(scored.rows) or self._done.events_new or len(self._rejected)):
             return standing
         self._add(windows_open=len(opened))

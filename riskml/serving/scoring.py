@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -33,6 +34,10 @@ SCORE_SCHEMA: dict[str, pl.DataType] = {
 """Columns of a scored window; `reasons` is a JSON list, of alerts only."""
 
 
+CLOSING_ORDER = ("closed_from", "window_id")
+"""How windows are ordered, so that it does not matter how a log is cut into batches."""
+
+
 @dataclass(frozen=True)
 class Scored:
     """What a batch gave.
@@ -48,13 +53,61 @@ class Scored:
     standing: Standing
 
 
-def score_events(standing: Standing, events: pl.DataFrame, overlap: timedelta) -> Scored:
+@dataclass(frozen=True)
+class Closed:
+    """Windows that a batch closes.
+
+    Args:
+        windows: in the order in which they close.
+        scores: float32 [n].
+        bundle: after them, but for its alerting.
+    """
+
+    windows: Windows
+    scores: FloatArray
+    bundle: Bundle
+
+
+class Closer(Protocol):
+    """What turns events into scored windows; it changes no number."""
+
+    def __call__(self, bundle: Bundle, events: pl.DataFrame, open_windows: bool = False) -> Closed:
+        """Close what the events close.
+
+        Args:
+            bundle: before them.
+            events: sorted by time, none of a window that is closed; there may be none.
+            open_windows: also the windows that may still grow; the bundle learns nothing of any.
+
+        Raises:
+            DataError: a column that the bundle reads is missing.
+        """
+        ...
+
+
+def close_here(bundle: Bundle, events: pl.DataFrame, open_windows: bool = False) -> Closed:
+    """All in this process."""
+    windows, closed_from, profile = bundle.extractor.closing(events, bundle.profile, open_windows)
+    after = replace(bundle, profile=profile)
+    if not len(windows):
+        return Closed(windows, np.zeros(0, np.float32), after)
+    keys = windows.keys.with_columns(closed_from=closed_from)
+    order = keys.select(pl.arg_sort_by(*CLOSING_ORDER)).to_series().to_numpy().astype(np.int64)
+    windows = windows.take(order)
+    scores = bundle.score_windows(windows)
+    return Closed(windows, scores, after if open_windows else after.after(windows))
+
+
+def score_events(
+    standing: Standing, events: pl.DataFrame, overlap: timedelta, close: Closer = close_here
+) -> Scored:
     """Score the windows that a batch closes.
 
     Args:
         standing: before the batch.
         events: new ones, sorted by time; at least one.
         overlap: how long an id is remembered, against the newest event.
+        close: what closes them.
 
     Raises:
         DataError: a column that the bundle reads is missing.
@@ -70,41 +123,35 @@ def score_events(standing: Standing, events: pl.DataFrame, overlap: timedelta) -
         recent=seen.filter(pl.col("timestamp") > last - overlap),
         batches=standing.batches + 1,
     )
-    rows, bundle = _closed(standing.bundle, events.filter(~late))
+    rows, bundle = _decided(standing.bundle, close(standing.bundle, events.filter(~late)))
     return Scored(rows, events.filter(late), replace(after, bundle=bundle))
 
 
-def close_until(standing: Standing, until: datetime) -> Scored:
+def close_until(standing: Standing, until: datetime, close: Closer = close_here) -> Scored:
     """Score the windows that can be closed once all events before a moment are there."""
     profile = standing.bundle.profile
     mark = until if profile.watermark is None else max(until, profile.watermark)
     bundle = replace(standing.bundle, profile=replace(profile, watermark=mark))
-    rows, bundle = _closed(bundle, _nothing(bundle))
+    rows, bundle = _decided(bundle, close(bundle, _nothing(bundle)))
     after = replace(standing, bundle=bundle, batches=standing.batches + 1)
     return Scored(rows, pl.DataFrame(), after)
 
 
-def open_rows(standing: Standing) -> pl.DataFrame:
+def open_rows(standing: Standing, close: Closer = close_here) -> pl.DataFrame:
     """Windows that may still grow, as they stand: scored, never alerts, taught to nobody."""
     bundle = standing.bundle
-    nothing = _nothing(bundle)
-    windows, _, _ = bundle.extractor.closing(nothing, bundle.profile, open_windows=True)
-    scores = bundle.score_windows(windows)
-    return score_rows(bundle, windows, scores, np.zeros(len(windows), np.bool_), is_open=True)
+    found = close(bundle, _nothing(bundle), open_windows=True)
+    alerts = np.zeros(len(found.windows), np.bool_)
+    return score_rows(bundle, found.windows, found.scores, alerts, is_open=True)
 
 
-def _closed(bundle: Bundle, events: pl.DataFrame) -> tuple[pl.DataFrame, Bundle]:
-    windows, closed_from, profile = bundle.extractor.closing(events, bundle.profile)
-    moved = replace(bundle, profile=profile)
+def _decided(before: Bundle, closed: Closed) -> tuple[pl.DataFrame, Bundle]:
+    windows, scores = closed.windows, closed.scores
     if not len(windows):
-        return pl.DataFrame(schema=SCORE_SCHEMA), moved
-    # in the order in which they close, so that it does not matter how the log is cut
-    order = windows.keys.select("window_id", at=closed_from).with_row_index("row")
-    windows = windows.take(order.sort("at", "window_id")["row"].to_numpy().astype(np.int64))
-    scores = bundle.score_windows(windows)
-    alerts, alerting = _alerts(bundle, scores, windows.keys)
-    rows = score_rows(bundle, windows, scores, alerts, is_open=False)
-    return rows, replace(moved.after(windows), alerting=alerting)
+        return pl.DataFrame(schema=SCORE_SCHEMA), closed.bundle
+    alerts, alerting = _alerts(before, scores, windows.keys)
+    rows = score_rows(before, windows, scores, alerts, is_open=False)
+    return rows, replace(closed.bundle, alerting=alerting)
 
 
 def _alerts(bundle: Bundle, scores: FloatArray, keys: pl.DataFrame) -> tuple[Mask, Alerting]:
