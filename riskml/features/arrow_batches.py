@@ -5,7 +5,7 @@ Nothing here needs Spark (docs/scaling.md shows the calls).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -100,6 +100,24 @@ def first_times_of_batches(
     found = fitted.arrive(events, Profile())[1].tables.get(FIRST)
     if found is not None:
         yield from found.select(*_FIRST_TYPES).to_arrow().cast(_FIRST_ARROW).to_batches()
+
+
+def buckets_of_batches(
+    work: Callable[[int], object], batches: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """Work on buckets, such as those of `serving.buckets`; `mapInArrow` as an engine.
+
+    Args:
+        work: on the bucket of a number; what it finds it writes itself.
+        batches: with the column `bucket`.
+
+    Yields:
+        The batches, once their buckets are done.
+    """
+    for batch in batches:
+        for bucket in batch.column("bucket").to_pylist():
+            work(bucket)
+        yield batch
 
 
 def spark_schema(extractor: Path | str) -> str:

@@ -15,6 +15,7 @@ from long_logs import fitted, log
 from riskml.core.errors import DataError
 from riskml.features.arrow_batches import (
     FIRST_TIMES_SCHEMA,
+    buckets_of_batches,
     first_times_of_batches,
     spark_schema,
     windows_of_batches,
@@ -134,3 +135,11 @@ def test_odd_names_are_quoted_in_the_schema(tmp_path: Path) -> None:
     fitted(UserDayWindows(), events, families={"volume": VolumeFeatures(3)}).save(tmp_path)
     batches = list(windows_of_batches(events.to_arrow().to_batches(), tmp_path))
     assert batches[0].schema == schema_of(spark_schema(tmp_path))
+
+
+def test_buckets_are_done_before_they_are_told() -> None:
+    batches = [pa.RecordBatch.from_pydict({"bucket": numbers}) for numbers in ([3, 1], [], [2])]
+    done: list[int] = []
+    told = buckets_of_batches(done.append, batches)
+    assert next(told).column("bucket").to_pylist() == [3, 1] == done
+    assert [batch.num_rows for batch in told] == [0, 1] and done == [3, 1, 2]
