@@ -25,12 +25,15 @@ class Detector(OutlierEstimator):
     """Learns from windows and scores windows; higher is riskier, always.
 
     A score is finite and deterministic. It is the same alone as among others, unless the detector
-    `remembers`: then it depends on the user's windows before, never on other users' or later ones.
+    `remembers`: then it depends on the user's windows before, never on other users' or later ones;
+    on everybody's windows before where it `learns_from_everybody`.
     """
 
     has_graph: ClassVar[bool] = False
     remembers: bool = False
     """Whether a score depends on the windows of the same user before it."""
+    learns_from_everybody: bool = False
+    """Whether those of all other users before it count, too."""
 
     @property
     def has_chance(self) -> bool:

@@ -12,18 +12,15 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 from safetensors.numpy import load_file, save_file
 
 from riskml.core.errors import reading, require
 from riskml.core.types import FeatureSpec, FloatArray, Windows
-from riskml.features.scaling import FeatureScaler
 from riskml.models.base import Detector, read_state, write_state
+from riskml.models.deviations import Deviations
 from riskml.models.tables import Kinds
 
 ARRAYS = "neighbours.safetensors"
-LIMIT = 30.0
-"""Deviations beyond which further is no stranger."""
 
 
 class NeighboursDetector(Detector):
@@ -83,38 +80,12 @@ class NeighboursDetector(Detector):
 
     def learn(self, windows: Windows, validation: Windows | None = None) -> None:
         """Learn scale, the mean of every user, and keep the train windows."""
-        self.spec_, self.scaler_ = windows.spec, FeatureScaler.fit(windows)
-        if not self.scaled:
-            self.scaler_ = FeatureScaler(
-                self.scaler_.mean, np.ones_like(self.scaler_.scale), windows.spec
-            )
-        scaled = pl.DataFrame(self.scaler_.transform(windows.x)).with_columns(
-            windows.keys["user_id"]
-        )
-        sums = scaled.group_by("user_id").agg(pl.len(), pl.exclude("user_id").sum())
-        sums = sums.rename({"len": "_n"}).sort("user_id")
-        n = sums["_n"].to_numpy()[:, None] + self.prior_windows
-        self.users_ = {name: i + 1 for i, name in enumerate(sums["user_id"].to_list())}
-        own = sums.drop("user_id", "_n").to_numpy() / n
-        # row 0: a user not known is measured from the middle of all
-        self.means_ = np.vstack([np.zeros((1, own.shape[1])), own]).astype(np.float32)
-        self.spread_ = np.ones(own.shape[1], np.float32)
-        if self.scaled:
-            deviations = self._deviations(windows)
-            self.spread_ = np.maximum(deviations.std(0), 1e-6).astype(np.float32)
+        self.spec_ = windows.spec
+        self.deviations_ = Deviations.fit(windows, self.prior_windows, self.scaled)
         rng = np.random.default_rng(self.seed)
         kept = np.sort(rng.permutation(len(windows))[: self.max_windows])
-        self.train_ = self._deviations(windows.take(kept))
+        self.train_ = self.deviations_.of(windows.take(kept))
         self._index()
-
-    def _deviations(self, windows: Windows) -> FloatArray:
-        """From the middle of the user, float32 [n, d]."""
-        users = windows.keys["user_id"].replace_strict(
-            self.users_, default=0, return_dtype=pl.Int64
-        )
-        scaled = self.scaler_.transform(windows.x) - self.means_[users.to_numpy()]
-        deviations: FloatArray = np.clip(scaled / self.spread_, -LIMIT, LIMIT)
-        return deviations
 
     def _index(self) -> None:
         from sklearn.neighbors import NearestNeighbors
@@ -133,14 +104,14 @@ class NeighboursDetector(Detector):
         self.check_spec(windows)
         if not len(windows):
             return np.zeros(0, np.float32)
-        pairs = zip(self.searches_, self._views(self._deviations(windows)), strict=True)
+        pairs = zip(self.searches_, self._views(self.deviations_.of(windows)), strict=True)
         return _mean([search.kneighbors(view)[0][:, -1] for search, view in pairs])
 
     def contributions(self, windows: Windows) -> FloatArray:
         """Of each feature in the score: its share of the squared distances, float32 [n, d]."""
         if not len(windows):
             return np.zeros((0, len(self.spec_)), np.float32)
-        views = self._views(self._deviations(windows))
+        views = self._views(self.deviations_.of(windows))
         share, distances = np.zeros(windows.x.shape), []
         for search, view, kept in zip(self.searches_, views, self.kept_, strict=True):
             distance, place = search.kneighbors(view)
@@ -156,14 +127,8 @@ class NeighboursDetector(Detector):
 
     def save(self, folder: Path) -> None:
         """Write `detector.json` and the arrays as safetensors."""
-        write_state(folder, self, users=list(self.users_))
-        arrays = {
-            "train": self.train_,
-            "means": self.means_,
-            "spread": self.spread_,
-            "mean": self.scaler_.mean,
-            "scale": self.scaler_.scale,
-        }
+        write_state(folder, self, users=list(self.deviations_.users))
+        arrays = {"train": self.train_, **self.deviations_.arrays()}
         save_file({k: np.ascontiguousarray(a) for k, a in arrays.items()}, folder / ARRAYS)
 
     @classmethod
@@ -175,10 +140,8 @@ class NeighboursDetector(Detector):
             detector.restore_fitted(state)
             arrays = load_file(folder / ARRAYS)
             detector.spec_ = FeatureSpec.from_dict(state["spec"], np.zeros((0, 0), np.float32))
-            detector.users_ = {name: i + 1 for i, name in enumerate(state["users"])}
-            detector.scaler_ = FeatureScaler(arrays["mean"], arrays["scale"], detector.spec_)
-            detector.train_, detector.means_ = arrays["train"], arrays["means"]
-            detector.spread_ = arrays["spread"]
+            detector.deviations_ = Deviations.restored(state["users"], arrays, detector.spec_)
+            detector.train_ = arrays["train"]
             detector._index()
         return detector
 

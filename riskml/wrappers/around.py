@@ -87,6 +87,7 @@ class AroundDetector(Detector):
 
     def __init__(self, detector: Detector, contamination: float) -> None:
         self.detector = checked("detector", detector)
+        self.learns_from_everybody = detector.learns_from_everybody
         self.expect(contamination, detector.kinds)
 
     def settings(self) -> dict[str, Any]:

@@ -64,6 +64,7 @@ class EnsembleDetector(Detector):
         require("keep", keep, fits, f"must lie between 1 and the {len(detectors)} detectors")
         self.combine, self.keep = combine, keep
         self.remembers = any(detector.remembers for detector in self.detectors)
+        self.learns_from_everybody = any(d.learns_from_everybody for d in self.detectors)
 
     @property
     def has_chance(self) -> bool:

@@ -103,6 +103,10 @@ class Audit:
         self.name, self.past, self.test = name, past, test
         self.risky = np.zeros(0, np.int64) if labels is None else np.flatnonzero(labels == 1)
         self.remembers = bool(getattr(detector, "remembers", False))
+        self.of_everybody = bool(getattr(detector, "learns_from_everybody", False))
+        # whose past counts for a window: its user's, or everybody's, who are then like one user
+        whose = pl.lit("everybody") if self.of_everybody else pl.col("user_id")
+        self.whose = test.keys.with_columns(whose=whose)["whose"]
         self.detector = pristine(detector)
         self.seed = int(test.fingerprint()[:8], 16)
         # what remembers may count the days since
@@ -130,11 +134,11 @@ class Audit:
             wanted = rng.permutation(np.zeros(0, np.int64) if first is None else first)
             drawn = np.concatenate([wanted[: (most + 1) // 2], rng.permutation(n)])
             return np.sort(pl.Series(drawn).unique(maintain_order=True).head(most).to_numpy())
-        users = self.test.keys.group_by("user_id").len().sort("user_id")
+        users = self.whose.value_counts(name="len").sort("whose")
         users = users[rng.permutation(len(users))]
         before = users["len"].cum_sum() - users["len"]
-        chosen = users["user_id"].filter(before < share * n).head(len(users) - 1)
-        return np.flatnonzero(self.test.keys["user_id"].is_in(chosen.to_list()).to_numpy())
+        chosen = users["whose"].filter(before < share * n).head(len(users) - 1)
+        return np.flatnonzero(self.whose.is_in(chosen.to_list()).to_numpy())
 
     def _cut_short(self) -> Rows:
         """Rows of users up to one of their windows: a risky one, or any where there is none."""
@@ -142,25 +146,25 @@ class Audit:
         risky = np.zeros(n, bool)
         risky[self.risky] = True
         windows = (
-            self.test.keys.select("user_id", "end", "start", risky=risky, chance=rng.random(n))
+            self.test.keys.select("end", "start", self.whose, risky=risky, chance=rng.random(n))
             .with_row_index("row")
             .sort("end", "start", "row")
-            .with_columns(turn=pl.int_range(pl.len()).over("user_id"))
+            .with_columns(turn=pl.int_range(pl.len()).over("whose"))
         )
         last = (
             windows.sort("risky", "chance", descending=True)
-            .unique("user_id", keep="first", maintain_order=True)
+            .unique("whose", keep="first", maintain_order=True)
             .with_columns(before=pl.col("turn").cum_sum() - pl.col("turn"))
             .filter(pl.col("before") < FIRST_PART * n)  # users with risky windows come first
-            .select("user_id", last="turn")
+            .select("whose", last="turn")
         )
-        kept = windows.join(last, on="user_id").filter(pl.col("turn") <= pl.col("last"))
+        kept = windows.join(last, on="whose").filter(pl.col("turn") <= pl.col("last"))
         return np.sort(kept["row"].to_numpy().astype(np.int64))
 
     def beside_few(self, rows: Rows) -> View:
-        """These windows; with the past of their users alone, where the past counts."""
+        """These windows; with the past of their users alone, where no other past counts."""
         part, past = self.test.take(rows), self.past
-        if self.remembers:
+        if self.remembers and not self.of_everybody:
             past = with_users(past, part.keys["user_id"].unique().to_list())
         return View(past, part, rows)
 
@@ -204,7 +208,8 @@ class Audit:
         if how := self._differs(self.company.rows, self._of_company, scores, scale):
             wrong[MATES] = how
         # others beside a window may matter: then no less than all are scored again
-        rows = np.arange(len(scores)) if MATES in wrong else self.some(AGAIN, self.seed + 1)
+        others_matter = self.of_everybody or MATES in wrong
+        rows = np.arange(len(scores)) if others_matter else self.some(AGAIN, self.seed + 1)
         later = self._scored(self.beside_few(rows), detector)
         if how := self._differs(rows, later, scores, scale):
             wrong[AGAIN_DIFFERS] = how

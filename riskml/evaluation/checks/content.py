@@ -135,7 +135,7 @@ def _chosen(audit: Audit, labels: Labels) -> Rows:
         risky, normal = (rng.permutation(np.flatnonzero(labels == value)) for value in (1, 0))
         risky = risky[: most // 2]
         return np.sort(np.concatenate([risky, normal[: most - len(risky)]]))
-    users = audit.test.keys["user_id"].rank("dense").to_numpy() - 1
+    users = audit.whose.rank("dense").to_numpy() - 1
     size, hits = np.bincount(users), np.bincount(users, labels)
     order = rng.permutation(len(size))
     order = order[np.argsort(hits[order] == 0, kind="stable")]  # those with risky windows first

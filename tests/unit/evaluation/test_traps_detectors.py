@@ -24,9 +24,11 @@ from trap_cases import (
     Guesses,
     HiddenInDigits,
     Honest,
+    HonestCrowd,
     HonestMemory,
     KeepsWhatItHasSeen,
     LearnsBeforeItScores,
+    LearnsFromTheCrowdToCome,
     LooksAhead,
     LooksAround,
     OnlyOnTheWhole,
@@ -67,9 +69,21 @@ def test_an_honest_detector_passes(
     assert ({"refit", "identity"} <= asked) == (audit == "deep")
 
 
+@pytest.mark.parametrize("audit", ["standard", "deep"])
+def test_one_that_learns_from_everybody_is_not_asked_about_others_beside(
+    audit: str, windows: PreparedWindows
+) -> None:
+    found = judged(HonestCrowd(), windows, audit=audit)
+    assert bad(found) == {}
+    asked = {finding.trap for finding in found.findings}
+    assert {"future", "not_deterministic", "window_ids", "dates", "row_order"} < asked
+    assert "batch_mates" not in asked
+
+
 REFUSED: dict[type[Detector], set[str]] = {
     LooksAhead: {"future", "batch_mates"},
     LearnsBeforeItScores: {"future"},
+    LearnsFromTheCrowdToCome: {"future"},
     RankAmongAll: {"future", "batch_mates"},
     RankOfTheDay: {"batch_mates"},
     HiddenInDigits: {"future", "batch_mates"},

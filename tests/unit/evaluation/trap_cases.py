@@ -109,13 +109,25 @@ class HonestMemory(Honest):
     def _walk(self, windows: Windows, sums: dict[str, tuple[float, int]]) -> FloatArray:
         scores = np.zeros(len(windows), np.float32)
         order = np.argsort(windows.keys["end"].to_numpy(), kind="stable")
-        users = windows.keys["user_id"].to_list()
+        users = self.whose(windows)
         for row in order:
             total, count = sums.get(users[row], (0.0, 0))
             level = float(windows.x[row, LEVEL])
             scores[row] = level - total / max(count, 1)
             sums[users[row]] = (total + level, count + 1)
         return scores
+
+    def whose(self, windows: Windows) -> list[str]:
+        return windows.keys["user_id"].to_list()
+
+
+class HonestCrowd(HonestMemory):
+    """The same above the mean of everybody's windows before."""
+
+    learns_from_everybody = True
+
+    def whose(self, windows: Windows) -> list[str]:
+        return [""] * len(windows)
 
 
 class LearnsBeforeItScores(HonestMemory):
@@ -126,6 +138,9 @@ class LearnsBeforeItScores(HonestMemory):
         for part in (past, windows):
             self._walk(part, sums)
         return self._walk(windows, sums)
+
+
+class LearnsFromTheCrowdToCome(LearnsBeforeItScores, HonestCrowd): ...
 
 
 class LooksAhead(Honest):

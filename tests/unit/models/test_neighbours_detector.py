@@ -17,12 +17,12 @@ from riskml.models.neighbours import NeighboursDetector
 def test_score_is_the_mean_distance_of_a_plain_search() -> None:
     train, test = make_windows(each=27, seed=0), make_windows(each=7, seed=1)
     detector = NeighboursDetector(neighbours=3).fit(train)
-    scaled = detector.scaler_.transform(train.x).astype(np.float64)
+    scaled = detector.deviations_.scaler.transform(train.x).astype(np.float64)
     user = train.keys["user_id"].to_numpy()
     middle = {name: scaled[user == name].sum(0) / ((user == name).sum() + 5) for name in set(user)}
     relative = scaled - np.stack([middle[name] for name in user])
     spread = relative.std(0)
-    asked = detector.scaler_.transform(test.x) - np.stack(
+    asked = detector.deviations_.scaler.transform(test.x) - np.stack(
         [middle[name] for name in test.keys["user_id"]]
     )
     expected = np.ones(len(test))
@@ -38,8 +38,8 @@ def test_a_user_not_known_is_measured_from_the_middle_of_all() -> None:
     detector = NeighboursDetector().fit(train)
     strange = as_user(make_windows(each=2, seed=2), "nobody")
     np.testing.assert_allclose(
-        detector._deviations(strange),
-        detector.scaler_.transform(strange.x) / detector.spread_,
+        detector.deviations_.of(strange),
+        detector.deviations_.scaler.transform(strange.x) / detector.deviations_.spread,
         rtol=1e-5,
     )
 
@@ -79,7 +79,7 @@ def test_without_scaling_a_count_weighs_by_its_logarithm(tmp_path: Path) -> None
     counts = test.spec.columns(FeatureKind.COUNT)
     more = test.x.copy()
     more[:, counts[0]] = (1 + more[:, counts[0]]) * np.e - 1
-    further = detector._deviations(replace(test, x=more)) - detector._deviations(test)
+    further = detector.deviations_.of(replace(test, x=more)) - detector.deviations_.of(test)
     np.testing.assert_allclose(further[:, counts[0]], 1.0, rtol=1e-4)
     detector.save(tmp_path)
     np.testing.assert_array_equal(
