@@ -21,6 +21,7 @@ import polars as pl
 
 from riskml.core.errors import reading
 from riskml.features.profile import NAMES, OPEN, USER, USERS, Profile
+from riskml.features.rows import index
 
 Hashes = npt.NDArray[np.uint64]
 Tables = dict[str, pl.DataFrame]
@@ -71,7 +72,7 @@ class Layer:
         counts = np.searchsorted(hashes, users, "right") - first
         before = np.cumsum(counts) - counts
         at = np.arange(int(counts.sum())) + np.repeat(first - before, counts)
-        return self.tables[name].select(pl.all().gather(at))
+        return self.tables[name][index(at)]
 
     def write(self, folder: Path) -> None:
         """One Arrow file a table."""
