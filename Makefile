@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+FLINK ?= .venv-flink
 WORKERS ?= 2
 # make lock keeps torch here unless told otherwise: other builds can be gigabytes larger.
 TORCH ?= 2.13.0
@@ -14,7 +15,7 @@ PIP := -m pip --disable-pip-version-check --no-input
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo experiments experiments-quick test coverage test-slow lint types imports check lock clean python-version
+.PHONY: help setup demo experiments experiments-quick test coverage test-slow test-flink lint types imports check lock clean python-version
 .DELETE_ON_ERROR:
 
 help:  ## show this list
@@ -61,6 +62,19 @@ test-slow: $(READY)  ## run the slow tests
 	@$(BIN)/python -m pytest -m slow -n $(WORKERS) --dist worksteal || { status=$$?; \
 		if [ $$status -eq 5 ]; then echo "There are no slow tests."; else exit $$status; fi; }
 
+test-flink: $(READY) $(FLINK)/.ready  ## run the tests of the Flink job; needs Java 17 and 2 GB of disk
+	RISKML_FLINK=$(abspath $(FLINK)) $(BIN)/python -m pytest -m slow tests/integration/test_flink_job.py
+
+# Kafka's connector comes in jars of a package that must not be installed beside apache-flink.
+$(FLINK)/.ready: deploy/flink/requirements.txt | python-version
+	@rm -f $@
+	$(PYTHON) -m venv $(FLINK)
+	$(FLINK)/bin/python $(PIP) install --no-compile -r deploy/flink/requirements.txt
+	$(FLINK)/bin/python $(PIP) install --no-compile --no-deps --upgrade --target $(FLINK)/jars \
+		shigawire-apache-flink-libraries==2.0.0.post1
+	$(FLINK)/bin/python $(PIP) install --no-deps -e .
+	@touch $@
+
 lint: $(READY)  ## check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -85,6 +99,6 @@ lock: | python-version  ## resolve the dependencies of pyproject.toml anew into 
 	rm -rf $(VENV)-lock
 
 clean:  ## remove the virtual environment and caches; results stay
-	rm -rf $(VENV) $(VENV)-lock build dist *.egg-info .coverage .coverage.* htmlcov
+	rm -rf $(VENV) $(VENV)-lock $(FLINK) build dist *.egg-info .coverage .coverage.* htmlcov
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

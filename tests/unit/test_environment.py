@@ -67,3 +67,12 @@ def test_citation_is_of_this_version() -> None:
     assert citation["license"] == PROJECT["license"]
     assert citation["authors"] == [{"name": "The riskml developers"}]
     assert {"cff-version", "message", "title"} <= set(citation)
+
+
+def test_flink_workers_have_what_scoring_asks_for() -> None:
+    """Theirs is an environment of its own, with other versions of what apache-flink holds back."""
+    text = (ROOT / "deploy" / "flink" / "requirements.txt").read_text()
+    pins = parsed([line for line in text.splitlines() if not line.startswith("#")])
+    for name, requirement in parsed(PROJECT["dependencies"]).items():
+        (pin,) = pins[name].specifier
+        assert pin.operator == "==" and requirement.specifier.contains(pin.version), name
