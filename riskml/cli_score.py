@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -272,6 +272,7 @@ def _closers(
     n = workers or os.cpu_count() or 1
     parts = buckets or (BUCKETS_A_WORKER * n if address is None else BUCKETS_OF_CLUSTER)
     with (
+        redirect_stdout(sys.stderr),  # Ray tells there of workers that died
         RayTasks(address, n) if engine == RAY else Processes(n) as running,
         tempfile.TemporaryDirectory(prefix="riskml-score-", dir=work) as place,
     ):

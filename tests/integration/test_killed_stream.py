@@ -27,8 +27,8 @@ from riskml.serving.standing import Standing
 pytestmark = pytest.mark.slow
 
 BUNDLE = Path(__file__).parents[1] / "data" / "bundles" / "format_3" / "bundle"
-EVENTS = int(os.environ.get("RISKML_STREAM_EVENTS", 20_000))
-KILLS = int(os.environ.get("RISKML_STREAM_KILLS", 20))
+EVENTS = int(os.environ.get("RISKML_STREAM_EVENTS", 8_000))
+KILLS = int(os.environ.get("RISKML_STREAM_KILLS", 12))
 PARTITIONS = 4
 
 
@@ -72,7 +72,7 @@ def test_killed_at_many_points_each_window_has_one_effect(
         start(name)
     for _ in range(KILLS):
         before = progress(state)
-        wait_for(chance.choice([1, 1, 1, 600]))
+        wait_for(chance.choice([1, 1, 1, 400]))
         time.sleep(chance.uniform(0, 0.3))
         moved += progress(state) > before
         name = chance.choice(sorted(running))
@@ -116,7 +116,7 @@ def check(url: str, state: Path, events: pl.DataFrame) -> None:
 def test_members_without_names_die_join_and_leave(
     new_database: Callable[[], str], tmp_path: Path
 ) -> None:
-    events, url, state = logins(6_000), new_database(), tmp_path / "state"
+    events, url, state = logins(4_000), new_database(), tmp_path / "state"
     with running_broker(tmp_path, Tansu) as broker:
         broker.topic("logins", PARTITIONS)
         broker.topic("dead", 1)

@@ -28,7 +28,7 @@ from riskml.streaming.redis_home import RedisHome
 pytestmark = pytest.mark.slow
 
 BUNDLE = Path(__file__).parents[1] / "data" / "bundles" / "format_3" / "bundle"
-COUNT = 3_000
+COUNT = 2_000
 
 
 @pytest.fixture

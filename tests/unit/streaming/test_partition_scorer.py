@@ -29,7 +29,9 @@ def closed(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(~pl.col("open")).sort("window_id")
 
 
-def run(made: PartitionScorer, events: pl.DataFrame, seed: int = 0, most: int = 60) -> pl.DataFrame:
+def run(
+    made: PartitionScorer, events: pl.DataFrame, seed: int = 0, most: int = 120
+) -> pl.DataFrame:
     rng = np.random.default_rng(seed)
     return pl.concat([made.step(part).rows for part in steps(events, rng, most)])
 
