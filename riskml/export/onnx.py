@@ -7,7 +7,6 @@ import logging
 import tempfile
 import warnings
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -24,8 +23,6 @@ from riskml.models.batches import in_batches, to_tensors
 
 GRAPH_FILE = "model.onnx"
 INPUTS = ("x", "tokens", "times", "lengths", "user")
-OUTPUTS = ("score",)
-EVENTS = frozenset(INPUTS[1:4])
 ONNX_BYTES = 1 << 31
 PARITY = 1e-4
 """Largest difference from the network's scores, as a share of those above 1."""
@@ -55,41 +52,31 @@ class OnnxGraph:
             BundleError: ONNX Runtime is not installed.
         """
         try:
-            session = _session((folder / GRAPH_FILE).read_bytes())
+            from onnxruntime import InferenceSession
         except ModuleNotFoundError as error:
             raise _missing(error) from error
+        session = InferenceSession(
+            (folder / GRAPH_FILE).read_bytes(), providers=["CPUExecutionProvider"]
+        )
         return cls(session, json.loads((folder / USERS_FILE).read_text()))
 
     def score(self, windows: Windows) -> FloatArray:
         """Float32 [n] scores."""
         if not len(windows):
             return np.zeros(0, np.float32)
-        tensors = to_tensors(windows, self.users, not EVENTS.isdisjoint(self.reads))
-        found: FloatArray = in_batches(self.run, tensors, BATCH_SIZE).numpy()
+        found: FloatArray = in_batches(
+            self._run, to_tensors(windows, self.users), BATCH_SIZE
+        ).numpy()
         return found
 
     def after(self, past: Windows) -> Self:
         """Itself: a network remembers nothing."""
         return self
 
-    @cached_property
-    def reads(self) -> dict[str, int]:
-        """Names of the inputs that the graph has, with their places among `INPUTS`."""
-        return {each.name: INPUTS.index(each.name) for each in self.session.get_inputs()}
-
-    def run(self, *inputs: Tensor) -> Tensor:
-        """(x, tokens, times, lengths, user) -> score."""
-        asked = {name: inputs[place].numpy() for name, place in self.reads.items()}
-        return torch.from_numpy(self.session.run(OUTPUTS, asked)[0])
-
-
-def _session(content: bytes) -> Any:
-    from onnxruntime import InferenceSession, SessionOptions
-
-    options = SessionOptions()
-    # these networks are small: handing parts to other threads takes longer than they do
-    options.intra_op_num_threads = 1
-    return InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    def _run(self, *inputs: Tensor) -> Tensor:
+        given = {name: part.numpy() for name, part in zip(INPUTS, inputs, strict=True)}
+        asked = {each.name: given[each.name] for each in self.session.get_inputs()}
+        return torch.from_numpy(self.session.run(None, asked)[0])
 
 
 def save_onnx(detector: Detector, folder: Path) -> None:
@@ -99,7 +86,7 @@ def save_onnx(detector: Detector, folder: Path) -> None:
         BundleError: the exporter is not installed, or cannot put the network into ONNX.
     """
     try:
-        import onnxruntime  # noqa: F401
+        import onnxruntime
         import onnxscript  # noqa: F401
     except ModuleNotFoundError as error:
         raise _missing(error) from error
@@ -107,8 +94,9 @@ def save_onnx(detector: Detector, folder: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            content = _lean(_model(detector))
-            _compare(detector, OnnxGraph(_session(content), {}))
+            content = _without_notes(_model(detector))
+            session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+            _compare(detector, OnnxGraph(session, {}))
         except Exception as error:  # exporters and runtimes fail in any way
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise BundleError(f"{type(detector).__name__} has no ONNX graph: {reason}") from error
@@ -119,14 +107,14 @@ def _model(detector: Detector) -> Any:
     """The ONNX model: by torch.export, else of the scripted graph by the older exporter."""
     import onnx
 
-    names: dict[str, Any] = {"input_names": list(INPUTS), "output_names": list(OUTPUTS)}
+    names: dict[str, Any] = {"input_names": list(INPUTS), "output_names": ["score"]}
     try:
         program = export_program(detector)
     except Exception:  # recurrent networks have no program for any number of events
         axes = {0: "n", 1: "L"}
         timed = axes if detector.spec_.event_times else {0: "n"}
         dynamic = {"tokens": axes, "times": timed}
-        names["dynamic_axes"] = {name: {0: "n"} for name in (*INPUTS, *OUTPUTS)} | dynamic
+        names["dynamic_axes"] = {name: {0: "n"} for name in (*INPUTS, "score")} | dynamic
         with tempfile.TemporaryDirectory() as draft:
             path = Path(draft) / GRAPH_FILE
             torch.onnx.export(detector.graph(), example_of(detector), path, dynamo=False, **names)
@@ -136,11 +124,7 @@ def _model(detector: Detector) -> Any:
     return found.model_proto
 
 
-def _lean(model: Any) -> bytes:
-    """Without inputs that nothing reads, which cost time in every call, and without notes."""
-    read = _read(model.graph)
-    for each in [each for each in model.graph.input if each.name not in read]:
-        model.graph.input.remove(each)
+def _without_notes(model: Any) -> bytes:
     nodes = [*model.graph.node, *(node for made in model.functions for node in made.node)]
     values = [*model.graph.value_info, *model.graph.input, *model.graph.output]
     for part in (model, model.graph, *nodes, *values):
@@ -148,13 +132,6 @@ def _lean(model: Any) -> bytes:
         part.ClearField("doc_string")
     content: bytes = model.SerializeToString(deterministic=True)
     return content
-
-
-def _read(graph: Any) -> set[str]:
-    """Names that nodes read, those of graphs in them too."""
-    names = {name for node in graph.node for name in node.input}
-    inner = (each.g for node in graph.node for each in node.attribute if each.HasField("g"))
-    return names.union(*map(_read, inner))
 
 
 @torch.inference_mode()
@@ -175,7 +152,7 @@ def _compare(detector: Detector, graph: OnnxGraph) -> None:
             torch.randint(1, length + 1, (n,), generator=draw),
             torch.zeros(n, dtype=torch.int64),
         )
-        expected, found = network(*inputs), graph.run(*inputs)
+        expected, found = network(*inputs), graph._run(*inputs)
         difference = float(((expected - found).abs() / expected.abs().clamp(min=1)).max())
         if not difference <= PARITY:
             raise ValueError(f"scores differ by {difference:.1e} of their size")

@@ -26,8 +26,7 @@ def export_program(detector: Detector) -> torch.export.ExportedProgram:
     n, length = torch.export.Dim("n", max=MOST_ROWS), torch.export.Dim("L", max=MOST_EVENTS)
     timed = {0: n, 1: length} if spec.event_times else {0: n}
     shapes = ({0: n}, {0: n, 1: length}, timed, {0: n}, {0: n})
-    with torch.no_grad():  # as in scoring: what learns takes other steps
-        program = torch.export.export(network, example_of(detector), dynamic_shapes=shapes)
+    program = torch.export.export(network, example_of(detector), dynamic_shapes=shapes)
     # what not every runtime has: the likelihood of counts and the levels of features need them
     lowered: torch.export.ExportedProgram = program.run_decompositions(
         {

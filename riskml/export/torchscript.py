@@ -7,7 +7,6 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -20,10 +19,7 @@ from riskml.models.base import Detector
 from riskml.models.batches import in_batches, to_tensors
 
 GRAPH_FILE, USERS_FILE = "model.ts", "users.json"
-BATCH_SIZE = 512
-"""Rows a call: what a network holds of them stays in the cache of a processor."""
-
-CONTRIBUTIONS = "contributions"
+BATCH_SIZE = 4096
 _WRITTEN_ANYWAY = ("byteorder", ".data/serialization_id")
 
 
@@ -80,26 +76,11 @@ class TorchScriptGraph:
 
     def score(self, windows: Windows) -> FloatArray:
         """Float32 [n] scores."""
-        return self._run(self.running.forward, windows)
+        return self._run(self.module, windows)
 
     def contributions(self, windows: Windows) -> FloatArray:
         """Exact shares of each score, float32 [n, parts]."""
-        return self._run(self.running.contributions, windows)
-
-    @cached_property
-    def running(self) -> torch.jit.ScriptModule:
-        """The module, made fast for this machine; what follows from its weights is computed."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            frozen = torch.jit.freeze(self.module, preserved_attrs=[CONTRIBUTIONS])
-            return torch.jit.optimize_for_inference(frozen, [CONTRIBUTIONS])
-
-    @cached_property
-    def reads_events(self) -> bool:
-        """Whether it looks at tokens, times or lengths."""
-        functions = (self.running, self.running.contributions)
-        inputs = [list(function.graph.inputs())[2:5] for function in functions]
-        return any(value.uses() for values in inputs for value in values)
+        return self._run(self.module.contributions, windows)
 
     def after(self, past: Windows) -> Self:
         """Itself: a network remembers nothing."""
@@ -109,7 +90,7 @@ class TorchScriptGraph:
     def _run(self, function: Callable[..., Tensor], windows: Windows) -> FloatArray:
         if not len(windows):
             return np.zeros(0, np.float32)
-        tensors = to_tensors(windows, self.users, self.reads_events)
+        tensors = to_tensors(windows, self.users)
         found: FloatArray = in_batches(function, tensors, BATCH_SIZE).numpy()
         return found
 

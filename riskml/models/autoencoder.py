@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from riskml.models.deep import DeepDetector, NetworkInputs, TrainingSettings
@@ -12,7 +13,6 @@ from riskml.models.networks import (
     DetectorNetwork,
     Scale,
     UserView,
-    beside,
     check_architecture,
     encoder,
     multilayer,
@@ -50,7 +50,7 @@ class AutoencoderNetwork(DetectorNetwork):
         """[n, d] negative log-likelihood of each feature given its reconstruction."""
         scaled = self.scale(x)
         latent = self.latent(self.encoder(self.corrupt(scaled)))
-        hidden = self.decoder(beside(latent, self.view(user)))
+        hidden = self.decoder(torch.cat([latent, self.view(user)], 1))
         surprise: Tensor = self.likelihood(hidden, x, scaled)
         return surprise
 

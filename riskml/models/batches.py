@@ -27,22 +27,13 @@ def user_index(windows: Windows, users: Mapping[str, int]) -> IntArray:
     return index.to_numpy().astype(np.int32)
 
 
-def to_tensors(windows: Windows, users: Mapping[str, int], events: bool = True) -> Batch:
-    """The network's inputs for all windows.
-
-    Args:
-        windows: n of them.
-        users: index of each user that the network knows.
-        events: whether it reads them; without, windows are as if they had none.
-    """
-    tokens, times, lengths = windows.tokens, windows.times, windows.lengths
-    if not events:
-        tokens, times, lengths = tokens[:, :0], times[:, :0], np.zeros_like(lengths)
+def to_tensors(windows: Windows, users: Mapping[str, int]) -> Batch:
+    """The network's inputs for all windows."""
     return (
         torch.from_numpy(np.ascontiguousarray(windows.x)),
-        torch.from_numpy(tokens.astype(np.int64)),
-        torch.from_numpy(np.ascontiguousarray(times)),
-        torch.from_numpy(lengths.astype(np.int64)),
+        torch.from_numpy(windows.tokens.astype(np.int64)),
+        torch.from_numpy(np.ascontiguousarray(windows.times)),
+        torch.from_numpy(windows.lengths.astype(np.int64)),
         torch.from_numpy(user_index(windows, users).astype(np.int64)),
     )
 
@@ -89,14 +80,10 @@ def in_batches(
     Returns:
         [n] or [n, parts] on the CPU, in the order of the rows; narrower parts are padded with 0.
     """
-    lengths, found = tensors[3], torch.zeros(0)
-    if bool((lengths == lengths[:1]).all()):
-        order, batches = torch.arange(len(lengths)), iter(cut(tensors, batch_size))
-    else:
-        order = torch.argsort(lengths, stable=True, descending=True)
-        batches = (take(tensors, rows) for rows in torch.split(order, batch_size))
-    for rows, batch in zip(torch.split(order, batch_size), batches, strict=True):
-        output = function(*(part.to(device) for part in batch)).cpu()
+    order = torch.argsort(tensors[3], stable=True, descending=True)
+    found = torch.zeros(0)
+    for rows in torch.split(order, batch_size):
+        output = function(*(part.to(device) for part in take(tensors, rows))).cpu()
         if not len(found):
             # one place for all, made for the longest: a list of results would hold the heap apart
             found = output.new_zeros(len(order), *output.shape[1:])

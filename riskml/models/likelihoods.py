@@ -43,12 +43,9 @@ def student_t_nll(target: Tensor, location: Tensor, log_scale: Tensor, degrees: 
     if not torch.jit.is_scripting() and log_scale.requires_grad:  # type: ignore[attr-defined]
         learnt: Tensor = _StudentT.apply(target, location, log_scale, degrees)  # type: ignore[no-untyped-call]
         return learnt
-    half = (degrees + 1) / 2
-    # few passes over memory: the normaliser goes into the logarithm, log(a + a z²/degrees), and the
-    # factor of z² into the scale
-    a = math.exp(_student_t_normaliser(degrees) / half)
-    z = (target - location) / torch.exp(log_scale + 0.5 * math.log(degrees / a))
-    return torch.add(log_scale, torch.log(z * z + a), alpha=half)
+    normaliser = _student_t_normaliser(degrees)
+    distance = ((target - location) * torch.exp(-log_scale)).square()
+    return (degrees + 1) / 2 * torch.log1p(distance / degrees) + log_scale + normaliser
 
 
 class _StudentT(torch.autograd.Function):
@@ -116,11 +113,6 @@ def action_nll(logits: Tensor, tokens: Tensor) -> Tensor:
     return flat.view_as(tokens)
 
 
-def as_float(numbers: Tensor) -> Tensor:
-    """What a layer gives; under mixed precision half floats, which are too coarse for a density."""
-    return numbers if torch.jit.is_scripting() else numbers.float()  # type: ignore[attr-defined]
-
-
 class FeatureLikelihood(nn.Module):
     """Turns a hidden vector into the negative log-likelihood of each feature.
 
@@ -162,7 +154,6 @@ class FeatureLikelihood(nn.Module):
         self.register_buffer("order", order)
         self.in_order = bool((order == torch.arange(len(order))).all())
         self.sizes = [len(gaussian), len(count), len(binary)]
-        self.one_kind = len(gaussian) == len(order)
         self.location = nn.Linear(hidden, len(spec))
         self.window_spread = window_spread
         # a layer without inputs gives its bias alone
@@ -192,42 +183,35 @@ class FeatureLikelihood(nn.Module):
         Returns:
             [n, d] in nats, columns in the order of the spec.
         """
-        location = as_float(self.location(hidden))
-        spread = self.spread.bias.unsqueeze(0)
-        if self.window_spread:
-            spread = as_float(self.spread(hidden))
-        if self.one_kind:
-            return self.continuous(scaled, location, spread)
-        locations = torch.split(location, self.sizes, 1)
-        spreads = torch.split(spread, self.sizes[:2], 1)
-        # kinds that the spec lacks would cost as many calls as those it has
+        # under mixed precision the layers give half floats, too coarse for a density
+        location = self.location(hidden).float().split(self.sizes, 1)
+        told = self.spread(hidden).float() if self.window_spread else self.spread.bias.unsqueeze(0)
+        spread = told.split(self.sizes[:2], 1)
+        # hardtanh is clamp with a cheaper derivative, and kinds that the spec lacks would cost as
+        # many calls as those it has
         parts: list[Tensor] = []
         if self.sizes[0] > 0:
-            target = scaled.index_select(1, self.gaussian)
-            parts.append(self.continuous(target, locations[0], spreads[0]))
+            target = scaled if self.sizes[0] == x.size(1) else scaled.index_select(1, self.gaussian)
+            log_scale = hardtanh(spread[0], -3.0, 3.0)
+            if self.degrees > 0.0:
+                parts.append(student_t_nll(target, location[0], log_scale, self.degrees))
+            else:
+                parts.append(gaussian_nll(target, location[0], log_scale))
         if self.sizes[1] > 0:
             parts.append(
                 negative_binomial_nll(
                     x.index_select(1, self.count).clamp(min=0.0),
-                    hardtanh(locations[1], -12.0, 16.0),
-                    hardtanh(spreads[1], -4.0, 6.0),
+                    hardtanh(location[1], -12.0, 16.0),
+                    hardtanh(spread[1], -4.0, 6.0),
                 )
             )
         if self.sizes[2] > 0:
             parts.append(
                 binary_cross_entropy_with_logits(
-                    hardtanh(locations[2], -12.0, 12.0),
+                    hardtanh(location[2], -12.0, 12.0),
                     x.index_select(1, self.binary),
                     reduction="none",
                 )
             )
         surprise = torch.cat(parts, 1)
         return surprise if self.in_order else surprise.index_select(1, self.order)
-
-    def continuous(self, target: Tensor, location: Tensor, log_scale: Tensor) -> Tensor:
-        """Of scaled values, elementwise."""
-        # hardtanh is clamp with a cheaper derivative
-        log_scale = hardtanh(log_scale, -3.0, 3.0)
-        if self.degrees > 0.0:
-            return student_t_nll(target, location, log_scale, self.degrees)
-        return gaussian_nll(target, location, log_scale)

@@ -12,7 +12,6 @@ from riskml.models.networks import (
     DetectorNetwork,
     UserView,
     action_embedding,
-    beside,
     check_architecture,
     time_inputs,
 )
@@ -63,7 +62,7 @@ class SequenceAutoencoderNetwork(DetectorNetwork):
         states, _ = self.encoder(embedded)
         last = (lengths - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, states.size(2))
         latent = torch.tanh(self.latent(states.gather(1, last).squeeze(1)))
-        context = beside(latent, self.view(user)).unsqueeze(1)
+        context = torch.cat([latent, self.view(user)], 1).unsqueeze(1)
         context = context.expand(-1, tokens.size(1), -1)
         before = torch.cat([torch.zeros_like(embedded[:, :1]), embedded[:, :-1]], 1)
         if self.training:

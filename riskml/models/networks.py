@@ -160,19 +160,14 @@ class UserView(nn.Module):
         self.table.weight.requires_grad_(self.size > 0)
 
     def forward(self, user: Tensor) -> Tensor:
-        """[n] indices → [n, size], or [1, 0]; in training some rows become the population."""
+        """[n] indices → [n, size]; in training some rows become the population."""
         if self.size == 0:
-            return self.table.weight[:1]  # the same for all, so what follows of it is a constant
+            return torch.zeros(user.size(0), 0, device=user.device)
         if self.training:
             keep = torch.rand(user.shape, device=user.device) >= self.dropout
             user = user * keep
         vectors: Tensor = self.table(user)
         return vectors
-
-
-def beside(numbers: Tensor, about: Tensor) -> Tensor:
-    """[n, k] with what is known of each user, [n, m] → [n, k + m]."""
-    return numbers if about.size(1) == 0 else torch.cat([numbers, about], 1)
 
 
 class DetectorNetwork(nn.Module):

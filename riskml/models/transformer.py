@@ -55,7 +55,7 @@ class TransformerNetwork(DetectorNetwork):
         """[n, L]: surprise of each action given its own time and all before it; 0 on padding."""
         embedded = self.embedding(tokens)
         before = torch.cat([torch.zeros_like(embedded[:, :1]), embedded[:, :-1]], 1)
-        about = self.view(user).unsqueeze(1).expand(tokens.size(0), tokens.size(1), -1)
+        about = self.view(user).unsqueeze(1).expand(-1, tokens.size(1), -1)
         events = self.inputs(torch.cat([before, about], 2)) + self.positions(tokens)
         if self.moment is not None:
             events = events + self.moment(time_inputs(times))

@@ -11,12 +11,11 @@ from torch import Tensor, nn
 
 from riskml.models.attribution import COMBINATION
 from riskml.models.deep import DeepDetector, NetworkInputs, TrainingSettings
-from riskml.models.likelihoods import FeatureLikelihood, as_float, gaussian_nll
+from riskml.models.likelihoods import FeatureLikelihood, gaussian_nll
 from riskml.models.networks import (
     DetectorNetwork,
     Scale,
     UserView,
-    beside,
     check_architecture,
     encoder,
     multilayer,
@@ -66,8 +65,8 @@ class VAENetwork(DetectorNetwork):
 
     def beliefs(self, scaled: Tensor, about: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Mean and log scale of the posterior, then of the prior, each [n, latent]."""
-        mean, log_scale = as_float(self.posterior(self.encoder(scaled))).chunk(2, 1)
-        prior_mean, prior_log_scale = as_float(self.prior(about)).chunk(2, 1)
+        mean, log_scale = self.posterior(self.encoder(scaled)).float().chunk(2, 1)
+        prior_mean, prior_log_scale = self.prior(about).float().chunk(2, 1)
         return mean, log_scale.clamp(-6.0, 3.0), prior_mean, prior_log_scale.clamp(-3.0, 3.0)
 
     def one_pass(self, x: Tensor, user: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,10 +76,15 @@ class VAENetwork(DetectorNetwork):
         z = mean
         if self.training:
             z = mean + torch.randn_like(mean) * torch.exp(log_scale)
-        apart = (mean - prior_mean) * torch.exp(-prior_log_scale)
-        twice = 2 * (log_scale - prior_log_scale)
-        divergence = 0.5 * (torch.addcmul(torch.expm1(twice), apart, apart) - twice)
-        hidden = self.decoder(beside(z, about))
+        divergence = (
+            prior_log_scale
+            - log_scale
+            + 0.5
+            * (torch.exp(2 * log_scale) + (mean - prior_mean).square())
+            * torch.exp(-2 * prior_log_scale)
+            - 0.5
+        )
+        hidden = self.decoder(torch.cat([z, about], 1))
         return self.likelihood(hidden, x, scaled), divergence
 
     def bound(self, x: Tensor, user: Tensor, points: Tensor, beta: float) -> Tensor:
@@ -96,7 +100,7 @@ class VAENetwork(DetectorNetwork):
         divergences: list[Tensor] = []
         for k in range(points.size(0)):
             z = mean + points[k] * torch.exp(log_scale)
-            hidden = self.decoder(beside(z, about))
+            hidden = self.decoder(torch.cat([z, about], 1))
             surprises.append(self.likelihood(hidden, x, scaled))
             prior = gaussian_nll(z, prior_mean, prior_log_scale)
             posterior = gaussian_nll(z, mean, log_scale)

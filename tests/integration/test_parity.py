@@ -40,6 +40,8 @@ ONNX = ("autoencoder", "contrastive", "lstm_ae", "vae")
 DAYS = 38
 WINDOWS, TRAIN, SINGLE = 10_000, 400, 40
 TRAINING, ONE_BY_ONE, RUNTIMES = 1e-5, 1e-6, 1e-4
+ATTENTION = 5e-6
+"""Of the transformer one by one: alone, a window has less padding, and sums another order."""
 RISK_SCALE = 100
 
 
@@ -208,7 +210,9 @@ def test_same_events_same_bits(bundle: Bundle, scored: pl.DataFrame, world: Worl
         assert again.tobytes() == scored["score"].to_numpy().tobytes()
 
 
-def test_one_by_one_is_as_in_a_batch(bundle: Bundle, scored: pl.DataFrame, world: World) -> None:
+def test_one_by_one_is_as_in_a_batch(
+    name: str, bundle: Bundle, scored: pl.DataFrame, world: World
+) -> None:
     """Each window when it closes, the memory carried on."""
     ids = pl.DataFrame({"window_id": [w.keys["window_id"][0] for w in world.singles]})
     batch = ids.join(scored, on="window_id", how="left", maintain_order="left")
@@ -216,7 +220,8 @@ def test_one_by_one_is_as_in_a_batch(bundle: Bundle, scored: pl.DataFrame, world
     for window in world.singles:
         found.append(float(bundle.score_windows(window)[0]))
         bundle = bundle.after(window)
-    assert difference(found, batch["score"].to_numpy()) <= ONE_BY_ONE
+    bound = ATTENTION if name == "transformer" else ONE_BY_ONE
+    assert difference(found, batch["score"].to_numpy()) <= bound
     risk = bundle.calibration.risk(found, batch[PEER])
     assert np.abs(risk - batch["risk"].to_numpy()).max() <= TRAINING * RISK_SCALE
 

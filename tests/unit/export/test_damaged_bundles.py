@@ -119,7 +119,7 @@ def test_a_huge_manifest_is_not_read(bundle_folder: Path) -> None:
 
 
 def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"manifest\.json is missing"):
+    with pytest.raises(BundleError, match=r"is no bundle: it has no manifest\.json"):
         load_bundle(tmp_path)
 
 

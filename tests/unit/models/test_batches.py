@@ -91,23 +91,6 @@ def test_in_batches_gives_rows_in_their_order(size: int) -> None:
     assert torch.equal(parts, rows(10)[1])
 
 
-def test_in_batches_slices_what_is_of_one_length() -> None:
-    alike = (*rows(10)[:3], torch.full((10,), 2), rows(10)[4])
-    result = in_batches(lambda x, tokens, times, lengths, user: user.float(), alike, 4)
-    assert result.tolist() == list(range(10))
-    parts = in_batches(lambda x, tokens, times, lengths, user: tokens, alike, 4)
-    assert torch.equal(parts, alike[1][:, :2])
-
-
-def test_tensors_without_events() -> None:
-    windows = make_windows()
-    x, tokens, times, lengths, _ = to_tensors(windows, {}, events=False)
-    assert torch.equal(x, to_tensors(windows, {})[0])
-    assert tokens.shape == (len(windows), 0)
-    assert times.shape == (len(windows), 0, 2)
-    assert not lengths.any()
-
-
 def test_tensors_of_windows() -> None:
     windows = make_windows()
     x, tokens, times, lengths, user = to_tensors(windows, {"user_0": 1, "user_2": 2})
