@@ -27,9 +27,8 @@ from typing import Any
 
 import numpy as np
 import orjson
-import polars as pl
 from score_job_speed import ONE_THREAD, prepare
-from stream_speed import broker, make_topics, produce
+from stream_speed import broker, make_topics, messages_of, produce
 
 ROOT = Path(__file__).parents[1]
 JARS = (
@@ -170,13 +169,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         prepare(folder, given.users, given.days)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-        events = pl.read_parquet(folder / "new.parquet").sort("timestamp").head(given.events)
-        text = events.with_columns(
-            pl.col(pl.Datetime).dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").name.keep()
-        )
-        messages: list[Any] = [
-            (row["user_id"], orjson.dumps(row)) for row in text.iter_rows(named=True)
-        ]
+        messages = messages_of(folder / "new.parquet", given.events)
         with broker(Path(made) / "broker") as servers:
             bulk(folder, servers, messages, given.buckets)
             some = messages[: int(given.seconds * given.rate)]

@@ -1,12 +1,14 @@
 """How fast `riskml serve` answers, asked from another process over loopback.
 
-    python -m benchmarks.serve_speed BUNDLE [--seconds 20] [--rate 500]
+    python -m benchmarks.serve_speed BUNDLE [--seconds 20] [--rate 500] [--peers]
 
 Starts the service as a process, then measures: seconds from its start to its first score, with the
 memory it has then; single windows in an open loop (requests leave by the clock, whether or not
 answers have come, and latency counts from when a request was due); posts of 500 windows one after
 the other on two connections; posts of events. `cpu_ms_each` is what the service itself spends on a
-request, which other work on the machine disturbs least. Needs `riskml[serve]`.
+request, which other work on the machine disturbs least. Needs `riskml[serve]`; with `--peers` the
+same inputs go through `mlflow models serve` and PyOD's AutoEncoder as well (serve_peers.py), which
+needs `riskml[train]`.
 """
 
 from __future__ import annotations
@@ -20,12 +22,16 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-TOKEN = "benchmark-token-of-enough-characters"
+from benchmarks.serve_peers import events as events_of
+from benchmarks.serve_peers import mlflow_body, mlflow_server, pyod_speed
+
+TOKEN, JSON = "benchmark-token-of-enough-characters", "application/json"
 POST_WINDOWS, CONNECTIONS = 500, 32
 
 
@@ -58,7 +64,7 @@ class Connection(asyncio.Protocol):
 def request(path: str, body: bytes) -> bytes:
     head = (
         f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Content-Type: {JSON}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 
@@ -125,7 +131,7 @@ def bodies(port: int) -> tuple[list[bytes], dict[str, bytes], bytes]:
         paths = json.load(answer)["paths"]
 
     def examples(path: str) -> list[Any]:
-        found = paths[path]["post"]["requestBody"]["content"]["application/json"]["examples"]
+        found = paths[path]["post"]["requestBody"]["content"][JSON]["examples"]
         return [each["value"] for each in found.values()]
 
     rng = np.random.default_rng(0)
@@ -151,7 +157,9 @@ def started(bundle: Path) -> tuple[subprocess.Popen[str], int, float, float]:
     begin = time.perf_counter()
     command = [sys.executable, "-m", "riskml.cli", "serve", "--bundle", str(bundle), "--port", "0"]
     environment = os.environ | {"RISKML_SERVE_TOKEN": TOKEN}
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    )
     assert process.stderr is not None
     line = next(line for line in process.stderr if " at http://" in line)
     port = int(line.rsplit(":", 1)[1])
@@ -165,10 +173,15 @@ def started(bundle: Path) -> tuple[subprocess.Popen[str], int, float, float]:
     return process, port, took, rss / 1024
 
 
-def cpu_seconds(pid: int) -> float:
-    """What a process has spent, all threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def cpu_seconds(group: int) -> float:
+    """What a process and those that it has started have spent, all threads."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[2]) == group:
+                ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 async def _first(port: int, asked: bytes) -> int:
@@ -176,11 +189,41 @@ async def _first(port: int, asked: bytes) -> int:
     return await connection.ask(asked)
 
 
+def told(name: str, group: int, work: Any) -> None:
+    """Do it and print what it found, with the processor's time of the server."""
+    before = cpu_seconds(group)
+    found = asyncio.run(work)
+    spent = cpu_seconds(group) - before
+    found["cpu_ms_each"] = round(spent / max(1, found.pop("done")) * 1000, 2)
+    print(json.dumps({name: found}), flush=True)
+
+
+def peers(given: argparse.Namespace, group: int, port: int) -> None:
+    """The same events through the service and MLflow's, then the same windows through PyOD."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/openapi.json") as answer:
+        posted = json.load(answer)["paths"]["/v1/events"]["post"]["requestBody"]["content"]
+    (example, *_), *_ = (each["value"] for each in posted[JSON]["examples"].values())
+    for n in (POST_WINDOWS, 1):
+        body = json.dumps(events_of(example, n)).encode()
+        work = closed_loop(port, request("/v1/events?reasons=none", body), given.seconds, n)
+        told(f"riskml_posts_of_{n}_events", group, work)
+    with mlflow_server(given.bundle) as (other, its_port, took):
+        print(json.dumps({"mlflow_start_s": round(took, 2)}))
+        for n in (POST_WINDOWS, 1):
+            asked = request("/invocations", mlflow_body(events_of(example, n)))
+            work = closed_loop(its_port, asked, given.seconds, n)
+            told(f"mlflow_posts_of_{n}_events", other, work)
+    table = json.loads(bodies(port)[1]["table"])
+    x = np.array(table["rows"], np.float32)
+    print(json.dumps({"pyod_autoencoder": pyod_speed(x, (POST_WINDOWS, 1), given.seconds)}))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--seconds", type=float, default=20.0, help="of each measurement")
     parser.add_argument("--rate", type=float, default=500.0, help="single windows a second")
+    parser.add_argument("--peers", action="store_true", help="also MLflow's server and PyOD")
     given = parser.parse_args()
     process, port, cold, rss = started(given.bundle)
     try:
@@ -189,20 +232,16 @@ def main() -> None:
         asked = [request("/v1/windows", body) for body in single]
         asyncio.run(open_loop(port, asked, given.rate, 2.0))
 
-        def measured(name: str, work: Any) -> None:
-            before = cpu_seconds(process.pid)
-            found = asyncio.run(work)
-            spent = cpu_seconds(process.pid) - before
-            found["cpu_ms_each"] = round(spent / max(1, found.pop("done")) * 1000, 2)
-            print(json.dumps({name: found}), flush=True)
-
-        measured("single_windows", open_loop(port, asked, given.rate, given.seconds))
+        work = open_loop(port, asked, given.rate, given.seconds)
+        told("single_windows", process.pid, work)
         for form, body in posts.items():
             work = closed_loop(port, request("/v1/windows", body), given.seconds, POST_WINDOWS)
-            measured(f"posts_of_{POST_WINDOWS}_{form}", work)
+            told(f"posts_of_{POST_WINDOWS}_{form}", process.pid, work)
         n = len(json.loads(events))
         work = closed_loop(port, request("/v1/events", events), given.seconds, n)
-        measured(f"posts_of_{n}_events", work)
+        told(f"posts_of_{n}_events", process.pid, work)
+        if given.peers:
+            peers(given, process.pid, port)
     finally:
         process.send_signal(signal.SIGTERM)
         code = process.wait(30)

@@ -30,7 +30,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import orjson
@@ -65,6 +64,15 @@ def broker(folder: Path) -> Iterator[str]:
         yield f"127.0.0.1:{port}"
     finally:
         os.killpg(process.pid, signal.SIGKILL)
+
+
+def messages_of(file: Path, count: int) -> list[tuple[str, bytes]]:
+    """The first events of a log as JSON, by user."""
+    events = pl.read_parquet(file).sort("timestamp").head(count)
+    text = events.with_columns(
+        pl.col(pl.Datetime).dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").name.keep()
+    )
+    return [(row["user_id"], orjson.dumps(row)) for row in text.iter_rows(named=True)]
 
 
 def make_topics(servers: str, *names: str) -> None:
@@ -274,13 +282,7 @@ def main() -> None:
             return
         for state in folder.glob("state-*"):
             shutil.rmtree(state)
-        events = pl.read_parquet(folder / "new.parquet").sort("timestamp").head(given.events)
-        text = events.with_columns(
-            pl.col(pl.Datetime).dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").name.keep()
-        )
-        messages: list[Any] = [
-            (row["user_id"], orjson.dumps(row)) for row in text.iter_rows(named=True)
-        ]
+        messages = messages_of(folder / "new.parquet", given.events)
         with broker(Path(made) / "broker") as servers:
             throughput(folder, servers, messages)
             live = int((5 + given.seconds) * given.rate)

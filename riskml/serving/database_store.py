@@ -8,22 +8,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import polars as pl
-from sqlalchemy import Table, delete, insert, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.engine import Connection
 
 from riskml.core.errors import ConfigError
 from riskml.data.database import database_errors, open_engine
 from riskml.data.event_tables import DIALECTS
-from riskml.serving.score_tables import ALERTS, METADATA, QUARANTINE, SCORES, STATE, STATE_FILES
+from riskml.serving.score_tables import (
+    ALERTS,
+    METADATA,
+    QUARANTINE,
+    ROWS,
+    SCORES,
+    STATE,
+    STATE_FILES,
+    inserting,
+    upsert,
+)
 from riskml.serving.standing import Files
 from riskml.serving.stores import ALERT_COLUMNS, CHAMPION, JobBusyError, Output
 
 POLL_S = 0.1
-ROWS = 5_000
 REFUSED = "the score store refused"
 
 
@@ -94,15 +101,15 @@ class DatabaseStore:
         about = {"model_version": version, "role": role, "scored_at": now}
         with database_errors(REFUSED), self._engine.begin() as connection:
             self._next(connection, version, output.batch, now)
-            self._upsert(connection, SCORES, output.rows, about)
+            upsert(connection, SCORES, output.rows, about)
             if output.open_rows is not None:
                 stale = (SCORES.c.model_version == version) & SCORES.c.open
                 connection.execute(delete(SCORES).where(stale))
-                self._upsert(connection, SCORES, output.open_rows, about)
+                upsert(connection, SCORES, output.open_rows, about)
             if role == CHAMPION:
                 alerts = output.rows.filter("alert").select(ALERT_COLUMNS)
                 raised = {"model_version": version, "raised_at": now}
-                self._upsert(connection, ALERTS, alerts, raised)
+                upsert(connection, ALERTS, alerts, raised)
             new = self._set_apart(connection, version, output.quarantine, now)
             written = self._keep(connection, version, output.files)
         self._written.update(written)
@@ -121,7 +128,7 @@ class DatabaseStore:
         """Count the batch, and hold the row against others until the transaction ends."""
         values = {"model_version": version, "batch": batch, "updated": now}
         if batch == 1:
-            made = self._insert(STATE).values(values).on_conflict_do_nothing()
+            made = inserting(connection, STATE).values(values).on_conflict_do_nothing()
             counted = connection.execute(made.returning(STATE.c.batch)).all()
         else:
             mine = (STATE.c.model_version == version) & (STATE.c.batch == batch - 1)
@@ -133,27 +140,16 @@ class DatabaseStore:
                 "run again to go on from there"
             )
 
-    def _insert(self, table: Table) -> Any:
-        return (postgresql if self._dialect == "postgresql" else sqlite).insert(table)
-
-    def _upsert(
-        self, connection: Connection, table: Table, rows: pl.DataFrame, about: dict[str, Any]
-    ) -> None:
-        if rows.is_empty():
-            return
-        query = self._insert(table)
-        keys = [column.name for column in table.primary_key]
-        others = {c.name: query.excluded[c.name] for c in table.columns if c.name not in keys}
-        query = query.on_conflict_do_update(index_elements=keys, set_=others)
-        for part in rows.iter_slices(ROWS):
-            connection.execute(query, [{**row, **about} for row in part.to_dicts()])
-
     def _set_apart(
         self, connection: Connection, version: str, rows: pl.DataFrame, now: datetime
     ) -> int:
         if rows.is_empty():
             return 0
-        query = self._insert(QUARANTINE).on_conflict_do_nothing().returning(QUARANTINE.c.digest)
+        query = (
+            inserting(connection, QUARANTINE)
+            .on_conflict_do_nothing()
+            .returning(QUARANTINE.c.digest)
+        )
         about = {"model_version": version, "noticed": now}
         return sum(
             len(connection.execute(query, [{**row, **about} for row in part.to_dicts()]).all())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import polars as pl
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -13,10 +16,29 @@ from sqlalchemy import (
     Table,
     Text,
 )
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
 
 from riskml.data.event_tables import UtcTime
 
 METADATA = MetaData()
+ROWS = 5_000
+"""In one statement."""
+
+
+def alert_columns() -> list[Column[Any]]:
+    """What every table of alerts says of a window."""
+    return [
+        Column("window_id", Text, primary_key=True),
+        Column("model_version", Text, primary_key=True),
+        Column("user_id", Text, nullable=False),
+        Column("window_start", UtcTime, nullable=False),
+        Column("window_end", UtcTime, nullable=False),
+        Column("score", Double, nullable=False),
+        Column("p_value", Double, nullable=False),
+        Column("risk", Double, nullable=False),
+    ]
+
 
 SCORES = Table(
     "riskml_scores",
@@ -44,14 +66,7 @@ SCORES = Table(
 ALERTS = Table(
     "riskml_alerts",
     METADATA,
-    Column("window_id", Text, primary_key=True),
-    Column("model_version", Text, primary_key=True),
-    Column("user_id", Text, nullable=False),
-    Column("window_start", UtcTime, nullable=False),
-    Column("window_end", UtcTime, nullable=False),
-    Column("score", Double, nullable=False),
-    Column("p_value", Double, nullable=False),
-    Column("risk", Double, nullable=False),
+    *alert_columns(),
     Column("reasons", Text),
     Column("raised_at", UtcTime, nullable=False),
     Index("riskml_alerts_raised", "raised_at"),
@@ -84,3 +99,21 @@ STATE_FILES = Table(
     Column("name", Text, primary_key=True),
     Column("content", LargeBinary, nullable=False),
 )
+
+
+def inserting(connection: Connection, table: Table) -> Any:
+    """An insertion that may say what happens to rows that are there."""
+    postgres = connection.dialect.name == "postgresql"
+    return (postgresql if postgres else sqlite).insert(table)
+
+
+def upsert(connection: Connection, table: Table, rows: pl.DataFrame, about: dict[str, Any]) -> None:
+    """Write rows, with some values the same in all, in place of those of the same key."""
+    if rows.is_empty():
+        return
+    query = inserting(connection, table)
+    keys = [column.name for column in table.primary_key]
+    others = {c.name: query.excluded[c.name] for c in table.columns if c.name not in keys}
+    query = query.on_conflict_do_update(index_elements=keys, set_=others)
+    for part in rows.iter_slices(ROWS):
+        connection.execute(query, [{**row, **about} for row in part.to_dicts()])

@@ -123,7 +123,7 @@ def score_events(
         recent=seen.filter(pl.col("timestamp") > last - overlap),
         batches=standing.batches + 1,
     )
-    rows, bundle = _decided(standing.bundle, close(standing.bundle, events.filter(~late)))
+    rows, bundle = decided(standing.bundle, close(standing.bundle, events.filter(~late)))
     return Scored(rows, events.filter(late), replace(after, bundle=bundle))
 
 
@@ -132,7 +132,7 @@ def close_until(standing: Standing, until: datetime, close: Closer = close_here)
     profile = standing.bundle.profile
     mark = until if profile.watermark is None else max(until, profile.watermark)
     bundle = replace(standing.bundle, profile=replace(profile, watermark=mark))
-    rows, bundle = _decided(bundle, close(bundle, _nothing(bundle)))
+    rows, bundle = decided(bundle, close(bundle, no_events(bundle)))
     after = replace(standing, bundle=bundle, batches=standing.batches + 1)
     return Scored(rows, pl.DataFrame(), after)
 
@@ -140,12 +140,18 @@ def close_until(standing: Standing, until: datetime, close: Closer = close_here)
 def open_rows(standing: Standing, close: Closer = close_here) -> pl.DataFrame:
     """Windows that may still grow, as they stand: scored, never alerts, taught to nobody."""
     bundle = standing.bundle
-    found = close(bundle, _nothing(bundle), open_windows=True)
+    found = close(bundle, no_events(bundle), open_windows=True)
     alerts = np.zeros(len(found.windows), np.bool_)
     return score_rows(bundle, found.windows, found.scores, alerts, is_open=True)
 
 
-def _decided(before: Bundle, closed: Closed) -> tuple[pl.DataFrame, Bundle]:
+def decided(before: Bundle, closed: Closed) -> tuple[pl.DataFrame, Bundle]:
+    """Rows of closed windows, columns of `SCORE_SCHEMA`, and the bundle after them.
+
+    Args:
+        before: decides about alerts.
+        closed: the windows.
+    """
     windows, scores = closed.windows, closed.scores
     if not len(windows):
         return pl.DataFrame(schema=SCORE_SCHEMA), closed.bundle
@@ -187,7 +193,7 @@ def score_rows(
     ).select(*SCORE_SCHEMA)
 
 
-def _nothing(bundle: Bundle) -> pl.DataFrame:
+def no_events(bundle: Bundle) -> pl.DataFrame:
     """No events, with all columns that the bundle reads."""
     columns = {name: EVENT_SCHEMA.get(name, pl.String()) for name in bundle.extractor.reads()}
     return pl.DataFrame(schema={**EVENT_SCHEMA, **columns})

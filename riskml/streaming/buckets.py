@@ -24,7 +24,6 @@ from riskml.streaming.mapping_home import Kept, MappingHome
 from riskml.streaming.messages import EventReader, Messages
 from riskml.streaming.partition import Partition
 from riskml.streaming.scorer import ROWS, StreamSettings
-from riskml.streaming.user_profiles import Layer, common_tables, profile_of
 
 
 @dataclass(frozen=True)
@@ -77,10 +76,8 @@ class Buckets:
 
     def __post_init__(self) -> None:
         self.version = version_of(self.bundle.manifest)
-        left = self.bundle.profile
         # sorted once: the buckets share what training has left, instead of a copy each
-        base = profile_of(Layer.of(left).tables, common_tables(left), left.watermark)
-        self.bundle = replace(self.bundle, profile=base)
+        self.bundle = replace(self.bundle, profile=self.bundle.profile.ordered())
         self._at_work: dict[str, Partition] = {}
 
     def work(

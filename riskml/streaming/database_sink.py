@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from typing import Any
 
 import polars as pl
 from sqlalchemy import Column, Double, Index, MetaData, Table, Text, bindparam, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import InterfaceError, OperationalError
 from tenacity import Retrying, before_sleep_log, retry_if_exception_type, wait_random_exponential
@@ -16,25 +14,17 @@ from tenacity import Retrying, before_sleep_log, retry_if_exception_type, wait_r
 from riskml.core.errors import ConfigError
 from riskml.data.database import database_errors, open_engine
 from riskml.data.event_tables import DIALECTS, UtcTime
-from riskml.serving.score_tables import SCORES
+from riskml.serving.score_tables import ROWS, SCORES, alert_columns, upsert
 from riskml.serving.stores import CHAMPION
 from riskml.streaming.scorer import EARLY, WITHDRAWN
 
 LONGEST_WAIT_S = 10
-ROWS = 5_000
 METADATA = MetaData()
 
 ALERTS = Table(
     "riskml_stream_alerts",
     METADATA,
-    Column("window_id", Text, primary_key=True),
-    Column("model_version", Text, primary_key=True),
-    Column("user_id", Text, nullable=False),
-    Column("window_start", UtcTime, nullable=False),
-    Column("window_end", UtcTime, nullable=False),
-    Column("score", Double, nullable=False),
-    Column("p_value", Double, nullable=False),
-    Column("risk", Double, nullable=False),
+    *alert_columns(),
     Column("raised", Text, nullable=False),
     Column("reasons", Text),
     Column("arrived_at", UtcTime),
@@ -66,7 +56,6 @@ class DatabaseSink:
             raise ConfigError(
                 f"--sink: scores can be written to PostgreSQL or SQLite, not to {dialect}"
             )
-        self._insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
         with database_errors("--sink refused"):
             METADATA.create_all(self._engine)
             SCORES.create(self._engine, checkfirst=True)
@@ -88,17 +77,10 @@ class DatabaseSink:
 
     def _write(self, rows: pl.DataFrame, raised: pl.DataFrame) -> None:
         with self._engine.begin() as connection:
-            for table, found in ((SCORES, rows), (ALERTS, raised)):
-                query: Any = self._insert(table)
-                keys = [column.name for column in table.primary_key]
-                names = [column.name for column in table.columns]
-                others = {name: query.excluded[name] for name in names if name not in keys}
-                query = query.on_conflict_do_update(index_elements=keys, set_=others)
-                about = {"role": CHAMPION, "scored_at": datetime.now(UTC)}
-                about = about if table is SCORES else {}
-                there = found.select(name for name in names if name in found.columns)
-                for part in there.iter_slices(ROWS) if len(there) else ():
-                    connection.execute(query, [{**row, **about} for row in part.to_dicts()])
+            about = {"role": CHAMPION, "scored_at": datetime.now(UTC)}
+            for table, found, more in ((SCORES, rows, about), (ALERTS, raised, {})):
+                own = found.select(c.name for c in table.columns if c.name in found.columns)
+                upsert(connection, table, own, more)
             self._withdraw(connection, rows)
 
     def _withdraw(self, connection: Connection, rows: pl.DataFrame) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from riskml.core.errors import reading
-from riskml.streaming.partition_state import FORMAT, STATE, Noted
+from riskml.streaming.partition_state import FORMAT, STATE, Noted, parsed
 
 
 class Kept(Protocol):
@@ -49,9 +49,7 @@ class MappingHome:
         if content is None:
             return None
         with reading(Path(STATE)):
-            noted: Noted = json.loads(content)
-            if noted["format"] != FORMAT:
-                raise ValueError(f"format {noted['format']}, this riskml reads {FORMAT}")
+            noted = parsed(content)
             self._files = noted["files"]
             for segment, files in self._files.items():
                 (self.folder / segment).mkdir()

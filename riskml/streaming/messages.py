@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -185,21 +186,18 @@ def _avro(schema: Path, content: bytes) -> Decode:
     except Exception as error:
         raise ConfigError(f"--schema {schema} is no Avro schema: {error}") from error
 
+    def read(value: bytes) -> Any:
+        stream = io.BytesIO(value)
+        found = fastavro.schemaless_reader(stream, parsed, None)
+        if stream.read(1):
+            raise ValueError("more bytes than the schema has fields for")
+        return found
+
     def decode(value: bytes) -> Any:
-        framed = len(value) > CONFLUENT.size and value[0] == 0
-        attempts = (value[CONFLUENT.size :], value) if framed else (value,)
-        for last, attempt in zip((False,) * (len(attempts) - 1) + (True,), attempts, strict=True):
-            stream = io.BytesIO(attempt)
-            try:
-                found = fastavro.schemaless_reader(stream, parsed, None)
-                if stream.read(1):
-                    raise ValueError("more bytes than the schema has fields for")
-            except Exception:
-                if last:
-                    raise
-                continue
-            return found
-        raise AssertionError
+        if len(value) > CONFLUENT.size and value[0] == 0:
+            with suppress(Exception):  # or else it begins with a zero of its own
+                return read(value[CONFLUENT.size :])
+        return read(value)
 
     return decode
 

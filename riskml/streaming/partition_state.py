@@ -137,10 +137,19 @@ def read_noted(folder: Path) -> Noted | None:
     if not path.exists():
         return None
     with reading(path):
-        noted: Noted = json.loads(path.read_text())
-        if noted["format"] != FORMAT:
-            raise ValueError(f"format {noted['format']}, this riskml reads {FORMAT}")
-        return noted
+        return parsed(path.read_bytes())
+
+
+def parsed(content: bytes) -> Noted:
+    """What `state.json` says.
+
+    Raises:
+        ValueError: it is damaged, or of a later version.
+    """
+    noted: Noted = json.loads(content)
+    if noted["format"] != FORMAT:
+        raise ValueError(f"format {noted['format']}, this riskml reads {FORMAT}")
+    return noted
 
 
 def _to_disk(path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from riskml.core.errors import ConfigError, DataError, reading
-from riskml.streaming.partition_state import FORMAT, Noted, PartitionTakenError
+from riskml.streaming.partition_state import FORMAT, Noted, PartitionTakenError, parsed
 
 MOST = 64 << 20
 """Bytes of a value; larger files lie there in pieces."""
@@ -55,9 +55,7 @@ class RedisHome:
             if content is None:
                 return None
             with reading(Path(self._key)):
-                noted: Noted = json.loads(content)
-                if noted["format"] != FORMAT:
-                    raise ValueError(f"format {noted['format']}, this riskml reads {FORMAT}")
+                noted = parsed(content)
                 self._number = int(noted["number"])
                 for name, files in noted["files"].items():
                     (self.folder / name).mkdir()

@@ -12,13 +12,13 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from riskml.core.schema import EVENT_SCHEMA, TIMESTAMP
+from riskml.core.schema import TIMESTAMP
 from riskml.core.types import PEER, Windows
 from riskml.export.bundle import Bundle
 from riskml.features.hashing import hashed
 from riskml.features.profile import USER, Profile
 from riskml.features.windows import is_closed
-from riskml.serving.scoring import SCORE_SCHEMA, score_rows
+from riskml.serving.scoring import SCORE_SCHEMA, Closed, decided, no_events, score_rows
 from riskml.streaming.counts import Counts
 from riskml.streaming.due import DueUsers
 from riskml.streaming.user_profiles import Hashes, UserProfiles
@@ -214,11 +214,8 @@ class PartitionScorer:
         if not len(windows):
             return pl.DataFrame(schema=SCORE_SCHEMA)
         scores = self.bundle.score_windows(windows)
-        # one that closes after those of a later day counts as of that day
-        in_order = windows.keys.with_columns(pl.col("end").cum_max())
-        alerts, alerting = self.bundle.alerts(scores, in_order)
-        rows = score_rows(self.bundle, windows, scores, alerts, is_open=False)
-        self.bundle = replace(self.bundle.after(windows), alerting=alerting)
+        closed = Closed(windows, scores, self.bundle.after(windows))
+        rows, self.bundle = decided(self.bundle, closed)
         return rows
 
     def _open(self, windows: Windows) -> pl.DataFrame:
@@ -302,8 +299,7 @@ class PartitionScorer:
     def _none(self) -> pl.DataFrame:
         """No events, with all columns that are read."""
         own: dict[str, pl.DataType] = {USER: pl.UInt64(), "id": pl.UInt64(), AT: pl.Int64()}
-        read = {name: pl.String() for name in self.bundle.extractor.reads()}
-        return pl.DataFrame(schema={**read, **EVENT_SCHEMA, **own})
+        return pl.DataFrame(schema={**no_events(self.bundle).schema, **own})
 
 
 _TOLD: dict[str, pl.DataType] = {

@@ -10,8 +10,7 @@ merged, so that there are few.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -20,8 +19,8 @@ import numpy.typing as npt
 import polars as pl
 
 from riskml.core.errors import reading
-from riskml.features.profile import NAMES, OPEN, USER, USERS, Profile
-from riskml.features.rows import index
+from riskml.features.profile import USER, USERS, Profile
+from riskml.features.rows import find, index, put, rows_of
 
 Hashes = npt.NDArray[np.uint64]
 Tables = dict[str, pl.DataFrame]
@@ -43,8 +42,8 @@ class Layer:
     @classmethod
     def of(cls, profile: Profile) -> Layer:
         """What a profile knows of single users."""
-        found = keyed_tables(profile)
-        return cls({name: t.sort(USER, maintain_order=True) for name, t in found.items()})
+        frames = profile.ordered().frames()
+        return cls({name: table for name, table in frames.items() if USER in table.columns})
 
     @property
     def users(self) -> Hashes:
@@ -67,12 +66,14 @@ class Layer:
         return {name: self._rows(name, users) for name in self.tables if name in wanted}
 
     def _rows(self, name: str, users: Hashes) -> pl.DataFrame:
-        hashes = self._hashes[name]
-        first = np.searchsorted(hashes, users, "left")
-        counts = np.searchsorted(hashes, users, "right") - first
-        before = np.cumsum(counts) - counts
-        at = np.arange(int(counts.sum())) + np.repeat(first - before, counts)
-        return self.tables[name][index(at)]
+        return self.tables[name][index(rows_of(self._hashes[name], users))]
+
+    def under(self, newer: Layer) -> Layer:
+        """One layer of both, in which users of the newer one are as they are there."""
+        found = dict(newer.tables)
+        for name, table in self.tables.items():
+            found[name] = put(table, found.get(name, table.clear()), USER, newer.users)
+        return Layer(found)
 
     def write(self, folder: Path) -> None:
         """One Arrow file a table."""
@@ -141,8 +142,7 @@ class UserProfiles:
         self.folder = folder
         self.watermark = watermark
         self._base = Layer.of(base)
-        self._hot: Tables = {}
-        self._hot_users = NOBODY
+        self._hot = Layer({})
         self._segments = {name: Layer.read(folder / name) for name in segments}
         self.common = common_tables(base) if shared is None else read_tables(folder / shared)
         self.shared, self._written = shared, self.common
@@ -158,7 +158,10 @@ class UserProfiles:
         Args:
             users: sorted, each once.
         """
-        return profile_of(self.rows(users), self.common, self.watermark)
+        tables = self.rows(users)
+        if USERS not in tables:
+            return Profile(tables=self.common, watermark=self.watermark)
+        return Profile.of_frames({**tables, **self.common}, self.watermark).ordered()
 
     def rows(self, users: Hashes, names: Collection[str] | None = None) -> Tables:
         """The rows of some users.
@@ -167,34 +170,21 @@ class UserProfiles:
             users: sorted, each once.
             names: of the tables; None: all that belong to single users.
         """
-        parts: list[Tables] = []
-        left = users
-        hot = np.isin(left, self._hot_users, assume_unique=True)
-        if hot.any():
-            chosen = pl.Series(left[hot])
-            wanted = self._hot if names is None else names
-            parts.append({n: _of(t, chosen) for n, t in self._hot.items() if n in wanted})
-            left = left[~hot]
-        for layer in (*self._segments.values(), self._base):
-            if not len(left):
-                break
-            here = _among(left, layer.users)
+        parts: dict[str, list[pl.DataFrame]] = {}
+        for layer in (self._hot, *self._segments.values(), self._base):
+            here = find(layer.users, users) >= 0
             if here.any():
-                parts.append(layer.rows(left[here], names))
-                left = left[~here]
-        return _joined(parts)
+                for name, table in layer.rows(users[here], names).items():
+                    parts.setdefault(name, []).append(table)
+                users = users[~here]
+        return {
+            name: pl.concat([table.select(tables[0].columns) for table in tables])
+            for name, tables in parts.items()
+        }
 
     def put(self, part: Profile) -> None:
         """Replace what is known of the users of a profile, and what belongs to everybody."""
-        tables = keyed_tables(part)
-        users = np.sort(tables[USERS][USER].to_numpy())
-        stale = np.isin(users, self._hot_users, assume_unique=True)
-        gone = pl.Series(users[stale])
-        kept = self._hot
-        if len(gone):
-            kept = {name: _but(table, gone) for name, table in kept.items()}
-        self._hot = _joined([kept, tables])
-        self._hot_users = np.union1d(self._hot_users, users)
+        self._hot = self._hot.under(Layer.of(part))
         self.common = common_tables(part)
         self.watermark = part.watermark
 
@@ -205,10 +195,10 @@ class UserProfiles:
             name: of the table.
         """
         found, seen = [], NOBODY
-        for layer in (Layer(_sorted(self._hot)), *self._segments.values()):
+        for layer in (self._hot, *self._segments.values()):
             if name in layer.tables:
-                newer = pl.Series(seen)
-                found.append(_but(layer.tables[name], newer))
+                table = layer.tables[name]
+                found.append(put(table, table.clear(), USER, seen))
             seen = np.union1d(seen, layer.users)
         return pl.concat(found) if found else None
 
@@ -221,16 +211,17 @@ class UserProfiles:
             number: of the checkpoint, greater than all before.
         """
         written = []
-        if len(self._hot_users):
-            layers: list[Layer] = [Layer(_sorted(self._hot))]
+        if len(self._hot.users):
+            new, size = self._hot, self._hot.size
             older = list(self._segments.items())
             # as a counter in base 2 carries: what is merged is at most twice what is new
-            while older and 2 * sum(layer.size for layer in layers) >= older[0][1].size:
-                layers.append(older.pop(0)[1])
+            while older and 2 * size >= older[0][1].size:
+                size += older[0][1].size
+                new = older.pop(0)[1].under(new)
             name = f"{number:012d}"
-            merged(layers).write(self.folder / name)
+            new.write(self.folder / name)
             self._segments = {name: Layer.read(self.folder / name), **dict(older)}
-            self._hot, self._hot_users = {}, NOBODY
+            self._hot = Layer({})
             written.append(name)
         if self.common and any(self.common[n] is not self._written.get(n) for n in self.common):
             self.shared = f"{number:012d}.everybody"
@@ -245,69 +236,6 @@ class UserProfiles:
         return [*self._segments, *filter(None, [self.shared])]
 
 
-def merged(layers: Sequence[Layer]) -> Layer:
-    """One layer of several, the newest first."""
-    parts, seen = [], NOBODY
-    for layer in layers:
-        gone = pl.Series(np.intersect1d(seen, layer.users))
-        tables = layer.tables
-        parts.append({n: _but(t, gone) for n, t in tables.items()} if len(gone) else tables)
-        seen = np.union1d(seen, layer.users)
-    return Layer(_sorted(_joined(parts)))
-
-
-def keyed_tables(profile: Profile) -> Tables:
-    """The tables whose rows belong to single users."""
-    found = {USERS: profile.users, NAMES: profile.names}
-    if profile.open is not None:
-        found[OPEN] = profile.open
-    return found | {n: table for n, table in profile.tables.items() if USER in table.columns}
-
-
 def common_tables(profile: Profile) -> Tables:
     """The tables that belong to everybody."""
     return {n: table for n, table in profile.tables.items() if USER not in table.columns}
-
-
-def profile_of(tables: Tables, shared: Tables, watermark: datetime | None) -> Profile:
-    """The profile whose tables these are; the events of open windows by user and time."""
-    own = {n: table for n, table in tables.items() if n not in (USERS, NAMES, OPEN)}
-    found = Profile(tables={**own, **shared}, watermark=watermark)
-    if USERS in tables:
-        found = replace(found, users=tables[USERS], names=tables[NAMES])
-    if OPEN in tables:
-        found = replace(found, open=tables[OPEN].sort(USER, maintain_order=True))
-    return found
-
-
-def _joined(parts: Iterable[Tables]) -> Tables:
-    by_name: dict[str, list[pl.DataFrame]] = {}
-    for part in parts:
-        for name, table in part.items():
-            by_name.setdefault(name, []).append(table)
-    found = {}
-    for name, tables in by_name.items():
-        columns = tables[0].columns
-        found[name] = pl.concat([table.select(columns) for table in tables])
-    return found
-
-
-def _sorted(tables: Tables) -> Tables:
-    return {name: table.sort(USER, maintain_order=True) for name, table in tables.items()}
-
-
-def _among(users: Hashes, of: Hashes) -> npt.NDArray[np.bool_]:
-    """Which are there; both sorted."""
-    if not len(of):
-        return np.zeros(len(users), np.bool_)
-    at = np.minimum(np.searchsorted(of, users), len(of) - 1)
-    found: npt.NDArray[np.bool_] = of[at] == users
-    return found
-
-
-def _of(table: pl.DataFrame, users: pl.Series) -> pl.DataFrame:
-    return table.filter(pl.col(USER).is_in(users.implode()))
-
-
-def _but(table: pl.DataFrame, users: pl.Series) -> pl.DataFrame:
-    return table.filter(~pl.col(USER).is_in(users.implode()))
