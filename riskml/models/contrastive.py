@@ -46,7 +46,7 @@ class Things(nn.Module):
 
     columns: Tensor
     edges: Tensor
-    owner: Tensor
+    places: Tensor
 
     def __init__(self, spec: FeatureSpec) -> None:
         super().__init__()
@@ -55,9 +55,9 @@ class Things(nn.Module):
         self.size = self.actions + len(columns) * self.levels
         self.register_buffer("columns", torch.tensor(columns, dtype=torch.long))
         self.register_buffer("edges", torch.zeros(len(columns), len(LEVELS)))
-        owner = torch.tensor(columns, dtype=torch.long).repeat_interleave(self.levels)
-        actions = torch.full((self.actions,), len(spec))
-        self.register_buffer("owner", torch.cat([actions, owner]))
+        places = torch.zeros(len(spec) + 1, dtype=torch.long)
+        places[[*columns, len(spec)]] = torch.arange(1, len(columns) + 2)
+        self.register_buffer("places", places)
 
     def forward(self, x: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
         """How much of each thing a window holds, [n, things]: log2(1 + times), 1 for a level."""
@@ -67,6 +67,16 @@ class Things(nn.Module):
         values = x.index_select(1, self.columns).t().contiguous()
         level = one_hot(torch.searchsorted(self.edges, values).t(), self.levels)
         return torch.cat([torch.log2(1.0 + times), level.flatten(1).to(times.dtype)], 1)
+
+    def pooled(self, shares: Tensor) -> Tensor:
+        """[n, things] added up by feature, then those of all actions, [n, d + 1].
+
+        Without index_add, with which ONNX Runtime's threads overwrite each other's sums.
+        """
+        actions = shares[:, : self.actions].sum(1, keepdim=True)
+        looked = shares[:, self.actions :].unflatten(1, [-1, self.levels]).sum(2)
+        found = torch.cat([torch.zeros_like(actions), looked, actions], 1)
+        return found.index_select(1, self.places)
 
     def log_share(self, met: Tensor) -> Tensor:
         """Log of each thing's share among all actions or all levels of its feature, [things]."""
@@ -147,9 +157,7 @@ class ContrastiveNetwork(DetectorNetwork):
             ranked = surprise.masked_fill(~chosen, -float("inf"))
             places = ranked.topk(min(self.top_k, ranked.size(1)), 1).indices
             chosen = chosen & torch.zeros_like(chosen).scatter(1, places, True)
-        shares = surprise * chosen / chosen.sum(1, keepdim=True).clamp(min=1)
-        pooled = torch.zeros(x.size(0), self.parts_out, device=x.device)
-        return pooled.index_add(1, self.things.owner, shares)
+        return self.things.pooled(surprise * chosen / chosen.sum(1, keepdim=True).clamp(min=1))
 
 
 class ContrastiveDetector(DeepDetector):

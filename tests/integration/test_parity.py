@@ -233,5 +233,8 @@ def test_both_runtimes_score_raw_events_alike(
         pytest.skip("it has no ONNX graph")
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    found = load_bundle(folder, "onnx").score(world.events)
+    bundle = load_bundle(folder, "onnx")
+    found = bundle.score(world.events)
     assert difference(found["score"], scored["score"].to_numpy()) <= RUNTIMES
+    again = [bundle.score_windows(world.windows).tobytes() for _ in range(10)]
+    assert set(again) == {found["score"].to_numpy().tobytes()}, "threads get into each other's way"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import ipaddress
 import logging
 import select
 import signal
 import socket
+import struct
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +25,8 @@ from riskml.serving.http.reloading import refresh
 
 _logger = logging.getLogger(__name__)
 BACKLOG = 1024
-QUIET_S = 0.25
+SO_ATTACH_FILTER = 26
+QUIET_S = 1.0
 """How long kept connections have to be silent, once stopping, before they are closed."""
 
 
@@ -153,7 +157,10 @@ class _Server(uvicorn.Server):
 
 async def _take_in(listening: socket.socket) -> None:
     """Let no further connection queue up, and the event loop accept those that have."""
-    listening.listen(0)
+    if sys.platform == "linux":  # elsewhere one that comes just before the close may be lost
+        nothing = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))  # keep 0 bytes
+        program = struct.pack("HL", 1, ctypes.addressof(nothing))
+        listening.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
     while select.select([listening], [], [], 0)[0]:
         await asyncio.sleep(0)
 
