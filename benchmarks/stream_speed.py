@@ -126,6 +126,13 @@ def scorers(folder: Path, servers: str, topic: str, sink: str) -> list[subproces
     ]
 
 
+def wait(processes: list[subprocess.Popen[bytes]]) -> None:
+    """A moment, while all are alive."""
+    time.sleep(0.05)
+    if any(process.poll() is not None for process in processes):
+        raise RuntimeError("a stream has ended")
+
+
 def stop(processes: list[subprocess.Popen[bytes]]) -> float:
     """End them; gives the seconds of CPU that they took."""
     used = 0.0
@@ -144,10 +151,10 @@ def throughput(folder: Path, servers: str, messages: list[tuple[str, bytes]]) ->
     processes = scorers(folder, servers, "bulk", "bulk-risk")
     state = folder / "state-bulk"
     while not (first := kept(state)):
-        time.sleep(0.02)
+        wait(processes)
     start = time.perf_counter()
     while (now := kept(state)) < len(messages):
-        time.sleep(0.02)
+        wait(processes)
     seconds = time.perf_counter() - start
     print(
         f"bulk: {(now - first) / seconds:,.0f} events/s ({now - first:,} events after the first "
@@ -164,11 +171,11 @@ def delay(folder: Path, servers: str, messages: list[tuple[str, bytes]], rate: f
     warm = int(5 * rate)
     produce(servers, "live", messages[:warm], rate)
     while kept(folder / "state-live") < warm:
-        time.sleep(0.05)
+        wait(processes)
     after = time.time() * 1000 + 3_000  # the first moments at this pace fill pipes
     produce(servers, "live", messages[warm:], rate)
     while kept(folder / "state-live") < len(messages):
-        time.sleep(0.05)
+        wait(processes)
     cpu = stop(processes)
     consumer = Consumer(
         {
@@ -176,6 +183,7 @@ def delay(folder: Path, servers: str, messages: list[tuple[str, bytes]], rate: f
             "group.id": "look",
             "group.instance.id": "look",
             "auto.offset.reset": "earliest",
+            "receive.message.max.bytes": 1_000_000_000,
         }
     )
     consumer.subscribe(["live-risk"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,10 @@ SETTINGS_VARIABLE = "RISKML_KAFKA_"
 """Environment variables with this prefix are settings of librdkafka: RISKML_KAFKA_SASL_PASSWORD."""
 
 FLUSH_S = 1.0
+ASK_S = 1.0
 SESSION_MS = 30_000
+ANSWER_BYTES = 1_000_000_000
+"""Of a broker at most: one may send a whole partition, whatever it was asked for."""
 
 _logger = logging.getLogger(__name__)
 
@@ -126,12 +130,14 @@ class KafkaSource:
             "enable_auto_commit": False,
             "auto_offset_reset": "earliest" if earliest else "latest",
             "session_timeout_ms": SESSION_MS,
+            "receive_message_max_bytes": ANSWER_BYTES,
             "error_cb": _log_trouble,
         }
         if instance is not None:
             settings["group_instance_id"] = instance
         self._consumer: Consumer = client(lambda: self._connected(settings), "--source")
         self._partitions: Partitions | None = None
+        self._count = 0
         self._failure: Exception | None = None
 
     def _connected(self, settings: dict[str, Any]) -> Consumer:
@@ -156,6 +162,8 @@ class KafkaSource:
 
     def poll(self, most: int, wait: float) -> list[tuple[Messages, Any]]:
         """What the broker has, at once."""
+        if not self._count and not self._counted():
+            return []
         first = self._consumer.poll(wait)
         self._check()
         if first is None:
@@ -194,6 +202,26 @@ class KafkaSource:
         """Leave the group; a member with a name of its own keeps its place for a session."""
         self._consumer.close()
 
+    def _counted(self) -> bool:
+        """Whether the broker has said how many partitions the topic has.
+
+        Not asked within a callback: librdkafka's client ends the process when it has another to
+        call after such a question.
+        """
+        from confluent_kafka import KafkaException
+
+        try:
+            found = self._consumer.list_topics(self._topic.topic, timeout=ASK_S)
+        except KafkaException as error:
+            _log_trouble(error.args[0])
+            return False
+        topic = found.topics[self._topic.topic]
+        if topic.error is not None:
+            _logger.warning("Kafka: topic %s: %s", self._topic.topic, topic.error.str())
+            time.sleep(ASK_S)
+        self._count = len(topic.partitions)
+        return self._count > 0
+
     def _messages(self, number: int, some: Sequence[Message]) -> tuple[Messages, Any]:
         offsets = np.array([message.offset() for message in some], np.int64)
         arrived = np.array([message.timestamp()[1] for message in some], np.int64)
@@ -206,10 +234,9 @@ class KafkaSource:
     def _assigned(self, consumer: Consumer, partitions: list[Any]) -> None:
         assert self._partitions is not None
         try:
-            topics = consumer.list_topics(self._topic.topic, timeout=30).topics
-            alone = len(topics[self._topic.topic].partitions) == 1
             for partition in partitions:
-                position = self._partitions.opened(str(partition.partition), alone)
+                number = partition.partition
+                position = self._partitions.opened(str(number), self._count == 1 and number == 0)
                 if position is not None:
                     partition.offset = position
             consumer.assign(partitions)
