@@ -74,7 +74,7 @@ class Things(nn.Module):
         Without index_add, with which ONNX Runtime's threads overwrite each other's sums.
         """
         actions = shares[:, : self.actions].sum(1, keepdim=True)
-        looked = shares[:, self.actions :].unflatten(1, [-1, self.levels]).sum(2)
+        looked = shares[:, self.actions :].reshape(shares.size(0), -1, self.levels).sum(2)
         found = torch.cat([torch.zeros_like(actions), looked, actions], 1)
         return found.index_select(1, self.places)
 
