@@ -74,6 +74,9 @@ class Explainer:
         self.action_counts = action_counts
         self.n_windows, self.learning_windows = n_windows or {}, learning_windows
         self._aspects = {feature.topic: feature.aspect for feature in spec.features}
+        self._columns: dict[str, list[int]] = {}
+        for column, feature in enumerate(spec.features):
+            self._columns.setdefault(feature.topic, []).append(column)
 
     @classmethod
     def fit(
@@ -183,7 +186,9 @@ class Explainer:
         row = self._row(windows, i)
         ranked = [topic for topic in sorted(total, key=lambda t: -total[t]) if total[topic] > 0]
         # a sentence about a usual value persuades nobody; it stands only where there is no other
-        telling = [topic for topic in ranked if self._is_telling(topic, windows, i, row)]
+        x, low, high = windows.x[i], self.low[row], self.high[row]
+        outside = ((x < low) | (x > high)).tolist()
+        telling = [t for t in ranked if self._is_telling(t, outside, x, low, high)]
         first: dict[str, str] = {}
         # what can be counted persuades sooner than a rank or a rarity
         for topic in sorted(telling or ranked, key=lambda t: not self._is_count(t)):
@@ -195,30 +200,36 @@ class Explainer:
             if of_aspect[a] > 0
         ]
 
-    def _columns(self, topic: str) -> list[int]:
-        return [j for j, f in enumerate(self.spec.features) if f.topic == topic]
-
     def _is_count(self, topic: str) -> bool:
-        columns = self._columns(topic)
-        return bool(columns) and self.spec.features[columns[0]].kind == FeatureKind.COUNT
+        columns = self._columns.get(topic)
+        return columns is not None and self.spec.features[columns[0]].kind == FeatureKind.COUNT
 
-    def _is_telling(self, topic: str, windows: Windows, i: int, row: int) -> bool:
-        """Whether what the sentence shows lies outside what is usual."""
+    def _is_telling(
+        self, topic: str, outside: list[bool], x: FloatArray, low: FloatArray, high: FloatArray
+    ) -> bool:
+        """Whether what the sentence shows lies outside what is usual.
+
+        Args:
+            topic: of the sentence.
+            outside: whether each feature of the window is outside its usual range.
+            x, low, high: the window's features and their usual ranges, [d].
+        """
         if topic in OF_THE_PAST or topic.startswith(ACTION):
             return True
         if topic == MIX_OF_ACTIONS:
             return len(self.spec.actions) > MIN_ACTIONS
-        columns = self._columns(topic)
-        if not columns:
+        columns = self._columns.get(topic)
+        if columns is None:
             return False
         feature = self.spec.features[columns[0]]
-        value, low, high = (a[columns] for a in (windows.x[i], self.low[row], self.high[row]))
-        if feature.kind == FeatureKind.CYCLIC:
-            apart = abs(turn_of(value) - turn_of((low + high) / 2))
-            if feature.unit == "h":
-                return min(apart, 1 - apart) > HOUR
-            return bool((np.maximum(value - high, low - value) > FAR_DAY).any())
-        return not low[0] <= value[0] <= high[0]
+        if feature.kind != FeatureKind.CYCLIC:
+            return outside[columns[0]]
+        value, low, high = x[columns], low[columns], high[columns]
+        if feature.unit == "h":
+            middle: FloatArray = (low + high) / 2
+            apart = abs(turn_of(value) - turn_of(middle))
+            return min(apart, 1 - apart) > HOUR
+        return bool((np.maximum(value - high, low - value) > FAR_DAY).any())
 
     def _sentence(self, topic: str, windows: Windows, i: int, row: int) -> str:
         if topic == MIX_OF_ACTIONS:
@@ -226,8 +237,8 @@ class Explainer:
         if topic.startswith(ACTION):
             token = self.spec.actions.index(topic.removeprefix(ACTION))
             return self._action_sentence(token, windows.tokens[i, : windows.lengths[i]])
-        columns = self._columns(topic)
-        if not columns:
+        columns = self._columns.get(topic)
+        if columns is None:
             return OF_THE_PAST.get(topic, "the features together are unlike this user")
         feature = self.spec.features[columns[0]]
         value, low, high = (a[columns] for a in (windows.x[i], self.low[row], self.high[row]))
