@@ -212,7 +212,9 @@ class Explainer:
         Args:
             topic: of the sentence.
             outside: whether each feature of the window is outside its usual range.
-            x, low, high: the window's features and their usual ranges, [d].
+            x: the window's features, [d].
+            low: of their usual ranges, [d].
+            high: likewise.
         """
         if topic in OF_THE_PAST or topic.startswith(ACTION):
             return True
@@ -226,8 +228,7 @@ class Explainer:
             return outside[columns[0]]
         value, low, high = x[columns], low[columns], high[columns]
         if feature.unit == "h":
-            middle: FloatArray = (low + high) / 2
-            apart = abs(turn_of(value) - turn_of(middle))
+            apart = abs(turn_of(value) - turn_of((low + high) / np.float32(2)))
             return min(apart, 1 - apart) > HOUR
         return bool((np.maximum(value - high, low - value) > FAR_DAY).any())
 
