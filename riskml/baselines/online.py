@@ -127,7 +127,7 @@ class OnlineDetector(Detector):
         self.spec_ = windows.spec
         self.deviations_ = Deviations.fit(windows, self.prior_windows)
         self._forests = {}
-        day, x = _days(windows), self.deviations_.of(windows)
+        day, x = days_of(windows), self.deviations_.of(windows)
         self.until_ = int(day.max())
         kept = Lessons.of(day, x, np.zeros(len(x), np.float32)).newest(self.memory)
         score = kept.score.copy()
@@ -156,7 +156,7 @@ class OnlineDetector(Detector):
         """The windows day by day; what is learnt of a day tells from two days later on."""
         x = self.deviations_.of(windows)
         # one that ends on the last train day is none of those that were trained on
-        block = np.maximum(_days(windows), self.until_ + 1)
+        block = np.maximum(days_of(windows), self.until_ + 1)
         for day in np.unique(block):
             rows = np.flatnonzero(block == day)
             forest = self._forest(lessons, max(int(day) - LAG, self.until_))
@@ -318,7 +318,7 @@ class HalfSpaceTreesDetector(OnlineDetector):
         return HalfSpaceTrees.grow(x, self.trees, self.height, self.seed)
 
 
-def _days(windows: Windows) -> Int64:
+def days_of(windows: Windows) -> Int64:
     """Days from 1970 to the end of each window, int64 [n]."""
     ends = windows.keys["end"].dt.epoch("us").to_numpy()
     days: Int64 = (ends // MICROSECONDS_A_DAY).astype(np.int64)

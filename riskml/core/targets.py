@@ -34,6 +34,7 @@ LIGHTNING: frozenset[str] = frozenset(
 # A new class that a file in conf/ names gets its line here: the module that defines it, then it.
 RISKML: frozenset[str] = frozenset(
     {
+        "riskml.baselines.midas.MidasDetector",
         "riskml.baselines.online.HalfSpaceTreesDetector",
         "riskml.baselines.online.RRCFDetector",
         "riskml.baselines.pyod.PyODDetector",
