@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--row", action="append", help="make this row alone; may be repeated")
     parser.add_argument("--case", action="append", help="make this case alone; may be repeated")
     parser.add_argument("--tables", action="store_true", help="make none, write the tables anew")
+    parser.add_argument("--add", action="store_true", help="leave rows that a table has already")
     given = parser.parse_args(arguments)
     quiet()
     console, bad = Console(soft_wrap=True), 0
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             else:
                 if not given.tables:
                     _make(study, _chosen(study, given.row, given.case), console)
-                draw(study, write(study, Maker()))
+                draw(study, write(study, Maker(), given.add))
                 console.print(f"{study.name}: {study.folder}", highlight=False)
     except RiskmlError as error:
         print(f"error: {error}", file=sys.stderr)

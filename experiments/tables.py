@@ -266,9 +266,35 @@ def _rounded(node: Any) -> Any:
     return round(node, DIGITS) if isinstance(node, float) else node
 
 
-def write(study: Study, maker: Maker) -> dict[str, Any]:
-    """Write both files and give the document."""
+def _with_others(study: Study, results: dict[str, Any]) -> dict[str, Any]:
+    """The content of results.json with the rows that it lacks and the table has, or has more of."""
+    table = json.loads((study.folder / JSON).read_text())
+    for case in study.cases:
+        both = [found["cases"].get(case, {}) for found in (table, results)]
+        longest = {
+            name: max((rows[name] for rows in both if name in rows), key=_number_of_seeds)
+            for name in study.rows
+            if any(name in rows for rows in both)
+        }
+        results["cases"][case] = longest
+    return results | {"seconds": table["seconds"] + results["seconds"]}
+
+
+def _number_of_seeds(row: dict[str, Any]) -> int:
+    return len(row["seeds"])
+
+
+def write(study: Study, maker: Maker, add: bool = False) -> dict[str, Any]:
+    """Write both files and give the document.
+
+    Args:
+        study: whose.
+        maker: of the cells that are kept.
+        add: rows that stand in the table already stay, unless more of their cells are kept.
+    """
     results = document(study, maker)
+    if add:
+        results = _with_others(study, results)
     text = json.dumps(results, indent=1, allow_nan=False)
     (study.folder / JSON).write_text(text + "\n")
     (study.folder / MARKDOWN).write_text(markdown(study, results))

@@ -267,10 +267,7 @@ class FeatureExtractor:
     @property
     def shares_first_times(self) -> bool:
         """Whether a window depends on when other users first met a name."""
-        return any(
-            isinstance(family, NoveltyFeatures) and set(family.scopes) != {"user"}
-            for family in self.families
-        )
+        return any(family.shares_first_times for family in self.families)
 
     # ---- steps -------------------------------------------------------------------------------
 
@@ -396,7 +393,10 @@ class FeatureExtractor:
 
             extractor = cls(
                 WINDOWINGS[state["window"]["kind"]](**state["window"]["settings"]),
-                {name: FAMILIES[name](**settings) for name, settings in state["families"].items()},
+                {
+                    name: FAMILIES[name].of_settings(settings)
+                    for name, settings in state["families"].items()
+                },
                 PeerGroups.from_state(state["peers"], of("peers")),
                 state["max_tokens"],
                 state["min_action_count"],

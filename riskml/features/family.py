@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -174,6 +174,11 @@ class FeatureFamily(ABC):
     def settings(self) -> dict[str, Any]:
         """Constructor arguments, to be stored as JSON."""
 
+    @classmethod
+    def of_settings(cls, settings: dict[str, Any]) -> Self:
+        """Made anew from what `settings` gave, maybe in an earlier release."""
+        return cls(**settings)
+
     def reads(self) -> tuple[str, ...]:
         """Columns of the log, beside the event schema, that are kept for `arrive`."""
         return ()
@@ -185,6 +190,11 @@ class FeatureFamily(ABC):
             columns: of the log, those of a numeric type.
         """
         return ()
+
+    @property
+    def shares_first_times(self) -> bool:
+        """Whether a window depends on when other users first met a name."""
+        return False
 
     def fit(self, windows: WindowEvents, before: Columns) -> None:
         """Learn from the train period's windows; the default learns nothing."""

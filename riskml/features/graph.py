@@ -7,58 +7,101 @@ are worth.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
 
-from riskml.core.errors import require
-from riskml.core.types import RARITY, Feature, FeatureKind, FloatArray
+from riskml.core.errors import did_you_mean, require
+from riskml.core.types import LOG_RATIO, RARITY, SHARE, Feature, FeatureKind, FloatArray
+from riskml.features.access_graph import STRANGER, AccessGraph
 from riskml.features.actions import ActionVocabulary
 from riskml.features.family import Columns, FeatureFamily, WindowEvents
+from riskml.features.first_times import FIRST, FirstTimes, packed
 from riskml.features.profile import USER, Profile
-from riskml.features.rows import Array, find
+from riskml.features.rows import Array, begins, filled, find, micros
 
-_DAMPING = 0.85
-_STRANGER = -1
+_CONTINUOUS, _COUNT = FeatureKind.CONTINUOUS, FeatureKind.COUNT
+_MEANINGS = {
+    "resource_rarity": (
+        _CONTINUOUS,
+        "mean rarity of the resources, by how many users share them",
+        RARITY,
+    ),
+    "edge_rarity": (_CONTINUOUS, "mean rarity of the resources in this user's own work", RARITY),
+    "foreign_resources": (_COUNT, "resources of another community than the user's", ""),
+    "resource_distance": (
+        _CONTINUOUS,
+        "mean distance of the resources from the user's own work",
+        RARITY,
+    ),
+    "degree_ratio": (
+        _CONTINUOUS,
+        "different resources against those of the user's own work",
+        LOG_RATIO,
+    ),
+    "common_neighbours": (
+        _CONTINUOUS,
+        "mean logarithm of the work in common with the resources' other users",
+        "",
+    ),
+    "jaccard_novelty": (
+        _CONTINUOUS,
+        "mean unlikeness of the user to those who use the resources that are not the user's",
+        SHARE,
+    ),
+    "bridge_score": (
+        _CONTINUOUS,
+        "chance that two of the resources are of different communities",
+        SHARE,
+    ),
+    "new_to_community": (_COUNT, "resources never met by the user's community before", ""),
+}
+_AT_FIRST = ("resource_rarity", "edge_rarity", "foreign_resources", "resource_distance")
+"""The columns of extractors that were saved before there were others."""
+
+_FIRST = "new_to_community"
+_OF_COMMUNITIES = 255
+"""The column of the first times' table, where those of `novelty` count from 0."""
+
+_SLOTS = 2**20
 
 
 class GraphFeatures(FeatureFamily):
-    """Degree, rarity of the edge, community crossing, and personalised PageRank.
+    """Degrees, rare and new edges, common neighbours, communities, and personalised PageRank.
 
     Args:
         share: part of the train period, from its start, whose events make the graph.
         iterations: steps of the PageRank; each is one product with the sparse graph.
         kept: the resources nearest to a user whose rank is kept; others have the least of them.
         seed: of the communities (Leiden, Traag et al. 2019).
+        columns: names of the features.
+
+    Raises:
+        ConfigError: a number is out of range, or there is no such column.
     """
 
     name = "graph"
 
     def __init__(
-        self, share: float = 0.5, iterations: int = 12, kept: int = 500, seed: int = 0
+        self,
+        share: float = 0.5,
+        iterations: int = 12,
+        kept: int = 500,
+        seed: int = 0,
+        columns: tuple[str, ...] | list[str] = tuple(_MEANINGS),
     ) -> None:
         setting = "features.families.graph"
         require(f"{setting}.share", share, 0 < share <= 1, "must lie in (0, 1]")
         require(f"{setting}.iterations", iterations, iterations >= 1, "must be at least 1")
         require(f"{setting}.kept", kept, kept >= 1, "must be at least 1")
+        odd = [name for name in columns if name not in _MEANINGS]
+        told = f"are not known: {did_you_mean(odd[0], _MEANINGS)}" if odd else ""
+        require(f"{setting}.columns", odd, not odd, told)
+        require(f"{setting}.columns", columns, len(columns) > 0, "must name a column")
         self.share, self.iterations, self.kept, self.seed = share, iterations, kept, seed
-        empty = np.zeros(0)
-        self._learn(
-            {
-                "users": empty.astype(np.uint64),
-                "user_community": empty.astype(np.int32),
-                "resources": empty.astype(np.uint64),
-                "resource_community": empty.astype(np.int32),
-                "degree": empty.astype(np.float32),
-                "edge_user": empty.astype(np.int32),
-                "edge_resource": empty.astype(np.int32),
-                "edge_share": empty.astype(np.float32),
-                "rank_user": empty.astype(np.int32),
-                "rank_resource": empty.astype(np.int32),
-                "rank": empty.astype(np.float32),
-            }
-        )
+        self.columns = tuple(columns)
+        self.graph = AccessGraph()
 
     def settings(self) -> dict[str, Any]:
         """Constructor arguments."""
@@ -67,7 +110,18 @@ class GraphFeatures(FeatureFamily):
             "iterations": self.iterations,
             "kept": self.kept,
             "seed": self.seed,
+            "columns": list(self.columns),
         }
+
+    @classmethod
+    def of_settings(cls, settings: dict[str, Any]) -> Self:
+        """Made anew from what `settings` gave, now or before there was a choice of columns."""
+        return cls(**{"columns": _AT_FIRST, **settings})
+
+    @property
+    def shares_first_times(self) -> bool:
+        """Whether a window depends on when others first met a resource."""
+        return _FIRST in self.columns
 
     def fit(self, windows: WindowEvents, before: Columns) -> None:
         """Build the graph, its communities and ranks."""
@@ -83,165 +137,144 @@ class GraphFeatures(FeatureFamily):
             .len("events")
             .sort(USER, "resource")
         )
-        users, resources = edges[USER].unique().sort(), edges["resource"].unique().sort()
-        u = np.searchsorted(users.to_numpy(), edges[USER].to_numpy())
-        r = np.searchsorted(resources.to_numpy(), edges["resource"].to_numpy())
-        # the hundredth visit says less than the first
-        weight = np.log1p(edges["events"].to_numpy())
-        community = self._communities(u, r + len(users), weight, len(users) + len(resources))
-        of_user = np.bincount(u, weight, len(users))
-        ranks = self._ranks(u, r, weight, len(users), len(resources))
-        self._learn(
-            {
-                "users": users.to_numpy(),
-                "user_community": community[: len(users)],
-                "resources": resources.to_numpy(),
-                "resource_community": community[len(users) :],
-                "degree": np.bincount(r, minlength=len(resources)).astype(np.float32),
-                "edge_user": u.astype(np.int32),
-                "edge_resource": r.astype(np.int32),
-                "edge_share": (weight / of_user[u]).astype(np.float32),
-                **ranks,
-            }
-        )
-
-    def _communities(self, u: Array, r: Array, weight: Array, n: int) -> Array:
-        """Community of each node, users first."""
-        import random
-
-        import igraph
-
-        graph = igraph.Graph(n=n, edges=np.column_stack([u, r]).tolist())
-        igraph.set_random_number_generator(random.Random(self.seed))
-        found = graph.community_leiden(
-            objective_function="modularity", weights=weight.tolist(), n_iterations=3
-        )
-        igraph.set_random_number_generator(random)
-        return np.array(found.membership, np.int32)
-
-    def _ranks(self, u: Array, r: Array, weight: Array, n_users: int, n_resources: int) -> Any:
-        """The personalised PageRank of each user's nearest resources (Haveliwala 2002)."""
-        from scipy.sparse import csr_array, diags_array
-
-        edges = csr_array((weight, (u, r)), shape=(n_users, n_resources))
-        to_resource = diags_array(1 / edges.sum(axis=1)) @ edges
-        to_user = diags_array(1 / edges.sum(axis=0)) @ edges.T
-        kept = min(self.kept, n_resources)
-        found: dict[str, list[Array]] = {"rank_user": [], "rank_resource": [], "rank": []}
-        rows = max(1, 20_000_000 // max(n_users + n_resources, 1))
-        for at in range(0, n_users, rows):
-            chosen = np.arange(at, min(at + rows, n_users))
-            start = csr_array(
-                (np.ones(len(chosen)), (np.arange(len(chosen)), chosen)),
-                shape=(len(chosen), n_users),
-            ).toarray()
-            at_user, at_resource = start, np.zeros((len(chosen), n_resources))
-            for _ in range(self.iterations):
-                at_resource = _DAMPING * (at_user @ to_resource)
-                at_user = (1 - _DAMPING) * start + _DAMPING * (at_resource @ to_user)
-            best = np.argpartition(-at_resource, kept - 1, axis=1)[:, :kept]
-            found["rank_user"].append(np.repeat(chosen, kept).astype(np.int32))
-            found["rank_resource"].append(best.ravel().astype(np.int32))
-            rank = np.take_along_axis(at_resource, best, axis=1)
-            found["rank"].append(rank.ravel().astype(np.float32))
-        return {name: np.concatenate(parts) for name, parts in found.items()}
+        self.graph = AccessGraph.of(edges, self.iterations, self.kept, self.seed)
 
     def features(self, vocabulary: ActionVocabulary, before: list[Feature]) -> list[Feature]:
-        """Four columns."""
-        continuous, count = FeatureKind.CONTINUOUS, FeatureKind.COUNT
-        return [
-            Feature(
-                "resource_rarity",
-                self.name,
-                continuous,
-                "mean rarity of the resources, by how many users share them",
-                RARITY,
-            ),
-            Feature(
-                "edge_rarity",
-                self.name,
-                continuous,
-                "mean rarity of the resources in this user's own work",
-                RARITY,
-            ),
-            Feature(
-                "foreign_resources",
-                self.name,
-                count,
-                "resources of another community than the user's",
-            ),
-            Feature(
-                "resource_distance",
-                self.name,
-                continuous,
-                "mean distance of the resources from the user's own work",
-                RARITY,
-            ),
-        ]
+        """The columns."""
+        return [Feature(name, self.name, *_MEANINGS[name]) for name in self.columns]
+
+    # ---- first times of communities
+
+    def arrive(self, events: pl.DataFrame, profile: Profile) -> tuple[pl.DataFrame, Profile]:
+        """Flag what nobody of the user's community has met before, and remember it."""
+        if not self.shares_first_times or events.is_empty():
+            return events, profile
+        row, key, time = self._met(events)
+        # a run of one resource is one meeting
+        once = begins(key) | begins(events[USER].to_numpy()[row])
+        known = FirstTimes.of(profile.tables.get(FIRST))
+        after = known.merged(FirstTimes.least(key[once], time[once]))
+        flagged = _flagged(events, row, after.at(key) >= time)
+        return flagged, profile.with_table(FIRST, after.table()) if len(row) else profile
+
+    def settle(self, events: pl.DataFrame, profile: Profile) -> pl.DataFrame:
+        """Take back first times that somebody of the community had before, in another bucket."""
+        table = profile.tables.get(FIRST)
+        if not self.shares_first_times or table is None or events.is_empty():
+            return events
+        row, key, time = self._met(events)
+        new = events[_FIRST].to_numpy()[row] > 0
+        new[new] = FirstTimes.of(table).at(key[new]) >= time[new]
+        return _flagged(events, row, new)
+
+    def _met(self, events: pl.DataFrame) -> tuple[Array, Array, Array]:
+        """Events of communities with resources: their rows, keys of both, and times."""
+        hashes, there = filled(events["resource"])
+        user = find(self.graph.state["users"], events[USER].to_numpy())
+        community = self.graph.community_of("user", user)
+        row = np.flatnonzero(there & (community != STRANGER))
+        slot = hashes[row] & np.uint64(_SLOTS - 1)
+        key = packed(community[row], np.full(len(row), _OF_COMMUNITIES), slot)
+        return row, key, micros(events["timestamp"])[row]
+
+    # ---- windows
 
     def transform(
         self, windows: WindowEvents, before: Columns, profile: Profile
     ) -> tuple[FloatArray, Profile]:
-        """Float32 [windows, 4]; means are over the different resources of a window."""
+        """Float32 [windows, columns]; means are over the different resources of a window."""
         event, value = windows.changes("resource")
         pairs = pl.DataFrame({"row": windows.row[event], "resource": value})
         pairs = pairs.unique(maintain_order=True)
         row = pairs["row"].to_numpy()
-        user = find(self.state["users"], windows.keys[USER].to_numpy())[row]
-        resource = find(self.state["resources"], pairs["resource"].to_numpy())
-        x = np.zeros((len(windows), 4))
-        n_users = max(len(self.state["users"]), 1)
-        degree = np.where(resource >= 0, self.state["degree"][resource], 0) if n_users > 1 else 0
-        n = np.maximum(np.bincount(row, minlength=len(windows)), 1)
-
-        def mean(values: Array) -> Array:
-            found: Array = np.bincount(row, values, minlength=len(windows)) / n
-            return found
-
-        x[:, 0] = mean(np.log10((n_users + 1) / (degree + 1.0)) * np.ones(len(row)))
-        x[:, 1] = mean(-np.log10(self._edge(user, resource)))
-        home = _at(self.state["user_community"], user)
-        there = _at(self.state["resource_community"], resource)
-        x[:, 2] = np.bincount(row, (home != there) & (home != _STRANGER), minlength=len(windows))
-        x[:, 3] = mean(-np.log10(self._rank(user, resource)))
-        return x.astype(np.float32), profile
-
-    def _edge(self, user: Array, resource: Array) -> Array:
-        return self._look_up("edge", "edge_share", user, resource, least=1e-4)
-
-    def _rank(self, user: Array, resource: Array) -> Array:
-        return self._look_up("rank", "rank", user, resource, least=1e-6)
-
-    def _look_up(self, kind: str, value: str, user: Array, resource: Array, least: float) -> Array:
-        """Values of (user, resource) pairs; unknown pairs have the least."""
-        keys, values = self.pairs[kind], self.state[value]
-        if not len(keys):
-            return np.full(len(user), least)
-        wanted = user * np.int64(max(len(self.state["resources"]), 1)) + resource
-        at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        known = (keys[at] == wanted) & (user >= 0) & (resource >= 0)
-        return np.where(known, np.maximum(values[self.order[kind][at]], least), least)
-
-    def _learn(self, state: dict[str, Array]) -> None:
-        self.state = state
-        self.pairs, self.order = {}, {}
-        for kind in ("edge", "rank"):
-            pairs = state[f"{kind}_user"] * np.int64(max(len(state["resources"]), 1))
-            pairs = pairs + state[f"{kind}_resource"]
-            self.order[kind] = np.argsort(pairs)
-            self.pairs[kind] = pairs[self.order[kind]]
+        user = find(self.graph.state["users"], windows.keys[USER].to_numpy())
+        resource = find(self.graph.state["resources"], pairs["resource"].to_numpy())
+        asked = _Asked(self.graph, len(windows), row, user, resource)
+        made = []
+        for name in self.columns:
+            if name == _FIRST:
+                flags = windows.column(_FIRST).view(bool)
+                rows = np.flatnonzero(flags)
+                met = pl.DataFrame(
+                    {"row": windows.row[rows], "resource": windows.events["resource"].gather(rows)}
+                ).unique()
+                made.append(np.bincount(met["row"].to_numpy(), minlength=len(windows)))
+            else:
+                made.append(getattr(asked, name)())
+        return np.column_stack(made).astype(np.float32), profile
 
     def arrays(self) -> dict[str, Array]:
         """Nodes, edges and ranks."""
-        return self.state
+        return self.graph.state
 
     def restore(self, arrays: dict[str, Array]) -> None:
         """Put them back."""
-        self._learn({name: arrays[name] for name in self.state})
+        self.graph = AccessGraph.restored(arrays)
 
 
-def _at(values: Array, place: Array) -> Array:
-    if not len(values):
-        return np.full(len(place), _STRANGER)
-    found: Array = np.where(place >= 0, values[place], _STRANGER)
-    return found
+class _Asked:
+    """The different resources of windows, asked of the graph; a method a column.
+
+    Args:
+        graph: that is asked.
+        windows: how many there are.
+        row: int64 [z], the window of each resource.
+        user: int64 [windows], places of their users in the graph, −1 where not in it.
+        resource: int64 [z], places of the resources.
+    """
+
+    def __init__(
+        self, graph: AccessGraph, windows: int, row: Array, user: Array, resource: Array
+    ) -> None:
+        self.graph, self.row, self.resource = graph, row, resource
+        self.of_window, self.user = user, user[row]
+        self.n = np.bincount(row, minlength=windows)
+
+    def _sum(self, values: Array) -> Array:
+        return np.bincount(self.row, values, minlength=len(self.n))
+
+    def _mean(self, values: Array) -> Array:
+        found: Array = self._sum(values) / np.maximum(self.n, 1)
+        return found
+
+    def resource_rarity(self) -> Array:
+        users, degrees = max(self.graph.n_users, 1), self.graph.state["degree"]
+        degree = np.where(self.resource >= 0, degrees[self.resource], 0) if users > 1 else 0
+        return self._mean(np.log10((users + 1) / (degree + 1.0)) * np.ones(len(self.row)))
+
+    def edge_rarity(self) -> Array:
+        return self._mean(-np.log10(self.graph.share(self.user, self.resource, 1e-4)))
+
+    def foreign_resources(self) -> Array:
+        home = self.graph.community_of("user", self.user)
+        there = self.graph.community_of("resource", self.resource)
+        return self._sum((home != there) & (home != STRANGER))
+
+    def resource_distance(self) -> Array:
+        return self._mean(-np.log10(self.graph.near("rank", self.user, self.resource, 1e-6)))
+
+    def degree_ratio(self) -> Array:
+        known = self.of_window >= 0
+        usual = np.zeros(len(known))
+        usual[known] = self.graph.user_degree[self.of_window[known]]
+        return np.where(known, np.log((1 + self.n) / (1 + usual)), 0)
+
+    def common_neighbours(self) -> Array:
+        return self._mean(np.log1p(self.graph.near("common", self.user, self.resource)))
+
+    def jaccard_novelty(self) -> Array:
+        unlike = 1 - self.graph.near("likeness", self.user, self.resource)
+        return self._mean(np.where(self.graph.has(self.user, self.resource), 0, unlike))
+
+    def bridge_score(self) -> Array:
+        there = self.graph.community_of("resource", self.resource) - STRANGER
+        width = int(there.max(initial=0)) + 1
+        cell, count = np.unique(self.row * width + there, return_counts=True)
+        same = np.bincount(cell // width, count.astype(float) ** 2, minlength=len(self.n))
+        return np.where(self.n > 0, 1 - same / np.maximum(self.n, 1) ** 2, 0)
+
+
+def _flagged(events: pl.DataFrame, row: Array, flags: Array) -> pl.DataFrame:
+    found = np.zeros(len(events), np.uint8)
+    found[row] = flags
+    return events.with_columns(pl.Series(_FIRST, found))

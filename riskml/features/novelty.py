@@ -81,6 +81,11 @@ class NoveltyFeatures(FeatureFamily):
         """The columns."""
         return self.columns
 
+    @property
+    def shares_first_times(self) -> bool:
+        """Whether a window depends on when other users first met a name."""
+        return set(self.scopes) != {"user"}
+
     def features(self, vocabulary: ActionVocabulary, before: list[Feature]) -> list[Feature]:
         """By column: one count a scope, and the longest absence."""
         features = []

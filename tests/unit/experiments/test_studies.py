@@ -262,6 +262,25 @@ def test_what_was_not_run_is_said(study: Study, tmp_path: Path) -> None:
     assert "Not run yet, or not all: window_length (1 missing), told (2 missing), random (1" in page
 
 
+def test_rows_are_added_to_a_table_whose_cells_are_elsewhere(study: Study, tmp_path: Path) -> None:
+    whole = document(study, made(study, tmp_path / "kept"))["cases"]["made"]
+    others = Maker(tmp_path / "others")
+    for cell in study.cells():
+        if cell.row != "random":
+            others.make(cell)
+    write(study, others)
+    here = Maker(tmp_path / "here")
+    for cell in study.cells():
+        if cell.row == "random" or (cell.row, cell.seed) == ("told", 0):
+            here.make(cell)
+    added = write(study, here, add=True)["cases"]["made"]
+    assert list(added) == ["window_length", "random", "told"]
+    assert added["random"]["values"]["roc_auc"] == whole["random"]["values"]["roc_auc"]
+    assert added["told"]["seeds"] == [0, 1]
+    assert "Not run" not in (tmp_path / MARKDOWN).read_text()
+    assert list(write(study, here)["cases"]["made"]) == ["random", "told"]
+
+
 # ---- quick runs
 
 

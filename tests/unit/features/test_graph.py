@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import igraph
 import numpy as np
 import polars as pl
 import pytest
 from event_tables import ZERO, column, extractor, table, worldly_log
+from safetensors.numpy import load_file, save_file
 
 from riskml.core.errors import ConfigError
 from riskml.core.types import Windows
@@ -32,8 +36,8 @@ def log(work: dict[str, list[str]], days: int = 0) -> pl.DataFrame:
     return table(users, times, resource=resources)
 
 
-def fitted(events: pl.DataFrame, **settings: float) -> FeatureExtractor:
-    families = {"graph": GraphFeatures(**{"share": 1.0, **settings})}  # type: ignore[arg-type]
+def fitted(events: pl.DataFrame, **settings: Any) -> FeatureExtractor:
+    families = {"graph": GraphFeatures(**{"share": 1.0, **settings})}
     return extractor(BlockWindows(1), families=families).fit(events)
 
 
@@ -65,6 +69,75 @@ def test_against_the_graph_by_hand() -> None:
     assert some["edge_rarity"] == pytest.approx(mean)
 
 
+def test_neighbours_against_loops() -> None:
+    events = worldly_log(6).filter(pl.col("resource").is_not_null())
+    made = fitted(events)
+    work: dict[str, set[str]] = {}
+    for user, resource in events.select("user_id", "resource").rows():
+        work.setdefault(user, set()).add(resource)
+    everything = sorted(set.union(*work.values()))
+    for user in list(work)[:4]:
+        for resource in everything:
+            others = [v for v in work if v != user and resource in work[v]]
+            common = [len((work[user] & work[v]) - {resource}) for v in others]
+            alike = [len(work[user] & work[v]) / len(work[user] | work[v]) for v in others]
+            found = one(made, user, resource)
+            mean = sum(common) / max(len(others), 1)
+            assert found["common_neighbours"] == pytest.approx(math.log1p(mean), abs=1e-6)
+            unlike = 0 if resource in work[user] else 1 - sum(alike) / max(len(others), 1)
+            assert found["jaccard_novelty"] == pytest.approx(unlike, abs=1e-6)
+            assert found["degree_ratio"] == pytest.approx(math.log(2 / (1 + len(work[user]))))
+    assert one(made, "user0", "moon")["jaccard_novelty"] == 1
+    assert one(made, "zoe", everything[0])["jaccard_novelty"] == 1
+
+
+def test_a_bridge_is_between_communities() -> None:
+    made = fitted(log(TWO_TEAMS))
+    assert one(made, "ann", "code", "tests")["bridge_score"] == 0
+    assert one(made, "ann", "code", "pay")["bridge_score"] == pytest.approx(0.5)
+    assert one(made, "ann", "code", "code", "pay", "moon")["bridge_score"] == pytest.approx(2 / 3)
+
+
+def test_first_of_the_community() -> None:
+    made = fitted(log(TWO_TEAMS))
+    made.window = UserDayWindows()
+    visits = [
+        ("ann", 1, ["code", "new", "new", None]),
+        ("bob", 2, ["new", "newer"]),
+        ("dee", 2, ["new"]),
+        ("zoe", 3, ["newest"]),
+        ("ann", 4, ["newer", "newest"]),
+    ]
+    rows = [
+        (u, ZERO + timedelta(days=d, minutes=i), r) for u, d, rs in visits for i, r in enumerate(rs)
+    ]
+    users, times, resources = zip(*rows, strict=True)
+    windows = made.windows(table(users, times, resource=resources))
+    # zoe is of no community, and what she did first is new to ann's
+    assert column(windows, "new_to_community") == [2, 1, 1, 0, 1]
+
+
+def test_columns_are_chosen_and_old_extractors_have_four(tmp_path: Path) -> None:
+    few = fitted(worldly_log(4), columns=["bridge_score", "edge_rarity"])
+    assert few.spec.names == ["bridge_score", "edge_rarity"]
+    assert not few.shares_first_times
+    made = fitted(worldly_log(4))
+    assert made.shares_first_times
+    made.save(tmp_path)
+    path = tmp_path / "features.json"
+    state = json.loads(path.read_text())
+    del state["families"]["graph"]["columns"]
+    path.write_text(json.dumps(state))
+    arrays = load_file(tmp_path / "features.safetensors")
+    late = ("graph.common", "graph.likeness")
+    kept = {name: array for name, array in arrays.items() if name not in late}
+    save_file(kept, tmp_path / "features.safetensors")
+    old = FeatureExtractor.load(tmp_path)
+    assert old.spec.names == made.spec.names[:4]
+    events = worldly_log(5)
+    np.testing.assert_array_equal(old.windows(events).x, made.windows(events).x[:, :4])
+
+
 def test_who_and_what_is_not_known() -> None:
     made = fitted(log(TWO_TEAMS))
     for user, resource in (("zoe", "code"), ("ann", "moon"), ("zoe", "moon"), ("ann", None)):
@@ -72,7 +145,10 @@ def test_who_and_what_is_not_known() -> None:
         assert all(math.isfinite(value) for value in found.values())
         assert found["foreign_resources"] == (user == "ann" and resource == "moon")
     assert one(made, "ann", "moon")["resource_rarity"] == pytest.approx(math.log10(7))
-    assert set(one(made, "ann", None).values()) == {0.0}
+    without = one(made, "ann", None)
+    # nothing is less than usual
+    assert without.pop("degree_ratio") == pytest.approx(-math.log(5))
+    assert set(without.values()) == {0.0}
     nothing = fitted(table(["ann"] * 3, [ZERO] * 3))
     assert all(math.isfinite(value) for value in one(nothing, "ann", "code").values())
     single = fitted(table(["ann"], [ZERO], resource=["f"]))
@@ -110,9 +186,11 @@ def ranks(made: FeatureExtractor, user: str, resources: list[str]) -> dict[str, 
     family = made.families[0]
     assert isinstance(family, GraphFeatures)
     names = pl.DataFrame({"name": [user, *resources]}).select(hashed("name")).to_series().to_numpy()
-    u = np.flatnonzero(family.state["users"] == names[0])
-    r = np.searchsorted(family.state["resources"], names[1:])
-    return dict(zip(resources, family._rank(np.repeat(u, len(r)), r).tolist(), strict=True))
+    graph = family.graph
+    u = np.flatnonzero(graph.state["users"] == names[0])
+    r = np.searchsorted(graph.state["resources"], names[1:])
+    found = graph.near("rank", np.repeat(u, len(r)), r, 1e-6)
+    return dict(zip(resources, found.tolist(), strict=True))
 
 
 def test_the_same_graph_every_time_and_only_of_its_share_of_the_train_period() -> None:
@@ -140,9 +218,14 @@ def test_only_the_nearest_are_kept() -> None:
 
 
 def test_impossible_settings() -> None:
-    for setting in ({"share": 0.0}, {"iterations": 0}, {"kept": 0}):
+    for setting in ({"share": 0.0}, {"iterations": 0}, {"kept": 0}, {"columns": []}):
         with pytest.raises(ConfigError, match=f"features.families.graph.{next(iter(setting))}"):
             GraphFeatures(**setting)  # type: ignore[arg-type]
+
+
+def test_unknown_column() -> None:
+    with pytest.raises(ConfigError, match=r"columns.*did you mean 'bridge_score'"):
+        GraphFeatures(columns=["bridge_scores"])
 
 
 def test_strangers_in_a_whole_log() -> None:
