@@ -14,6 +14,7 @@ from riskml.cli_bundle import bundle
 from riskml.cli_compare import compare
 from riskml.cli_features import features
 from riskml.cli_feedback import feedback, triage
+from riskml.cli_graph import graph
 from riskml.cli_load import ddl, load
 from riskml.cli_registry import registry
 from riskml.cli_score import score
@@ -92,6 +93,7 @@ main.add_command(compare)
 main.add_command(serve)
 main.add_command(stream)
 main.add_command(score)
+main.add_command(graph)
 
 
 @main.command(

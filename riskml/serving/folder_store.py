@@ -181,5 +181,20 @@ class FolderStore:
         return self._folder / room / f"version={version}"
 
 
+def alert_files(folder: Path) -> list[Path]:
+    """Files of alerts that count, in the order in which they were raised by each model.
+
+    Raises:
+        BundleError: the folder's state cannot be read.
+    """
+    store = FolderStore(folder)
+    return [
+        file
+        for version, entry in store._state.items()
+        for file in sorted(store._room(ALERTS, version).glob("batch=*.parquet"))
+        if _number(file) <= entry["batch"]
+    ]
+
+
 def _number(path: Path) -> int:
     return int(path.name.removeprefix("batch=").removesuffix(".parquet"))

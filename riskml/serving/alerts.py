@@ -1,0 +1,93 @@
+"""One alert by its id, from wherever alerts are kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from sqlalchemy import select
+
+from riskml.core.alert import Alert
+from riskml.core.errors import DataError, did_you_mean, reading
+from riskml.core.redaction import printable
+from riskml.data.database import database_errors, open_engine
+from riskml.serving import folder_store
+from riskml.serving.score_tables import ALERTS
+
+RUN_FILE = "alerts.parquet"
+_OF_RUN = {"start": "window_start", "end": "window_end"}
+_NEEDED = ("window_id", "user_id", "window_start", "window_end", "risk", "reasons")
+
+
+def find_alert(where: str, window_id: str) -> Alert:
+    """The alert of a window.
+
+    Args:
+        where: what `riskml score --out` wrote to (a folder, or the URL of a database), a run's
+            folder of train.py or evaluate.py, or its alerts.parquet.
+        window_id: of the window that was raised; of several models the last that raised it counts.
+
+    Raises:
+        ConfigError: the URL is not understood.
+        DataError: there are no alerts in that place, or none of this window.
+    """
+    alerts = _of_database(where) if "://" in where else _of_files(Path(where).expanduser())
+    mine = alerts.filter(pl.col("window_id") == window_id)
+    if mine.is_empty():
+        known = alerts["window_id"].unique().to_list()
+        hint = did_you_mean(window_id, known) if known else "it has none at all"
+        place = "the database" if "://" in where else where
+        raise DataError(f"{place} has no alert '{printable(window_id)}': {printable(hint)}")
+    row = mine.row(-1, named=True)
+    return Alert(
+        row["window_id"],
+        row["user_id"],
+        row["window_start"],
+        row["window_end"],
+        row["risk"],
+        tuple(_texts(row["reasons"])),
+    )
+
+
+def _of_database(url: str) -> pl.DataFrame:
+    engine = open_engine(url, "--alerts", writes=False)
+    with database_errors("the alerts cannot be read"), engine.connect() as connection:
+        if not engine.dialect.has_table(connection, ALERTS.name):
+            raise DataError(f"the database has no table {ALERTS.name}: riskml score --out makes it")
+        query = select(*(ALERTS.c[name] for name in _NEEDED)).order_by(ALERTS.c.raised_at)
+        rows = [tuple(row) for row in connection.execute(query)]
+    return pl.DataFrame(rows, schema=list(_NEEDED), orient="row", infer_schema_length=None)
+
+
+def _of_files(path: Path) -> pl.DataFrame:
+    if path.is_file():
+        files = [path]
+    elif (path / RUN_FILE).is_file():
+        files = [path / RUN_FILE]
+    elif (path / folder_store.STATE).is_file():
+        files = folder_store.alert_files(path)
+    else:
+        raise DataError(
+            f"--alerts {path}: no alerts there; give what `riskml score --out` wrote to, or the "
+            "folder of a run"
+        )
+    parts = [_read(file) for file in files]
+    empty = pl.DataFrame(schema=dict.fromkeys(_NEEDED, pl.String()))
+    return pl.concat(parts, how="vertical_relaxed") if parts else empty
+
+
+def _read(file: Path) -> pl.DataFrame:
+    with reading(file):
+        found = pl.read_parquet(file, glob=False)
+        return found.rename(_OF_RUN, strict=False).select(_NEEDED)
+
+
+def _texts(reasons: Any) -> list[str]:
+    """Reasons as a run keeps them (sentences), or as a job does (JSON)."""
+    if reasons is None:
+        return []
+    if isinstance(reasons, str):
+        return [each["text"] for each in json.loads(reasons)]
+    return [str(each) for each in reasons]
