@@ -224,12 +224,14 @@ def _store(folder: Path, url: str) -> None:
     from riskml.data.event_store import EventStore
 
     store = EventStore(url)
+    people = pl.read_parquet(folder / "users.parquet").select("user_id", "role")
     files = sorted((folder / "events").glob("day=*/events.parquet"))
     new = 0
     console = Console(stderr=True)
     quiet = not console.is_terminal
     for file in track(files, "storing events", console=console, transient=True, disable=quiet):
-        new += store.append(pl.read_parquet(file, hive_partitioning=False))
+        events = pl.read_parquet(file, hive_partitioning=False)
+        new += store.append(events.join(people, on="user_id", how="left", maintain_order="left"))
     click.echo(f"{new:,} new events in table '{store.name}'", err=True)
 
 

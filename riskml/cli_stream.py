@@ -172,7 +172,7 @@ def stream(
     assert folder is not None and state is not None
     from riskml.data.event_mapping import EventMapping
     from riskml.export.bundle import load_bundle
-    from riskml.serving.standing import version_of
+    from riskml.serving.standing import known_until, version_of
     from riskml.streaming.job import Pace, StreamJob
     from riskml.streaming.messages import EventReader, decoder
     from riskml.streaming.scorer import StreamSettings
@@ -212,6 +212,13 @@ def stream(
         click.echo(json.dumps({"model_version": job.version, **asdict(done)}), err=True)
     else:
         click.echo(done.line(), err=True)
+    known = known_until(loaded)
+    if done.late and not done.events and known is not None:
+        click.echo(
+            f"all events came too late: the bundle knows the log up to {known:%Y-%m-%d %H:%M} UTC; "
+            "to replay the test period, train with bundle_knows=before_test",
+            err=True,
+        )
     if dead_letters is None and done.late + done.ahead + done.poison:
         click.echo("what was set apart is kept, with the reason, by --dead-letters", err=True)
 

@@ -11,6 +11,9 @@ from riskml.core.errors import ConfigError, require
 from riskml.evaluation.checks.auditor import LEVELS, STANDARD
 from riskml.evaluation.checks.controls import CONTROLS
 
+EVERYTHING, BEFORE_TEST = "everything", "before_test"
+"""What a bundle knows: the whole log, or what was there when the test period began."""
+
 LARGEST_SEED = 2**32 - 1
 """That every library takes."""
 
@@ -28,6 +31,8 @@ def check_top(cfg: DictConfig) -> None:
     resamples = cfg.get("resamples", 1)
     fits = is_whole(resamples) and resamples >= 1
     require("resamples", resamples, fits, "must be a whole number of at least 1, such as 2000")
+    knows, choices = cfg.get("bundle_knows", EVERYTHING), (EVERYTHING, BEFORE_TEST)
+    require("bundle_knows", knows, knows in choices, f"must be one of {', '.join(choices)}")
     name = cfg.get("register")
     if name is not None:
         fits = isinstance(name, str) and name != "" and not set("/:@") & set(name)

@@ -6,13 +6,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pytorch_lightning as pl
+import polars as pl
+import pytorch_lightning
 from omegaconf import DictConfig
 
 from riskml.core.errors import BundleError
 from riskml.core.schema import time_span
+from riskml.core.types import PEER, Windows
 from riskml.core.versions import git_commit
 from riskml.data.datasets import Dataset
+from riskml.data.splits import PERIOD, TEST
 from riskml.evaluation.backtest import Backtested
 from riskml.evaluation.checks.auditor import STANDARD
 from riskml.evaluation.comparison import About, Comparison
@@ -23,6 +26,7 @@ from riskml.export.bundle import export_bundle, load_bundle
 from riskml.export.registry import CHALLENGER
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows
+from riskml.features.profile import Profile
 from riskml.models.base import Detector
 from riskml.runs.assembly import (
     build_detector,
@@ -33,7 +37,8 @@ from riskml.runs.assembly import (
 from riskml.runs.context import BUNDLE, DETECTOR, FEATURES, Run, remember_latest, start_run
 from riskml.runs.fitting import check_device, check_resumable, fit
 from riskml.runs.steps import compare, hashes, make_windows, read_data, report
-from riskml.runs.top_settings import check_top
+from riskml.runs.top_settings import BEFORE_TEST, EVERYTHING, check_top
+from riskml.scoring.alerting import Alerting
 from riskml.scoring.explain import Explainer
 
 PARITY = 1e-5
@@ -68,7 +73,7 @@ def train(cfg: DictConfig) -> Path:
         The run folder: metrics.json, scores, alerts, plots, detector, features and bundle.
     """
     check_top(cfg)
-    pl.seed_everything(cfg.seed, verbose=False)
+    pytorch_lightning.seed_everything(cfg.seed, verbose=False)
     with start_run(cfg, f"{cfg.model.name} on {cfg.data.name}") as run:
         train_in(run)
         remember_latest(Path(cfg.paths.outputs), run.folder)
@@ -114,7 +119,8 @@ def train_in(
     comparison = compare(run, found, dataset)
     report(run, comparison)
     card = write_card(run, comparison, windows, detector)
-    export(run, detector, extractor, evaluation, explainer, windows, comparison.about, card)
+    begin = start_of_bundle(run, detector, extractor, evaluation, windows, dataset)
+    export(run, begin, extractor, evaluation, explainer, windows, comparison.about, card)
     return Trained(cfg, run.folder, dataset, extractor, windows, detector)
 
 
@@ -130,9 +136,53 @@ def write_card(
     return card
 
 
-def export(
+@dataclass(frozen=True)
+class Start:
+    """What a bundle knows when it begins its work.
+
+    Args:
+        detector: having learnt from the windows that are closed by then.
+        profile: of users.
+        alerting: what decides about the next window.
+    """
+
+    detector: Detector
+    profile: Profile
+    alerting: Alerting
+
+
+def start_of_bundle(
     run: Run,
     detector: Detector,
+    extractor: FeatureExtractor,
+    evaluation: Evaluation,
+    windows: PreparedWindows,
+    dataset: Dataset,
+) -> Start:
+    """After the whole log, or where `bundle_knows=before_test` at the start of the test period.
+
+    Windows that may still grow then are not learnt from; the bundle comes across them again.
+    """
+    past, profile, alerting = windows.before_test, windows.profile, evaluation.alerting
+    later: Windows | None = windows.test
+    if run.cfg.get("bundle_knows", EVERYTHING) == BEFORE_TEST:
+        _, profile = extractor.transform(
+            dataset.events.filter(pl.col(PERIOD) != TEST).drop(PERIOD), Profile()
+        )
+        keys = windows.calibration.keys
+        scores = detector.score(windows.calibration)
+        evidence = evaluation.calibration.evidence(scores, keys[PEER])
+        alerting = build_threshold(run.cfg.threshold).start(evidence, keys)
+        later = None
+    if detector.remembers:
+        for part in filter(None, (past, later)):
+            detector = detector.after(part.take(~profile.still_open(part.keys).to_numpy()))
+    return Start(detector, profile, alerting)
+
+
+def export(
+    run: Run,
+    begin: Start,
     extractor: FeatureExtractor,
     evaluation: Evaluation,
     explainer: Explainer,
@@ -155,7 +205,7 @@ def export(
         "config_fingerprint": origin.config_fingerprint,
         "git_commit": git_commit(),
     }
-    leaving = with_all_windows(detector, windows)
+    leaving = begin.detector
     folder = export_bundle(
         run.folder / BUNDLE,
         leaving,
@@ -163,9 +213,9 @@ def export(
         evaluation.calibration,
         evaluation.threshold,
         explainer,
-        windows.profile,
+        begin.profile,
         about,
-        evaluation.alerting,
+        begin.alerting,
         card,
         run.cfg.get("onnx", False),
     )
@@ -183,15 +233,3 @@ def export(
     if name is not None:
         version = run.tracker.register(folder, name, CHALLENGER)
         run.say(f"registered  models:/{name}/{version} as {CHALLENGER}")
-
-
-def with_all_windows(detector: Detector, windows: PreparedWindows) -> Detector:
-    """The detector as it knows users when the bundle begins its work, as the profile does.
-
-    That is after every window that is closed by then; it comes across the others again.
-    """
-    if not detector.remembers:
-        return detector
-    past = windows.calibration if windows.before is None else windows.before
-    closed = ~windows.profile.still_open(windows.test.keys).to_numpy()
-    return detector.after(past).after(windows.test.take(closed))

@@ -55,6 +55,8 @@ def replay(
 ) -> int:
     """Write a world's events as JSON lines in order of time, the late ones when they arrive.
 
+    Each says the role of its user, too, which files of a world keep apart.
+
     Args:
         folder: of a world.
         out: where to.
@@ -78,7 +80,9 @@ def replay(
     files = files if last_days is None else files[-last_days:]
     clock = _Clock(speed)
     lines, told = 0, []
-    for batch in _arrivals(files, faults or StreamFaults()):
+    people = pl.read_parquet(folder / "users.parquet").select("user_id", "role")
+    for arrived in _arrivals(files, faults or StreamFaults()):
+        batch = arrived.join(people, on="user_id", how="left", maintain_order="left")
         spoilt = batch.with_row_index("line", offset=lines + 1).filter(pl.col("fault") != "")
         told.append(spoilt.select("line", "event_id", "fault"))
         for arrival, line in zip(batch["arrival"].to_list(), _lines(batch), strict=True):
