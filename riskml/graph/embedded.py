@@ -21,6 +21,7 @@ from riskml.graph.model import ACCESS, ACCESS_COLUMNS, FORMAT, MARK, Named, Rela
 from riskml.graph.store import MARK_QUERY, Answer, check_question, not_prepared, plain
 
 if TYPE_CHECKING:
+    import ladybug
     from ladybug import QueryResult
 
 TABLES = (
@@ -33,6 +34,10 @@ TABLES = (
     ),
     f"NODE TABLE IF NOT EXISTS {MARK}(id INT64 PRIMARY KEY, format INT64)",
 )
+
+
+CUT_OFF = "recovery is pending"
+"""What Ladybug says to a reader after a writer was killed in the midst of a checkpoint."""
 
 
 class EmbeddedGraph:
@@ -58,13 +63,29 @@ class EmbeddedGraph:
             raise not_prepared(path)
         self._lock = self._hold(writes)
         try:
-            self._database = ladybug.Database(self._path, read_only=not writes)
+            self._database = self._opened(writes)
             self._connection = ladybug.Connection(self._database)
         except RuntimeError as error:
             self._lock.close()
             if self._path.stat().st_size == 0:
                 raise not_prepared(path) from error
             raise DataError(f"{path} cannot be opened as a graph: {_line(error)}") from error
+
+    def _opened(self, writes: bool) -> ladybug.Database:
+        import ladybug
+
+        try:
+            return ladybug.Database(self._path, read_only=not writes)
+        except RuntimeError as error:
+            if writes or CUT_OFF not in str(error):
+                raise
+        # who wrote was killed while it tidied up: only one who may write can end that
+        self._lock.close()
+        self._lock = self._hold(writes=True)
+        ladybug.Database(self._path).close()
+        self._lock.close()
+        self._lock = self._hold(writes)
+        return ladybug.Database(self._path, read_only=True)
 
     def _hold(self, writes: bool) -> BinaryIO:
         file = self._path.open("ab" if writes else "rb")

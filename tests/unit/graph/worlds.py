@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any
 
 import polars as pl
 
+from riskml.core.alert import Alert
 from riskml.core.schema import EVENT_SCHEMA
 from riskml.graph.embedded import EmbeddedGraph
 from riskml.graph.loading import load_graph
+from riskml.graph.neighbourhood import Neighbourhood, neighbourhood
+from riskml.graph.store import GraphStore
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 GROUPS = {"finance": 6, "engineers": 9, "guests": 1}
@@ -66,11 +70,10 @@ CONTENT = {
 """Queries that tell all that is in a graph."""
 
 
-def content(store: object) -> dict[str, list[tuple[object, ...]]]:
+def content(store: GraphStore) -> dict[str, list[tuple[object, ...]]]:
     """All nodes and relations, sorted; those that are there twice stand twice."""
     return {
-        name: sorted(map(tuple, store.ask(query).rows), key=repr)  # type: ignore[attr-defined]
-        for name, query in CONTENT.items()
+        name: sorted(map(tuple, store.ask(query).rows), key=repr) for name, query in CONTENT.items()
     }
 
 
@@ -203,4 +206,59 @@ def answers(log: pl.DataFrame, values: Mapping[str, Any]) -> dict[str, pl.DataFr
             .sort("resources", "user", descending=[True, False])
             .head(most)
         )
+    return found
+
+
+def alert_of(log: pl.DataFrame, user: str, days: tuple[int, int]) -> Alert:
+    """An alert over some days of a user, as a window has it: from first to last event."""
+    start, end = (START + timedelta(days=day) for day in days)
+    when = log.filter(pl.col("user_id") == user, pl.col("timestamp").is_between(start, end))
+    times = when["timestamp"].to_list()
+    return Alert(f"{user}/x", user, times[0], times[-1], 91.0, ("why <b>not</b> $x$",))
+
+
+def around(log: pl.DataFrame, alert: Alert, column: str) -> dict[str, dict[str, Any]]:
+    """What a neighbourhood says of each thing, by loops over rows."""
+    rows = [row for row in log.to_dicts() if row["timestamp"] <= alert.end and row[column]]
+    roles = dict(log.select("user_id", "role").iter_rows())
+    own = roles[alert.user_id]
+    found = {}
+    mine = [r for r in rows if r["user_id"] == alert.user_id and r["timestamp"] >= alert.start]
+    for name in {row[column] for row in mine}:
+        uses = [row for row in rows if row[column] == name]
+        by_user = [row for row in uses if row["user_id"] == alert.user_id]
+        inside = [row for row in mine if row[column] == name]
+        of_peers = [r for r in uses if roles[r["user_id"]] == own and r not in by_user]
+        others = {row["user_id"] for row in uses if roles[row["user_id"]] != own}
+        groups = Counter(roles[user] for user in others)
+        found[name] = {
+            "accesses": len(inside),
+            "actions": tuple(sorted({row["action"] for row in inside})),
+            "failed": sum(row["success"] is False for row in inside),
+            "before": len(by_user) - len(inside),
+            "first_by_user": min(row["timestamp"] for row in by_user),
+            "first_by_peers": min((row["timestamp"] for row in of_peers), default=None),
+            "first_by_anyone": min(row["timestamp"] for row in uses),
+            "peers": {
+                user: (min(r["timestamp"] for r in part), len(part))
+                for user in {row["user_id"] for row in of_peers}
+                for part in [[row for row in of_peers if row["user_id"] == user]]
+            },
+            "others": len(others),
+            "groups": tuple(sorted(groups.items(), key=lambda item: (-item[1], item[0]))),
+        }
+    return found
+
+
+def check_around(store: GraphStore, log: pl.DataFrame, alert: Alert) -> Neighbourhood:
+    """A neighbourhood that says of each thing what loops over the log's rows say."""
+    found = neighbourhood(store, alert)
+    for kind in ("resource", "source"):
+        things = {thing.name: thing for thing in found.things if thing.kind == kind}
+        wanted = around(log, alert, kind)
+        assert things.keys() == wanted.keys()
+        for name, thing in things.items():
+            told = {key: getattr(thing, key) for key in wanted[name]}
+            told["peers"] = {p.user_id: (p.first, p.accesses) for p in thing.peers}
+            assert told == wanted[name], name
     return found
