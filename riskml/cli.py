@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from riskml import __version__
+from riskml.cli_alerts import alerts
 from riskml.cli_bundle import bundle
 from riskml.cli_compare import compare
 from riskml.cli_features import features
@@ -87,6 +88,7 @@ def main(debug: bool) -> None:
 
 
 main.add_command(pseudonyms)
+main.add_command(alerts)
 main.add_command(bundle)
 main.add_command(registry)
 main.add_command(compare)

@@ -1,4 +1,4 @@
-"""One alert by its id, from wherever alerts are kept."""
+"""Alerts from wherever they are kept: one by its id, or all that a job or a stream has raised."""
 
 from __future__ import annotations
 
@@ -7,16 +7,30 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from sqlalchemy import select
+from sqlalchemy import MetaData, Table, select, type_coerce
 
 from riskml.core.alert import Alert
 from riskml.core.errors import DataError, did_you_mean, reading
 from riskml.core.redaction import printable
+from riskml.core.schema import TIMESTAMP
 from riskml.data.database import database_errors, open_engine
 from riskml.serving import folder_store
 from riskml.serving.score_tables import ALERTS
 
 RUN_FILE = "alerts.parquet"
+STREAMED = "riskml_stream_alerts"
+RAISED: dict[str, pl.DataType] = {
+    "window_id": pl.String(),
+    "model_version": pl.String(),
+    "user_id": pl.String(),
+    "window_start": TIMESTAMP,
+    "window_end": TIMESTAMP,
+    "score": pl.Float64(),
+    "p_value": pl.Float64(),
+    "risk": pl.Float64(),
+    "reasons": pl.String(),
+}
+"""Columns of what was raised."""
 _OF_RUN = {"start": "window_start", "end": "window_end"}
 _NEEDED = ("window_id", "user_id", "window_start", "window_end", "risk", "reasons")
 
@@ -49,6 +63,51 @@ def find_alert(where: str, window_id: str) -> Alert:
         row["risk"],
         tuple(_texts(row["reasons"])),
     )
+
+
+def raised_alerts(where: str) -> pl.DataFrame:
+    """All alerts of jobs, and of streams those that were not withdrawn, as they stand.
+
+    Args:
+        where: what `riskml score --out` or `riskml stream --sink` wrote to: a folder of the former,
+            or the URL of a database.
+
+    Returns:
+        `RAISED`; reasons as JSON.
+
+    Raises:
+        ConfigError: the URL is not understood.
+        DataError: there are no alerts in that place.
+    """
+    if "://" not in where:
+        path = Path(where).expanduser()
+        if not (path / folder_store.STATE).is_file():
+            raise DataError(f"{path}: no alerts there; give what `riskml score --out` wrote to")
+        parts = [_of_model(file) for file in folder_store.alert_files(path)]
+        return pl.concat(parts) if parts else pl.DataFrame(schema=RAISED)
+    engine = open_engine(where, "--from", writes=False)
+    found = [pl.DataFrame(schema=RAISED)]
+    with database_errors("the alerts cannot be read"), engine.connect() as connection:
+        tables = [n for n in (ALERTS.name, STREAMED) if engine.dialect.has_table(connection, n)]
+        if not tables:
+            raise DataError(
+                f"the database has neither {ALERTS.name} nor {STREAMED}: riskml score --out and "
+                "riskml stream --sink make them"
+            )
+        for name in tables:
+            # both have these columns, and those of times are written alike
+            table = Table(name, MetaData(), autoload_with=connection)
+            query = select(*(type_coerce(table.c[n], ALERTS.c[n].type).label(n) for n in RAISED))
+            if name == STREAMED:
+                query = query.where(table.c.raised != "withdrawn")
+            rows = [tuple(row) for row in connection.execute(query)]
+            found.append(pl.DataFrame(rows, schema=RAISED, orient="row"))
+    return pl.concat(found)
+
+
+def _of_model(file: Path) -> pl.DataFrame:
+    with reading(file):
+        return pl.read_parquet(file, glob=False).select(*RAISED).cast(RAISED)  # type: ignore[arg-type]
 
 
 def _of_database(url: str) -> pl.DataFrame:

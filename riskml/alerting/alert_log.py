@@ -1,0 +1,338 @@
+"""The alert log: what was raised, what became of it, and what people are still to be told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+import polars as pl
+from sqlalchemy import Engine, Select, and_, insert, select, text, update
+from sqlalchemy.engine import Connection
+
+from riskml.alerting.log_tables import ALERTS, OUTBOX, SIGHTINGS
+from riskml.alerting.migrating import check_migrated, migrate
+from riskml.alerting.sightings import Sighting, content_digest
+from riskml.alerting.states import AlertState, Severity, check_change
+from riskml.alerting.suppression import FIRST, Decision, Known, Suppression
+from riskml.alerting.trail import Entry, Trail, entries
+from riskml.core.errors import DataError, did_you_mean
+from riskml.core.redaction import printable
+from riskml.data.database import database_errors, open_engine
+
+JOB = "riskml"
+"""Who raises alerts, in the trail."""
+
+RAISED, SEEN = "raised", "seen"
+TRIGGER, CHANGED = "trigger", "changed"
+
+AlertRow = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of raised windows.
+
+    Args:
+        new: windows that the log did not have.
+        known: that it had.
+        alerts: that they began.
+        told: windows that people are told of.
+        rules: how many windows each rule decided.
+    """
+
+    new: int
+    known: int
+    alerts: int
+    told: int
+    rules: dict[str, int]
+
+
+@dataclass(frozen=True)
+class AlertHistory:
+    """All that the log has of one alert.
+
+    Args:
+        alert: its row.
+        sightings: its windows in order of time.
+        trail: its changes in order.
+    """
+
+    alert: AlertRow
+    sightings: list[AlertRow]
+    trail: list[Entry]
+
+
+class AlertLog:
+    """Alerts in a database.
+
+    Args:
+        url: SQLAlchemy URL, e.g. sqlite:///alerts.db or postgresql+psycopg://user@host/database.
+
+    Raises:
+        ConfigError: the URL is not understood, or its driver is not installed.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.engine: Engine = open_engine(url, "alerts")
+
+    def migrate(self) -> str:
+        """Make the tables, or bring those of an older riskml up to date; gives their version."""
+        return migrate(self.engine)
+
+    def take(
+        self,
+        sightings: Iterable[Sighting],
+        suppression: Suppression | None = None,
+        at: datetime | None = None,
+    ) -> Taken:
+        """Log raised windows in one transaction, with what people are to be told of them.
+
+        Windows that are there already are left out, so the same may be given again.
+
+        Args:
+            sightings: in the order in which they count.
+            suppression: decides which begin an alert, and which are told.
+            at: now, unless given.
+
+        Raises:
+            DataError: the database refused; nothing of this call is stored.
+        """
+        rules = suppression or Suppression()
+        moment = datetime.now(UTC) if at is None else at
+        decided: dict[str, int] = {}
+        new = known = alerts = told = 0
+        with self._alone("the database refused the alerts") as connection:
+            trail = Trail(connection)
+            for sighting in sightings:
+                if _is_there(connection, sighting):
+                    known += 1
+                    continue
+                decision = rules.decide(sighting, _last(connection, sighting))
+                self._log(connection, trail, sighting, decision, moment)
+                new += 1
+                alerts += decision.alert_id is None
+                told += decision.told
+                decided[decision.rule] = decided.get(decision.rule, 0) + 1
+        return Taken(new, known, alerts, told, decided)
+
+    def change(
+        self, alert_id: str, state: AlertState, who: str, why: str = "", at: datetime | None = None
+    ) -> None:
+        """Acknowledge, end or open an alert again.
+
+        Args:
+            alert_id: of the alert.
+            state: that it is given.
+            who: gives it.
+            why: in a sentence.
+            at: now, unless given.
+
+        Raises:
+            DataError: no such alert, it does not go from its state to this one, or nobody is named.
+        """
+        if not who.strip():
+            raise DataError("who is empty: the trail says who changed an alert")
+        moment = datetime.now(UTC) if at is None else at
+        with self._alone("the database refused the change") as connection:
+            row = self._row(connection, alert_id)
+            check_change(alert_id, AlertState(row["state"]), state)
+            connection.execute(
+                update(ALERTS).where(ALERTS.c.alert_id == alert_id).values(state=state.value)
+            )
+            trail = Trail(connection)
+            trail.add(alert_id, moment, who, state.value, why)
+            _post(connection, alert_id, CHANGED, f"{alert_id}/{trail.number}", moment, state=state)
+
+    def find(
+        self,
+        states: Iterable[AlertState] = (),
+        user_id: str | None = None,
+        least: Severity = Severity.LOW,
+        limit: int | None = None,
+    ) -> pl.DataFrame:
+        """Alerts, the riskiest first.
+
+        Args:
+            states: that they are in; none: any.
+            user_id: whose they are; None: anybody's.
+            least: severity at least.
+            limit: how many at most.
+        """
+        query = select(*ALERTS.c).order_by(ALERTS.c.risk.desc(), ALERTS.c.last_seen.desc())
+        wanted = [state.value for state in states]
+        if wanted:
+            query = query.where(ALERTS.c.state.in_(wanted))
+        if user_id is not None:
+            query = query.where(ALERTS.c.user_id == user_id)
+        grave = [each.value for each in Severity if each.rank >= least.rank]
+        query = query.where(ALERTS.c.severity.in_(grave)).limit(limit)
+        with self.reading() as connection:
+            rows = [tuple(row) for row in connection.execute(query)]
+        names = [column.name for column in ALERTS.c]
+        return pl.DataFrame(rows, schema=names, orient="row", infer_schema_length=None)
+
+    def history(self, alert_id: str) -> AlertHistory:
+        """All that is known of an alert.
+
+        Raises:
+            DataError: there is no such alert.
+        """
+        with self.reading() as connection:
+            row = self._row(connection, alert_id)
+            query = (
+                select(*SIGHTINGS.c)
+                .where(SIGHTINGS.c.alert_id == alert_id)
+                .order_by(SIGHTINGS.c.window_end, SIGHTINGS.c.window_id)
+            )
+            windows = [dict(each) for each in connection.execute(query).mappings()]
+            for window in windows:
+                window["reasons"] = json.loads(window["reasons"])
+            return AlertHistory(row, windows, list(entries(connection, alert_id)))
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection to a log whose tables are there.
+
+        Raises:
+            DataError: they are not, or the database cannot be read.
+        """
+        with database_errors("the alerts cannot be read"), self.engine.connect() as connection:
+            check_migrated(connection)
+            yield connection
+
+    # ---- within a transaction -----------------------------------------------------------------
+
+    def _log(
+        self,
+        connection: Connection,
+        trail: Trail,
+        sighting: Sighting,
+        decision: Decision,
+        at: datetime,
+    ) -> None:
+        alert_id = decision.alert_id or alert_name(sighting)
+        values = sighting.plain()
+        if decision.alert_id is None:
+            first = {
+                "alert_id": alert_id,
+                "user_id": sighting.user_id,
+                "peer": sighting.peer,
+                "signature": sighting.signature,
+                "severity": decision.severity.value,
+                "state": AlertState.OPEN.value,
+                "risk": sighting.risk,
+                "count": 1,
+                "first_seen": sighting.window_start,
+                "last_seen": sighting.window_end,
+                "notified_at": at,
+            }
+            connection.execute(insert(ALERTS), [first])
+        else:
+            self._seen_again(connection, alert_id, sighting, decision, at)
+        about = {"alert_id": alert_id, "rule": decision.rule, "told": decision.told, "seen_at": at}
+        connection.execute(insert(SIGHTINGS), [{**values, **about}])
+        what = RAISED if decision.rule == FIRST else SEEN
+        trail.add(
+            alert_id,
+            at,
+            JOB,
+            what,
+            decision.rule,
+            window_id=sighting.window_id,
+            model_version=sighting.model_version,
+            risk=sighting.risk,
+            severity=decision.severity,
+            seal=content_digest(values.values()),
+        )
+        if decision.told:
+            key = f"{alert_id}/{decision.severity}"
+            _post(connection, alert_id, TRIGGER, key, at, window_id=sighting.window_id)
+
+    def _seen_again(
+        self,
+        connection: Connection,
+        alert_id: str,
+        sighting: Sighting,
+        decision: Decision,
+        at: datetime,
+    ) -> None:
+        row = self._row(connection, alert_id)
+        severity = max(Severity(row["severity"]), decision.severity, key=lambda each: each.rank)
+        changed: AlertRow = {
+            "count": row["count"] + 1,
+            "risk": max(row["risk"], sighting.risk),
+            "severity": severity.value,
+            "first_seen": min(row["first_seen"], sighting.window_start),
+            "last_seen": max(row["last_seen"], sighting.window_end),
+        }
+        if decision.told:
+            changed |= {"notified_at": at, "state": AlertState.OPEN.value}
+        connection.execute(update(ALERTS).where(ALERTS.c.alert_id == alert_id).values(**changed))
+
+    def _row(self, connection: Connection, alert_id: str) -> AlertRow:
+        query = select(*ALERTS.c).where(ALERTS.c.alert_id == alert_id)
+        found = connection.execute(query).mappings().first()
+        if found is None:
+            known = list(connection.execute(select(ALERTS.c.alert_id).limit(1_000)).scalars())
+            hint = did_you_mean(alert_id, known) if known else "it has none at all"
+            raise DataError(f"the log has no alert '{printable(alert_id)}': {printable(hint)}")
+        return dict(found)
+
+    @contextmanager
+    def _alone(self, refused: str) -> Iterator[Connection]:
+        """A transaction in which nobody else changes the log: the trail is one chain."""
+        with database_errors(refused), self.engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                lock = "SELECT pg_advisory_xact_lock(hashtextextended('riskml_alert_log', 0))"
+                connection.execute(text(lock))
+            else:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            check_migrated(connection)
+            yield connection
+
+
+def alert_name(sighting: Sighting) -> str:
+    """The name of the alert that a window begins: the same window, the same name."""
+    said = f"{sighting.window_id}\n{sighting.model_version}\n{sighting.signature}"
+    return sha256(said.encode()).hexdigest()[:12]
+
+
+def _is_there(connection: Connection, sighting: Sighting) -> bool:
+    mine = and_(
+        SIGHTINGS.c.window_id == sighting.window_id,
+        SIGHTINGS.c.model_version == sighting.model_version,
+    )
+    return connection.execute(select(SIGHTINGS.c.alert_id).where(mine)).first() is not None
+
+
+def _last(connection: Connection, sighting: Sighting) -> Known | None:
+    mine = and_(ALERTS.c.user_id == sighting.user_id, ALERTS.c.signature == sighting.signature)
+    query: Select[Any] = (
+        select(ALERTS.c.alert_id, ALERTS.c.state, ALERTS.c.severity, ALERTS.c.last_seen)
+        .where(mine)
+        .order_by(ALERTS.c.last_seen.desc())
+        .limit(1)
+    )
+    found = connection.execute(query).first()
+    if found is None:
+        return None
+    return Known(found[0], AlertState(found[1]), Severity(found[2]), found[3])
+
+
+def _post(
+    connection: Connection, alert_id: str, kind: str, key: str, at: datetime, **content: Any
+) -> None:
+    """Put by what people are to be told, once a key."""
+    values = {
+        "key": key,
+        "alert_id": alert_id,
+        "kind": kind,
+        "content": json.dumps(content, sort_keys=True),
+        "created_at": at,
+    }
+    connection.execute(insert(OUTBOX), [values])

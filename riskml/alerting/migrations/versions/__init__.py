@@ -1,0 +1,1 @@
+"""Versions of the alert log's tables."""

@@ -1,0 +1,121 @@
+"""A window that a model has raised, as the alert log takes it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from riskml.core.errors import DataError
+from riskml.core.redaction import printable
+from riskml.scoring.explain import NEW_USER
+
+NO_SIGNATURE = "score"
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """One raised window.
+
+    Args:
+        window_id: its name.
+        model_version: of the bundle that raised it.
+        user_id: whose it is.
+        window_start: its first event, UTC.
+        window_end: its last event, UTC.
+        score: of the model.
+        p_value: of the score.
+        risk: 0 to 100.
+        reasons: topic, share and text of each, the weightiest first.
+        peer: the user's peer group, where it is known.
+        threshold: that the score's evidence was over, where it is known.
+        event_ids: of the window's events, where they are known.
+    """
+
+    window_id: str
+    model_version: str
+    user_id: str
+    window_start: datetime
+    window_end: datetime
+    score: float
+    p_value: float
+    risk: float
+    reasons: tuple[dict[str, Any], ...] = ()
+    peer: str | None = None
+    threshold: float | None = None
+    event_ids: tuple[str, ...] | None = None
+
+    @property
+    def signature(self) -> str:
+        """What it is about: the topic of its weightiest reason that says more than "a new user"."""
+        topics = (str(reason["topic"]) for reason in self.reasons)
+        return next((topic for topic in topics if topic != NEW_USER), NO_SIGNATURE)
+
+    def plain(self) -> dict[str, Any]:
+        """Values for a database."""
+        return {
+            "window_id": self.window_id,
+            "model_version": self.model_version,
+            "user_id": self.user_id,
+            "window_start": self.window_start,
+            "window_end": self.window_end,
+            "score": self.score,
+            "p_value": self.p_value,
+            "risk": self.risk,
+            "threshold": self.threshold,
+            "reasons": json.dumps(self.reasons, ensure_ascii=False),
+            "event_ids": None if self.event_ids is None else json.dumps(self.event_ids),
+        }
+
+
+def sightings_of(alerts: pl.DataFrame) -> Iterator[Sighting]:
+    """Of rows as `riskml score` and `riskml stream` write them, in order of their windows' ends.
+
+    Args:
+        alerts: window_id, model_version, user_id, window_start, window_end, score, p_value, risk
+            and reasons (JSON, or null).
+
+    Raises:
+        DataError: a row has no window, user, model or risk, or its reasons are no JSON.
+    """
+    for row in alerts.sort("window_end", "window_id").iter_rows(named=True):
+        empty = [name for name in NEEDED if row.get(name) is None]
+        if empty:
+            raise DataError(
+                f"the alert of window {printable(str(row['window_id']))} has no {empty[0]}"
+            )
+        try:
+            reasons = tuple(json.loads(row["reasons"] or "[]"))
+        except (TypeError, ValueError) as error:
+            window = printable(str(row["window_id"]))
+            raise DataError(f"the reasons of window {window} are no JSON: {error}") from error
+        yield Sighting(
+            **{name: row[name] for name in NEEDED}, reasons=reasons, peer=row.get("peer")
+        )
+
+
+NEEDED = (
+    "window_id",
+    "model_version",
+    "user_id",
+    "window_start",
+    "window_end",
+    "score",
+    "p_value",
+    "risk",
+)
+
+
+def content_digest(rows: Iterable[Any]) -> str:
+    """Of values as JSON: the same values, the same digest."""
+    text = json.dumps([_plain(value) for value in rows], ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    return int(value.timestamp() * 1_000_000) if isinstance(value, datetime) else value

@@ -1,0 +1,89 @@
+"""What becomes of an alert, and how grave it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from riskml.core.errors import DataError, require
+from riskml.core.redaction import printable
+
+
+class AlertState(StrEnum):
+    """Where an alert stands with the people who look at it."""
+
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+    FALSE_ALARM = "false_alarm"
+    ACCEPTED_RISK = "accepted_risk"
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether nobody has to look at it any more."""
+        return self in ENDED
+
+
+ENDED = (AlertState.RESOLVED, AlertState.FALSE_ALARM, AlertState.ACCEPTED_RISK)
+
+
+def check_change(alert_id: str, now: AlertState, then: AlertState) -> None:
+    """An open alert is acknowledged or ended, an acknowledged one ended, an ended one opened again.
+
+    Raises:
+        DataError: it does not go from one to the other.
+    """
+    may = {
+        AlertState.OPEN: (AlertState.ACKNOWLEDGED, *ENDED),
+        AlertState.ACKNOWLEDGED: ENDED,
+    }.get(now, (AlertState.OPEN,))
+    if then not in may:
+        raise DataError(
+            f"alert {printable(alert_id)} is {now} and cannot become {then}; it can become "
+            f"{' or '.join(may)}"
+        )
+
+
+class Severity(StrEnum):
+    """How grave an alert is, from the lowest."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+    @property
+    def rank(self) -> int:
+        """0 for the lowest."""
+        return list(Severity).index(self)
+
+
+@dataclass(frozen=True)
+class SeverityLevels:
+    """Risk → severity.
+
+    Args:
+        medium: least risk of a medium alert; below it is low.
+        high: of a high one.
+        critical: of a critical one.
+
+    Raises:
+        ConfigError: they do not rise from 0 to 100.
+    """
+
+    medium: float = 50.0
+    high: float = 75.0
+    critical: float = 90.0
+
+    def __post_init__(self) -> None:
+        rise = 0 <= self.medium <= self.high <= self.critical <= 100
+        rule = "medium, high and critical must rise, from 0 to 100"
+        require("severity", (self.medium, self.high, self.critical), rise, rule)
+
+    def of(self, risk: float) -> Severity:
+        """The severity of a risk from 0 to 100."""
+        if risk >= self.critical:
+            return Severity.CRITICAL
+        if risk >= self.high:
+            return Severity.HIGH
+        return Severity.MEDIUM if risk >= self.medium else Severity.LOW

@@ -1,0 +1,127 @@
+"""Whether anybody changed the alert log past its trail."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+
+from riskml.alerting.alert_log import JOB, RAISED, SEEN, AlertLog
+from riskml.alerting.log_tables import ALERTS, SIGHTINGS
+from riskml.alerting.sightings import content_digest
+from riskml.alerting.states import AlertState, Severity
+from riskml.alerting.suppression import RISEN
+from riskml.alerting.trail import START, Entry, entries
+
+SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was found.
+
+    Args:
+        entries: of the trail.
+        alerts: of the log.
+        head: number and digest of the last entry: kept elsewhere, it proves later that no entry was
+            cut off together with the alerts that it tells of.
+        faults: what does not fit, in words; at most `SHOWN`.
+        count: how many faults there are.
+    """
+
+    entries: int
+    alerts: int
+    head: str
+    faults: tuple[str, ...]
+    count: int
+
+
+def verify(log: AlertLog, head: str | None = None) -> Verified:
+    """Hold the chain, all alerts and all windows to each other.
+
+    Args:
+        log: to be looked at.
+        head: that an earlier call gave; the chain must still go through it.
+
+    Raises:
+        DataError: the database cannot be read.
+    """
+    faults: list[str] = []
+    told: dict[str, dict[str, Any]] = {}
+    seals: dict[tuple[str, str], str] = {}
+    before, number, met = START, 0, head in (None, _head(0, START))
+    with log.reading() as connection:
+        for entry in entries(connection):
+            number += 1
+            if entry.number != number:
+                faults.append(f"entries {number} to {entry.number - 1} are missing")
+                number = entry.number
+            if entry.before != before:
+                faults.append(f"entry {entry.number} does not follow the one before it")
+            if entry.digest != entry.expected:
+                faults.append(f"entry {entry.number} (alert {entry.alert_id}) was changed")
+            before = entry.digest
+            met = met or head == _head(number, before)
+            _replay(told, seals, entry)
+        if not met:
+            faults.append(f"the chain does not go through {head}: entries were cut off or replaced")
+        alerts = 0
+        for row in connection.execute(select(*ALERTS.c)).mappings():
+            alerts += 1
+            expected = told.pop(row["alert_id"], None)
+            if expected is None:
+                faults.append(f"alert {row['alert_id']} is not in the trail")
+                continue
+            wrong = [name for name, value in expected.items() if row[name] != value]
+            faults += [f"{name} of alert {row['alert_id']} was changed" for name in wrong]
+        faults += [f"alert {alert_id} was taken out" for alert_id in told]
+        for row in connection.execute(select(*SIGHTINGS.c)).mappings():
+            seal = seals.pop((row["window_id"], row["model_version"]), None)
+            if seal is None:
+                faults.append(f"window {row['window_id']} is not in the trail")
+            elif seal != content_digest(row[name] for name in SEALED):
+                faults.append(f"window {row['window_id']} was changed")
+        faults += [f"window {window_id} was taken out" for window_id, _ in seals]
+    return Verified(number, alerts, _head(number, before), tuple(faults[:SHOWN]), len(faults))
+
+
+SEALED = (
+    "window_id",
+    "model_version",
+    "user_id",
+    "window_start",
+    "window_end",
+    "score",
+    "p_value",
+    "risk",
+    "threshold",
+    "reasons",
+    "event_ids",
+)
+
+
+def _head(number: int, digest: str) -> str:
+    return f"{number}:{digest}"
+
+
+def _replay(
+    told: dict[str, dict[str, Any]], seals: dict[tuple[str, str], str], entry: Entry
+) -> None:
+    """What an entry says that its alert is from now on."""
+    content = json.loads(entry.content)
+    if entry.who == JOB and entry.what in (RAISED, SEEN):
+        seals[content["window_id"], content["model_version"]] = content["seal"]
+        known = told.get(entry.alert_id)
+        severity = Severity(content["severity"])
+        if known is None:
+            known = {"state": AlertState.OPEN, "count": 0, "risk": 0.0, "severity": severity}
+        told[entry.alert_id] = {
+            "state": AlertState.OPEN if entry.why == RISEN else known["state"],
+            "count": known["count"] + 1,
+            "risk": max(known["risk"], content["risk"]),
+            "severity": max(Severity(known["severity"]), severity, key=lambda each: each.rank),
+        }
+    elif entry.alert_id in told:
+        told[entry.alert_id]["state"] = entry.what

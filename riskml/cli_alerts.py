@@ -1,0 +1,205 @@
+"""`riskml alerts`: what was raised, what became of it, and a trail that shows who changed what."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from riskml.cli_types import DURATION
+from riskml.core.errors import DataError
+from riskml.core.redaction import printable
+
+if TYPE_CHECKING:
+    from riskml.alerting.alert_log import AlertLog
+
+STATES = ("open", "acknowledged", "resolved", "false_alarm", "accepted_risk")
+SEVERITIES = ("low", "medium", "high", "critical")
+
+_log = click.option(
+    "--log",
+    "url",
+    metavar="URL",
+    required=True,
+    envvar="RISKML_ALERTS_URL",
+    show_envvar=True,
+    help="Database of the alert log, SQLite or PostgreSQL.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
+
+
+@click.group(
+    epilog="""\b
+    Examples:
+      export RISKML_ALERTS_URL=sqlite:///alerts.db
+      riskml alerts init
+      riskml alerts take --from scores
+      riskml alerts list --state open --least high
+      riskml alerts show 1f0c9a3b5d7e
+      riskml alerts set 1f0c9a3b5d7e false_alarm --who kim --why "on call that night"
+      riskml alerts verify
+    """
+)
+def alerts() -> None:
+    """Keep alerts, and what becomes of them (docs/alerts.md).
+
+    Windows that say the same again are counted, not raised anew; every change is in a trail that
+    shows if anybody changed it.
+    """
+
+
+@alerts.command()
+@_log
+def init(url: str) -> None:
+    """Make the tables, or bring those of an older riskml up to date."""
+    version = _open(url).migrate()
+    click.echo(f"the alert log's tables have version {version}", err=True)
+
+
+@alerts.command()
+@click.option(
+    "--from",
+    "where",
+    metavar="FOLDER_OR_URL",
+    required=True,
+    help="What `riskml score --out` (folder or database) or `riskml stream --sink` wrote to.",
+)
+@click.option(
+    "--quiet",
+    type=DURATION,
+    default="1d",
+    show_default=True,
+    help="A window that says the same as one that ended less than this before it is a repeat.",
+)
+@click.option("--medium", default=50.0, show_default=True, help="Least risk of a medium alert.")
+@click.option("--high", default=75.0, show_default=True, help="Of a high one.")
+@click.option("--critical", default=90.0, show_default=True, help="Of a critical one.")
+@_json
+@_log
+def take(
+    where: str,
+    quiet: timedelta,
+    medium: float,
+    high: float,
+    critical: float,
+    as_json: bool,
+    url: str,
+) -> None:
+    """Log what a job or a stream has raised; the same again changes nothing."""
+    from riskml.alerting.sightings import sightings_of
+    from riskml.alerting.states import SeverityLevels
+    from riskml.alerting.suppression import Suppression
+    from riskml.serving.alerts import raised_alerts
+
+    suppression = Suppression(SeverityLevels(medium, high, critical), quiet)
+    done = _open(url).take(sightings_of(raised_alerts(where)), suppression)
+    if as_json:
+        click.echo(json.dumps(asdict(done)))
+    else:
+        rules = ", ".join(f"{n:,} {rule}" for rule, n in sorted(done.rules.items()))
+        click.echo(
+            f"{done.new:,} new windows ({rules or 'none'}), {done.known:,} known; "
+            f"{done.alerts:,} new alerts, {done.told:,} to be told",
+            err=True,
+        )
+
+
+@alerts.command("list")
+@click.option("--state", "states", type=click.Choice(STATES), multiple=True, help="Only these.")
+@click.option("--user", help="Only alerts on this user.")
+@click.option("--least", type=click.Choice(SEVERITIES), default="low", help="Severity at least.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most.")
+@_json
+@_log
+def list_(
+    states: tuple[str, ...], user: str | None, least: str, limit: int, as_json: bool, url: str
+) -> None:
+    """Show alerts, the riskiest first."""
+    from riskml.alerting.states import AlertState, Severity
+
+    found = _open(url).find(map(AlertState, states), user, Severity(least), limit)
+    for row in found.iter_rows(named=True):
+        if as_json:
+            click.echo(json.dumps(row, default=_text))
+            continue
+        times = f"{row['count']} window{'' if row['count'] == 1 else 's'}"
+        told = f"{row['alert_id']}  {row['severity']:<8}  {row['risk']:5.1f}  {row['state']:<13}  "
+        told += f"{row['user_id']}  {row['signature']}  {times}, last {row['last_seen']:%F %H:%M}"
+        click.echo(printable(told))
+    click.echo(f"{len(found):,} alert{'' if len(found) == 1 else 's'}", err=True)
+
+
+@alerts.command()
+@click.argument("alert_id", metavar="ALERT")
+@_json
+@_log
+def show(alert_id: str, as_json: bool, url: str) -> None:
+    """Show an ALERT: its windows with their reasons, and who changed it when and why."""
+    found = _open(url).history(alert_id)
+    if as_json:
+        click.echo(json.dumps(asdict(found), default=_text, ensure_ascii=False))
+        return
+    row = found.alert
+    click.echo(
+        printable(
+            f"alert {row['alert_id']} on {row['user_id']}: {row['state']}, {row['severity']}, "
+            f"risk {row['risk']:.1f}, about {row['signature']}"
+        )
+    )
+    for window in found.sightings:
+        told = "told" if window["told"] else "not told"
+        span = f"{window['window_start']:%F %H:%M} to {window['window_end']:%H:%M}"
+        line = f"  {window['window_id']}  {span}  risk {window['risk']:.1f}  "
+        click.echo(printable(f"{line}p {window['p_value']:.2g}  {window['rule']}, {told}"))
+        for reason in window["reasons"]:
+            click.echo(printable(f"      {reason['text']}"))
+    for entry in found.trail:
+        why = f": {entry.why}" if entry.why else ""
+        click.echo(printable(f"  {entry.at:%F %H:%M:%S}  {entry.what} by {entry.who}{why}"))
+
+
+@alerts.command("set")
+@click.argument("alert_id", metavar="ALERT")
+@click.argument("state", type=click.Choice(STATES))
+@click.option("--who", required=True, help="Who says so.")
+@click.option("--why", default="", help="Why, in a sentence.")
+@_log
+def set_(alert_id: str, state: str, who: str, why: str, url: str) -> None:
+    """Give an ALERT another state; an ended one is opened again with `open`."""
+    from riskml.alerting.states import AlertState
+
+    _open(url).change(alert_id, AlertState(state), who, why)
+    click.echo(f"alert {printable(alert_id)} is {state}", err=True)
+
+
+@alerts.command()
+@click.option("--head", help="What an earlier call printed: the trail must still go through it.")
+@_json
+@_log
+def verify(head: str | None, as_json: bool, url: str) -> None:
+    """Show whether anybody changed the log past its trail; exit code 2 where somebody did."""
+    from riskml.alerting.verification import verify as verify_log
+
+    found = verify_log(_open(url), head)
+    if as_json:
+        click.echo(json.dumps(asdict(found)))
+    else:
+        click.echo(f"{found.entries:,} entries, {found.alerts:,} alerts; head {found.head}")
+        for fault in found.faults:
+            click.echo(printable(fault))
+    if found.count:
+        faults = "fault" if found.count == 1 else "faults"
+        raise DataError(f"the alert log was tampered with: {found.count:,} {faults}")
+
+
+def _open(url: str) -> AlertLog:
+    from riskml.alerting.alert_log import AlertLog
+
+    return AlertLog(url)
+
+
+def _text(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -1,0 +1,107 @@
+"""`riskml alerts`, from what a job has raised to a verified log."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import insert
+
+from riskml.cli import main
+from riskml.data.database import open_engine
+from riskml.serving.score_tables import ALERTS, METADATA
+from riskml.streaming import database_sink
+
+NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/alerts.db"
+
+
+def riskml(*words: str) -> Result:
+    return CliRunner().invoke(main, ["alerts", *words])
+
+
+def raised(day: int, **more: object) -> dict[str, object]:
+    reasons = [{"topic": "hour", "share": 1.0, "text": "at 03:00, usually 09:00"}]
+    return {
+        "window_id": f"ann/{day}",
+        "model_version": "v1",
+        "user_id": "ann",
+        "window_start": NOON + timedelta(days=day),
+        "window_end": NOON + timedelta(days=day, hours=1),
+        "score": 3.0,
+        "p_value": 0.001,
+        "risk": 80.0,
+        "reasons": json.dumps(reasons),
+        "raised_at": NOON + timedelta(days=day, hours=2),
+        **more,
+    }
+
+
+@pytest.fixture
+def scored(tmp_path: Path) -> str:
+    """A database with alerts of a job and of a stream."""
+    place = f"sqlite:///{tmp_path}/risk.db"
+    engine = open_engine(place)
+    METADATA.create_all(engine)
+    database_sink.METADATA.create_all(engine)
+    with engine.begin() as connection:
+        connection.execute(insert(ALERTS), [raised(0), raised(1)])
+        streamed = [raised(2, raised="early"), raised(3, raised="withdrawn")]
+        connection.execute(insert(database_sink.ALERTS), streamed)
+    return place
+
+
+def test_from_a_job_and_a_stream_to_a_verified_log(url: str, scored: str) -> None:
+    assert riskml("init", "--log", url).exit_code == 0
+    done = riskml("take", "--from", scored, "--log", url, "--json")
+    assert json.loads(done.stdout)["rules"] == {"first": 1, "repeat": 2}
+    again = riskml("take", "--from", scored, "--log", url)
+    assert "0 new windows (none), 3 known" in again.stderr
+    [row] = map(json.loads, riskml("list", "--log", url, "--json").stdout.splitlines())
+    assert (row["count"], row["severity"], row["signature"]) == (3, "high", "hour")
+    done = riskml("set", row["alert_id"], "resolved", "--who", "kim", "--log", url)
+    assert done.exit_code == 0
+    shown = riskml("show", row["alert_id"], "--log", url).stdout
+    assert "resolved, high" in shown and "at 03:00, usually 09:00" in shown and "by kim" in shown
+    found = riskml("verify", "--log", url)
+    assert found.exit_code == 0 and "4 entries, 1 alerts" in found.stdout
+
+
+def test_files_of_a_job_are_read_as_well(url: str, tmp_path: Path) -> None:
+    folder = tmp_path / "scores"
+    rooms = folder / "alerts" / "version=v1"
+    rooms.mkdir(parents=True)
+    pl.DataFrame([raised(0)]).write_parquet(rooms / "batch=000001.parquet")
+    entry = {"batch": 1, "open": 0, "role": "champion"}
+    (folder / "state.json").write_text(json.dumps({"format": 1, "versions": {"v1": entry}}))
+    riskml("init", "--log", url)
+    done = riskml("take", "--from", str(folder), "--log", url)
+    assert done.exit_code == 0, done.output
+    assert "1 new alerts, 1 to be told" in done.stderr
+
+
+WRONG = {
+    "no tables": (["list"], "riskml alerts init makes it"),
+    "no alerts there": (["take", "--from", "nowhere"], "nowhere: no alerts there"),
+    "no such alert": (["show", "abc"], "has no alert 'abc'"),
+    "levels": (["take", "--from", "x", "--high", "20"], "must rise"),
+    "quiet": (["take", "--from", "x", "--quiet", "soon"], "soon"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_is_one_line(case: str, url: str) -> None:
+    words, told = WRONG[case]
+    if case != "no tables":
+        riskml("init", "--log", url)
+    done = riskml(*words, "--log", url)
+    assert done.exit_code == 2 and told in done.stderr
+    assert "Traceback" not in done.output

@@ -1,0 +1,207 @@
+"""The alert log: each window once, repeats counted, every change in a chain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import select, text
+
+from riskml.alerting.alert_log import AlertLog, alert_name
+from riskml.alerting.log_tables import METADATA, OUTBOX
+from riskml.alerting.migrating import VERSIONS
+from riskml.alerting.sightings import Sighting
+from riskml.alerting.states import AlertState, Severity, SeverityLevels
+from riskml.alerting.suppression import Suppression
+from riskml.alerting.verification import verify
+from riskml.core.errors import ConfigError, DataError
+
+NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
+
+
+def sighting(day: int = 0, user: str = "ann", risk: float = 60.0, topic: str = "hour") -> Sighting:
+    start = NOON + timedelta(days=day)
+    return Sighting(
+        f"{user}/{start:%F}/{topic}",
+        "model",
+        user,
+        start,
+        start + timedelta(hours=2),
+        3.5,
+        0.001,
+        risk,
+        ({"topic": topic, "share": 2.0, "text": f"unusual {topic}"},),
+    )
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> AlertLog:
+    url = f"sqlite:///{tmp_path}/alerts.db"
+    if request.param == "postgresql":
+        new_database: Callable[[], str] = request.getfixturevalue("new_database")
+        url = new_database()
+    made = AlertLog(url)
+    made.migrate()
+    return made
+
+
+def outbox(log: AlertLog) -> list[tuple[str, str]]:
+    with log.engine.connect() as connection:
+        query = select(OUTBOX.c.kind, OUTBOX.c.key).order_by(OUTBOX.c.number)
+        return [tuple(row) for row in connection.execute(query)]
+
+
+def test_tables_are_those_of_the_code_and_made_once(log: AlertLog) -> None:
+    assert log.migrate() == "0001"
+    with log.engine.connect() as connection:
+        names = {table.name for table in METADATA.sorted_tables}
+        options = {
+            "version_table": VERSIONS,
+            "compare_type": True,
+            "include_name": lambda name, kind, _: kind != "table" or name in names,
+        }
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, METADATA) == []
+
+
+def test_repeats_are_counted_and_people_told_once(log: AlertLog) -> None:
+    first = log.take([sighting(0)], at=NOON)
+    assert (first.new, first.alerts, first.told) == (1, 1, 1)
+    again = log.take([sighting(0), sighting(1)], at=NOON)
+    assert (again.new, again.known, again.alerts, again.told) == (1, 1, 0, 0)
+    assert again.rules == {"repeat": 1}
+    [row] = log.find().to_dicts()
+    assert (row["count"], row["risk"], row["state"]) == (2, 60.0, "open")
+    assert row["first_seen"] == sighting(0).window_start
+    assert row["last_seen"] == sighting(1).window_end
+    assert outbox(log) == [("trigger", f"{row['alert_id']}/medium")]
+
+
+def test_another_user_or_reason_or_a_long_time_is_another_alert(log: AlertLog) -> None:
+    seen = [sighting(0), sighting(0, user="bob"), sighting(0, topic="resources"), sighting(5)]
+    assert log.take(seen).alerts == 4
+
+
+def test_a_higher_severity_breaks_through(log: AlertLog) -> None:
+    log.take([sighting(0)])
+    done = log.take([sighting(1, risk=95.0)])
+    assert (done.alerts, done.told, done.rules) == (0, 1, {"risen": 1})
+    [row] = log.find(least=Severity.CRITICAL).to_dicts()
+    assert (row["severity"], row["risk"], row["count"]) == ("critical", 95.0, 2)
+
+
+def test_what_was_judged_is_quiet_until_it_is_graver(log: AlertLog) -> None:
+    log.take([sighting(0)])
+    name = alert_name(sighting(0))
+    log.change(name, AlertState.FALSE_ALARM, "kim", "on call")
+    assert log.take([sighting(1)]).rules == {"judged": 1}
+    assert log.history(name).alert["state"] == "false_alarm"
+    assert log.take([sighting(2, risk=80.0)]).rules == {"risen": 1}
+    assert log.history(name).alert["state"] == "open"
+
+
+def test_what_was_put_right_and_is_back_is_raised_anew(log: AlertLog) -> None:
+    log.take([sighting(0)])
+    log.change(alert_name(sighting(0)), AlertState.RESOLVED, "kim")
+    assert log.take([sighting(1)]).alerts == 1
+
+
+def test_states_follow_their_order(log: AlertLog) -> None:
+    log.take([sighting(0)])
+    name = alert_name(sighting(0))
+    log.change(name, AlertState.ACKNOWLEDGED, "kim", "looking")
+    with pytest.raises(DataError, match="is acknowledged and cannot become open; it can become"):
+        log.change(name, AlertState.OPEN, "kim")
+    log.change(name, AlertState.RESOLVED, "kim")
+    log.change(name, AlertState.OPEN, "lee", "it goes on")
+    found = log.history(name)
+    assert [(e.what, e.who) for e in found.trail] == [
+        ("raised", "riskml"),
+        ("acknowledged", "kim"),
+        ("resolved", "kim"),
+        ("open", "lee"),
+    ]
+    assert [kind for kind, _ in outbox(log)] == ["trigger", *["changed"] * 3]
+    with pytest.raises(DataError, match="who is empty"):
+        log.change(name, AlertState.RESOLVED, " ")
+    with pytest.raises(DataError, match="has no alert 'nobody'"):
+        log.change("nobody", AlertState.RESOLVED, "kim")
+
+
+def test_what_fails_midway_leaves_nothing(log: AlertLog) -> None:
+    broken = replace(sighting(1), window_end=None)  # type: ignore[arg-type]
+    with pytest.raises((DataError, TypeError)):
+        log.take([sighting(0), broken])
+    assert log.find().is_empty() and outbox(log) == []
+    assert log.take([sighting(0)]).alerts == 1
+
+
+def test_an_untouched_log_has_no_faults_and_a_head_that_stays_in_the_chain(log: AlertLog) -> None:
+    assert verify(log).faults == ()
+    log.take([sighting(0), sighting(1), sighting(0, user="bob")])
+    early = verify(log)
+    assert (early.faults, early.entries, early.alerts) == ((), 3, 2)
+    log.change(alert_name(sighting(0)), AlertState.ACKNOWLEDGED, "kim")
+    assert verify(log, early.head).faults == ()
+    assert "does not go through" in verify(log, "3:0000").faults[0]
+
+
+TAMPERED = {
+    "UPDATE riskml_alert_log SET state = 'resolved'": "state of alert",
+    "UPDATE riskml_alert_log SET risk = 1": "risk of alert",
+    "UPDATE riskml_alert_sightings SET reasons = '[]'": "was changed",
+    "DELETE FROM riskml_alert_sightings WHERE rule = 'repeat'": "was taken out",
+    "UPDATE riskml_alert_trail SET who = 'lee' WHERE number = 3": "entry 3",
+    "UPDATE riskml_alert_trail SET content = '{\"risk\": 1}' WHERE number = 3": "entry 3",
+    "DELETE FROM riskml_alert_trail WHERE number = 2": "are missing",
+    "DELETE FROM riskml_alert_trail WHERE number = 3": "state of alert",
+}
+
+
+@pytest.mark.parametrize("statement", TAMPERED)
+def test_tampering_shows(log: AlertLog, statement: str) -> None:
+    log.take([sighting(0), sighting(1)])
+    log.change(alert_name(sighting(0)), AlertState.ACKNOWLEDGED, "kim")
+    assert verify(log).faults == ()
+    with log.engine.begin() as connection:
+        if "trail" in statement:
+            _disarm(log, connection)
+        connection.execute(text(statement.replace(":", "\\:")))
+    assert any(TAMPERED[statement] in fault for fault in verify(log).faults)
+
+
+def _disarm(log: AlertLog, connection) -> None:  # type: ignore[no-untyped-def]
+    """As somebody could who owns the tables."""
+    if log.engine.dialect.name == "postgresql":
+        connection.execute(text("ALTER TABLE riskml_alert_trail DISABLE TRIGGER USER"))
+    else:
+        for verb in ("update", "delete"):
+            connection.execute(text(f"DROP TRIGGER riskml_alert_trail_no_{verb}"))
+
+
+@pytest.mark.parametrize(
+    "verb", ["UPDATE riskml_alert_trail SET who = 'x'", "DELETE FROM riskml_alert_trail"]
+)
+def test_the_database_keeps_the_trail(log: AlertLog, verb: str) -> None:
+    log.take([sighting(0)])
+    with pytest.raises(Exception, match="only added to"), log.engine.begin() as connection:
+        connection.execute(text(verb))
+
+
+def test_without_tables_it_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="riskml alerts init"):
+        AlertLog(f"sqlite:///{tmp_path}/empty.db").find()
+
+
+def test_severities_rise() -> None:
+    levels = SeverityLevels()
+    assert [levels.of(r).value for r in (0, 50, 75, 90)] == ["low", "medium", "high", "critical"]
+    with pytest.raises(ConfigError, match="must rise"):
+        SeverityLevels(medium=80)
+    with pytest.raises(ConfigError, match="must not be negative"):
+        Suppression(quiet=timedelta(days=-1))
