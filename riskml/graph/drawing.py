@@ -17,7 +17,7 @@ Row = TypeVar("Row")
 THINGS, PEERS, GROUPS = 12, 8, 5
 """At most so many boxes of a kind; more is unreadable."""
 
-USER, PEER, GROUP = "user", "peer", "another group"
+USER, PEER, GROUP, NO_GROUP = "user", "peer", "another group", "no group"
 
 LONGEST = 44
 """Characters of a name; the middle of longer ones is left out."""
@@ -98,7 +98,7 @@ def draw(found: Neighbourhood) -> Drawing:
     people = _people(things)
     shown = sorted(people, key=_weight)
     names = [each for each in shown if each.kind == PEER][:PEERS]
-    groups = [each for each in shown if each.kind == GROUP][:GROUPS]
+    groups = [each for each in shown if each.kind != PEER][:GROUPS]
     # beside what they touch, so that few lines cross
     right = sorted([*names, *groups], key=lambda each: (each.place, each.kind, each.name))
     about = (*found.groups, f"{len(found.peers):,} peer{'' if len(found.peers) == 1 else 's'}")
@@ -165,6 +165,9 @@ def _people(things: Sequence[Thing]) -> list[_Other]:
         for name, users in thing.groups:
             words = f"{users:,} user{'' if users == 1 else 's'}"
             found.setdefault((GROUP, name), {})[number] = (users, words)
+        if n := thing.groupless:
+            words = f"{n:,} user{'' if n == 1 else 's'}"
+            found.setdefault((NO_GROUP, "others"), {})[number] = (n, words)
     return [_Other(kind, name, uses) for (kind, name), uses in found.items()]
 
 

@@ -58,6 +58,7 @@ class Thing:
         peers: who touched it up to the window's end, the earliest first.
         others: how many touched it up to then who are neither the user nor a peer.
         groups: peer groups of these others, with how many of them, most first.
+        groupless: how many of the others are in none.
         oddness: what follows from that.
     """
 
@@ -73,6 +74,7 @@ class Thing:
     peers: tuple[Peer, ...]
     others: int
     groups: tuple[tuple[str, int], ...]
+    groupless: int
     oddness: Oddness
 
     def sentence(self, peers: int) -> str:
@@ -90,7 +92,8 @@ class Thing:
         if self.oddness is Oddness.NEW_TO_ALL:
             return "new: nobody had used it before"
         if self.oddness is Oddness.NEW_TO_PEERS:
-            return f"new to the user, and none of {peers:,} peers uses it" + (
+            nobody = f"none of {peers:,} peers" if peers > 1 else "the only peer never"
+            return f"new to the user, and {nobody} uses it" + (
                 f"; {elsewhere} do{'es' if self.others == 1 else ''}" if elsewhere else ""
             )
         if not peers:
@@ -211,7 +214,8 @@ def _thing(
     own = uses.row(by_predicate=pl.col("user") == alert.user_id, named=True)
     of_peers = uses.filter(pl.col("user").is_in(peers)).sort("first", "user")
     others = uses.filter(~pl.col("user").is_in([alert.user_id, *peers]))
-    groups = members.filter(pl.col("user").is_in(others["user"].to_list())).group_by("name").len()
+    inside = members.filter(pl.col("user").is_in(others["user"].to_list()))
+    groups = inside.group_by("name").len()
     ever = min(uses["first"])
     before = own["accesses"] - accesses
     if before:
@@ -237,6 +241,7 @@ def _thing(
         ),
         others=len(others),
         groups=tuple(groups.sort("len", "name", descending=[True, False]).iter_rows()),
+        groupless=len(others) - inside["user"].n_unique(),
         oddness=oddness,
     )
 

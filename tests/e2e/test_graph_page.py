@@ -5,6 +5,7 @@ Skipped where there is no Chromium: `apt-get install chromium`, or name one in R
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def test_page_shows_paths_and_asks_for_nothing(browser: Any, tmp_path: Path) -> 
     for column in range(3):
         mine = [n for n, box in enumerate(drawing.boxes) if box.column == column]
         areas = [boxes.nth(n).locator("rect").bounding_box() for n in mine]
-        assert all(a["y"] + a["height"] <= b["y"] for a, b in zip(areas, areas[1:], strict=False))
+        assert all(a["y"] + a["height"] <= b["y"] for a, b in pairwise(areas))
         for n, area in zip(mine, areas, strict=True):
             for text in boxes.nth(n).locator("text").all():
                 words = text.bounding_box()

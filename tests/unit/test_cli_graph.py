@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -203,3 +204,18 @@ def test_docs_name_every_option_and_table() -> None:
         shown |= set(re.findall(r"--[a-z-]+", graph(command, "--help").output))
     assert shown - {"--help", "--out", "--json"} <= set(re.findall(r"--[a-z-]+", DOCS))
     assert ALERTS.name == "riskml_alerts"
+
+
+@pytest.mark.parametrize(("package", "store"), [("ladybug", "g"), ("neo4j", "bolt://host")])
+def test_what_is_not_installed_is_named_with_its_extra(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, package: str, store: str
+) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "riskml.graph.bolt", raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setenv("RISKML_GRAPH_PASSWORD", "p")
+    monkeypatch.chdir(tmp_path)
+    result = graph("init", "--store", store)
+    assert result.exit_code == 2
+    assert result.stderr == f"error: {package} is not installed: pip install 'riskml[graph]'\n"

@@ -35,7 +35,7 @@ def test_graph_holds_what_the_log_says(tmp_path: Path) -> None:
         }, name
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.randoms(use_true_random=False))
 def test_any_batches_in_any_order_any_number_of_times_make_one_graph(
     tmp_path_factory: pytest.TempPathFactory, draw: object

@@ -69,7 +69,7 @@ def test_the_oddest_comes_first_and_says_why(tmp_path: Path) -> None:
     assert told == [
         ("fresh", Oddness.NEW_TO_ALL, "new: nobody had used it before"),
         ("theirs", Oddness.NEW_TO_PEERS,
-         "new to the user, and none of 1 peers uses it; 1 other (legal) does"),
+         "new to the user, and the only peer never uses it; 1 other (legal) does"),
         ("team", Oddness.NEW_TO_USER, "new to the user; 1 of 1 peers uses it"),
         ("own", Oddness.USUAL, "used once before, since 2024-01-01"),
     ]  # fmt: skip
@@ -82,6 +82,7 @@ def test_without_groups_others_are_counted(tmp_path: Path) -> None:
         around = neighbourhood(opened, Alert("ann/1", "ann", at, at, 80.0))
         (thing,) = around.things
         assert thing.sentence(0) == "new to the user; 1 other uses it"
+        assert thing.groupless == 1 and draw(around).boxes[-1].title == "others"
         early = START + timedelta(hours=4)
         with pytest.raises(DataError, match="has no access of user ann in the alert's window"):
             neighbourhood(opened, Alert("ann/0", "ann", early, early, 80.0))

@@ -245,6 +245,7 @@ def around(log: pl.DataFrame, alert: Alert, column: str) -> dict[str, dict[str, 
                 for part in [[row for row in of_peers if row["user_id"] == user]]
             },
             "others": len(others),
+            "groupless": 0,
             "groups": tuple(sorted(groups.items(), key=lambda item: (-item[1], item[0]))),
         }
     return found
