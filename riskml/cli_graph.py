@@ -41,7 +41,7 @@ def graph() -> None:
 
 @graph.command()
 @store_options
-def init(store: str, user: str, database: str | None) -> None:
+def init(store: str | None, user: str, database: str | None) -> None:
     """Make tables, constraints and indexes; those that are there stay as they are."""
     with open_store(store, user, database, writes=True, ready=False) as opened:
         opened.prepare()
@@ -98,7 +98,7 @@ def init(store: str, user: str, database: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Summary as one JSON object.")
 @options_for_settings(SOURCE_OPTIONS)
 def load(
-    store: str,
+    store: str | None,
     user: str,
     database: str | None,
     sources: tuple[str, ...],

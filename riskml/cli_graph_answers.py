@@ -36,7 +36,6 @@ _STORE = [
     click.option(
         "--store",
         metavar="FILE_OR_URL",
-        required=True,
         envvar="RISKML_GRAPH_STORE",
         show_envvar=True,
         help="A file, or a server such as bolt://host:7687, whose password is in "
@@ -102,7 +101,7 @@ class Parameter(click.ParamType[tuple[str, str | None, str]]):
 @click.option("--json", "as_json", is_flag=True, help="All that was found as one JSON object.")
 def explain(
     alert_id: str,
-    store: str,
+    store: str | None,
     user: str,
     database: str | None,
     alerts: str,
@@ -151,7 +150,7 @@ def explain(
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a row.")
 def ask(
     question: str | None,
-    store: str,
+    store: str | None,
     user: str,
     database: str | None,
     cypher: str | None,
@@ -206,11 +205,13 @@ def _value(name: str, kind: str, text: str) -> Any:
 
 @contextmanager
 def open_store(
-    store: str, user: str, database: str | None, writes: bool = False, ready: bool = True
+    store: str | None, user: str, database: str | None, writes: bool = False, ready: bool = True
 ) -> Iterator[GraphStore]:
     """The store, which `init` has made ready unless `ready` says that it need not."""
     from riskml.graph.store import open_graph, require_graph
 
+    if store is None:
+        raise ConfigError("give --store, or set RISKML_GRAPH_STORE")
     try:
         opened = open_graph(store, writes=writes, user=user, database=database)
     except ModuleNotFoundError as error:

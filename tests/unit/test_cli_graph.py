@@ -117,7 +117,7 @@ def test_an_alert_in_words_and_pictures(world: Path, tmp_path: Path) -> None:
 
 
 def test_a_question_as_a_table_and_ones_own(world: Path) -> None:
-    listed = graph("ask", "--store", world / "g").stdout
+    listed = graph("ask").stdout
     assert "users-of" in listed and "--param resource=..." in listed
     about = ("--store", world / "g", "--param", "resource=r")
     table = graph("ask", "users-of", *about)
@@ -157,6 +157,7 @@ EXPLAIN = ("explain", "x", *STORED, "--alerts")
         (["load", *STORED, "--source", str(EVENTS), "--members", "x.csv", "--peers", "p"],
          "--members x.csv: "),
         (["load", *STORED, "--source", "no.parquet"], "no.parquet does not exist"),
+        (["init"], "give --store, or set RISKML_GRAPH_STORE"),
         (["ask", "users", *STORED], "no question 'users': did you mean 'users-of'"),
         (["ask", "users-of", *STORED], "needs a value for $resource"),
         (["ask", "users-of", *STORED, "--param", "resouce=r"], "did you mean 'resource'"),
