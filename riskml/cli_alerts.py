@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskml.cli_types import DURATION
 from riskml.core.errors import DataError
 from riskml.core.redaction import printable
 
@@ -68,40 +68,27 @@ def init(url: str) -> None:
     help="What `riskml score --out` (folder or database) or `riskml stream --sink` wrote to.",
 )
 @click.option(
-    "--quiet",
-    type=DURATION,
-    default="1d",
-    show_default=True,
-    help="A window that says the same as one that ended less than this before it is a repeat.",
+    "--rules",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="YAML: severities, quiet time, caps, watchlists, acceptances (docs/alerts.md).",
 )
-@click.option("--medium", default=50.0, show_default=True, help="Least risk of a medium alert.")
-@click.option("--high", default=75.0, show_default=True, help="Of a high one.")
-@click.option("--critical", default=90.0, show_default=True, help="Of a critical one.")
 @_json
 @_log
-def take(
-    where: str,
-    quiet: timedelta,
-    medium: float,
-    high: float,
-    critical: float,
-    as_json: bool,
-    url: str,
-) -> None:
+def take(where: str, rules: Path | None, as_json: bool, url: str) -> None:
     """Log what a job or a stream has raised; the same again changes nothing."""
+    from riskml.alerting.rules_file import read_rules
     from riskml.alerting.sightings import sightings_of
-    from riskml.alerting.states import SeverityLevels
-    from riskml.alerting.suppression import Suppression
     from riskml.serving.alerts import raised_alerts
 
-    suppression = Suppression(SeverityLevels(medium, high, critical), quiet)
+    suppression = None if rules is None else read_rules(rules)
     done = _open(url).take(sightings_of(raised_alerts(where)), suppression)
     if as_json:
         click.echo(json.dumps(asdict(done)))
     else:
-        rules = ", ".join(f"{n:,} {rule}" for rule, n in sorted(done.rules.items()))
+        decided = ", ".join(f"{n:,} {rule}" for rule, n in sorted(done.rules.items()))
         click.echo(
-            f"{done.new:,} new windows ({rules or 'none'}), {done.known:,} known; "
+            f"{done.new:,} new windows ({decided or 'none'}), {done.known:,} known; "
             f"{done.alerts:,} new alerts, {done.told:,} to be told",
             err=True,
         )

@@ -6,19 +6,19 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Engine, Select, and_, insert, select, text, update
+from sqlalchemy import Engine, Select, and_, func, insert, select, text, update
 from sqlalchemy.engine import Connection
 
 from riskml.alerting.log_tables import ALERTS, OUTBOX, SIGHTINGS
 from riskml.alerting.migrating import check_migrated, migrate
 from riskml.alerting.sightings import Sighting, content_digest
 from riskml.alerting.states import AlertState, Severity, check_change
-from riskml.alerting.suppression import FIRST, Decision, Known, Suppression
+from riskml.alerting.suppression import Caps, Decision, Known, Suppression, Told
 from riskml.alerting.trail import Entry, Trail, entries
 from riskml.core.errors import DataError, did_you_mean
 from riskml.core.redaction import printable
@@ -28,7 +28,10 @@ JOB = "riskml"
 """Who raises alerts, in the trail."""
 
 RAISED, SEEN = "raised", "seen"
-TRIGGER, CHANGED = "trigger", "changed"
+CHANGED = "changed"
+"""Kind of a notice, beside those of `suppression.Notice`."""
+
+DAY = timedelta(days=1)
 
 AlertRow = dict[str, Any]
 
@@ -112,11 +115,12 @@ class AlertLog:
                 if _is_there(connection, sighting):
                     known += 1
                     continue
-                decision = rules.decide(sighting, _last(connection, sighting))
+                lately = _told(connection, sighting) if rules.caps != Caps() else None
+                decision = rules.decide(sighting, _last(connection, sighting), lately)
                 self._log(connection, trail, sighting, decision, moment)
                 new += 1
                 alerts += decision.alert_id is None
-                told += decision.told
+                told += decision.notice is not None
                 decided[decision.rule] = decided.get(decision.rule, 0) + 1
         return Taken(new, known, alerts, told, decided)
 
@@ -218,40 +222,48 @@ class AlertLog:
         alert_id = decision.alert_id or alert_name(sighting)
         values = sighting.plain()
         if decision.alert_id is None:
+            state = decision.state or AlertState.OPEN
             first = {
                 "alert_id": alert_id,
                 "user_id": sighting.user_id,
                 "peer": sighting.peer,
                 "signature": sighting.signature,
                 "severity": decision.severity.value,
-                "state": AlertState.OPEN.value,
+                "state": state.value,
                 "risk": sighting.risk,
                 "count": 1,
                 "first_seen": sighting.window_start,
                 "last_seen": sighting.window_end,
-                "notified_at": at,
+                "notified_at": None if decision.notice is None else at,
             }
             connection.execute(insert(ALERTS), [first])
         else:
-            self._seen_again(connection, alert_id, sighting, decision, at)
-        about = {"alert_id": alert_id, "rule": decision.rule, "told": decision.told, "seen_at": at}
+            state = self._seen_again(connection, alert_id, sighting, decision, at)
+        about = {
+            "alert_id": alert_id,
+            "peer": sighting.peer,
+            "rule": decision.rule,
+            "told": decision.notice is not None,
+            "seen_at": at,
+        }
         connection.execute(insert(SIGHTINGS), [{**values, **about}])
-        what = RAISED if decision.rule == FIRST else SEEN
+        what = RAISED if decision.alert_id is None else SEEN
         trail.add(
             alert_id,
             at,
             JOB,
             what,
-            decision.rule,
+            f"{decision.rule} ({decision.why})" if decision.why else decision.rule,
+            state=state,
             window_id=sighting.window_id,
             model_version=sighting.model_version,
             risk=sighting.risk,
             severity=decision.severity,
             seal=content_digest(values.values()),
         )
-        if decision.told:
+        if decision.notice is not None:
             key = f"{alert_id}/{decision.severity}"
-            _post(connection, alert_id, TRIGGER, key, at, window_id=sighting.window_id)
+            _post(connection, alert_id, decision.notice, key, at, window_id=sighting.window_id)
 
     def _seen_again(
         self,
@@ -260,7 +272,8 @@ class AlertLog:
         sighting: Sighting,
         decision: Decision,
         at: datetime,
-    ) -> None:
+    ) -> AlertState:
+        """Count the window; gives the alert's state after it."""
         row = self._row(connection, alert_id)
         severity = max(Severity(row["severity"]), decision.severity, key=lambda each: each.rank)
         changed: AlertRow = {
@@ -270,9 +283,12 @@ class AlertLog:
             "first_seen": min(row["first_seen"], sighting.window_start),
             "last_seen": max(row["last_seen"], sighting.window_end),
         }
-        if decision.told:
-            changed |= {"notified_at": at, "state": AlertState.OPEN.value}
+        state = decision.state or AlertState(row["state"])
+        changed["state"] = state.value
+        if decision.notice is not None:
+            changed["notified_at"] = at
         connection.execute(update(ALERTS).where(ALERTS.c.alert_id == alert_id).values(**changed))
+        return state
 
     def _row(self, connection: Connection, alert_id: str) -> AlertRow:
         query = select(*ALERTS.c).where(ALERTS.c.alert_id == alert_id)
@@ -312,8 +328,9 @@ def _is_there(connection: Connection, sighting: Sighting) -> bool:
 
 def _last(connection: Connection, sighting: Sighting) -> Known | None:
     mine = and_(ALERTS.c.user_id == sighting.user_id, ALERTS.c.signature == sighting.signature)
+    names = ("alert_id", "state", "severity", "risk", "last_seen", "notified_at")
     query: Select[Any] = (
-        select(ALERTS.c.alert_id, ALERTS.c.state, ALERTS.c.severity, ALERTS.c.last_seen)
+        select(*(ALERTS.c[name] for name in names))
         .where(mine)
         .order_by(ALERTS.c.last_seen.desc())
         .limit(1)
@@ -321,7 +338,23 @@ def _last(connection: Connection, sighting: Sighting) -> Known | None:
     found = connection.execute(query).first()
     if found is None:
         return None
-    return Known(found[0], AlertState(found[1]), Severity(found[2]), found[3])
+    alert_id, state, severity, risk, last_seen, notified_at = found
+    told = notified_at is not None
+    return Known(alert_id, AlertState(state), Severity(severity), risk, last_seen, told)
+
+
+def _told(connection: Connection, sighting: Sighting) -> Told:
+    """Of how many windows people were told that ended in the day before the window's end."""
+    end = SIGHTINGS.c.window_end
+    span = and_(end > sighting.window_end - DAY, end <= sighting.window_end)
+    lately = select(func.count()).where(SIGHTINGS.c.told, span)
+    user = lately.where(SIGHTINGS.c.user_id == sighting.user_id)
+    peer = lately.where(SIGHTINGS.c.peer == sighting.peer)
+    in_none = sighting.peer is None
+    return Told(
+        connection.execute(user).scalar_one(),
+        0 if in_none else connection.execute(peer).scalar_one(),
+    )
 
 
 def _post(

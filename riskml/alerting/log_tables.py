@@ -48,6 +48,7 @@ SIGHTINGS = Table(
     Column("model_version", Text, primary_key=True),
     Column("alert_id", Text, ForeignKey("riskml_alert_log.alert_id"), nullable=False),
     Column("user_id", Text, nullable=False),
+    Column("peer", Text),
     Column("window_start", UtcTime, nullable=False),
     Column("window_end", UtcTime, nullable=False),
     Column("score", Double, nullable=False),
@@ -60,6 +61,7 @@ SIGHTINGS = Table(
     Column("told", Boolean, nullable=False),
     Column("seen_at", UtcTime, nullable=False),
     Index("riskml_alert_sightings_alert", "alert_id", "window_end"),
+    Index("riskml_alert_sightings_end", "window_end"),
 )
 """Every window that a model has raised, with the rule that decided whether people are told."""
 

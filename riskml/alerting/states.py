@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
 from riskml.core.errors import DataError, require
 from riskml.core.redaction import printable
@@ -58,8 +59,14 @@ class Severity(StrEnum):
         return list(Severity).index(self)
 
 
+class FromFile:
+    """Settings that a file may give: pydantic refuses those that there are not."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+
 @dataclass(frozen=True)
-class SeverityLevels:
+class SeverityLevels(FromFile):
     """Risk → severity.
 
     Args:

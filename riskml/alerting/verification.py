@@ -11,8 +11,7 @@ from sqlalchemy import select
 from riskml.alerting.alert_log import JOB, RAISED, SEEN, AlertLog
 from riskml.alerting.log_tables import ALERTS, SIGHTINGS
 from riskml.alerting.sightings import content_digest
-from riskml.alerting.states import AlertState, Severity
-from riskml.alerting.suppression import RISEN
+from riskml.alerting.states import Severity
 from riskml.alerting.trail import START, Entry, entries
 
 SHOWN = 20
@@ -116,9 +115,9 @@ def _replay(
         known = told.get(entry.alert_id)
         severity = Severity(content["severity"])
         if known is None:
-            known = {"state": AlertState.OPEN, "count": 0, "risk": 0.0, "severity": severity}
+            known = {"count": 0, "risk": 0.0, "severity": severity}
         told[entry.alert_id] = {
-            "state": AlertState.OPEN if entry.why == RISEN else known["state"],
+            "state": content["state"],
             "count": known["count"] + 1,
             "risk": max(known["risk"], content["risk"]),
             "severity": max(Severity(known["severity"]), severity, key=lambda each: each.rank),

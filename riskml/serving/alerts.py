@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from sqlalchemy import MetaData, Table, select, type_coerce
+from sqlalchemy import MetaData, Table, and_, select, type_coerce
 
 from riskml.core.alert import Alert
 from riskml.core.errors import DataError, did_you_mean, reading
@@ -15,7 +15,7 @@ from riskml.core.redaction import printable
 from riskml.core.schema import TIMESTAMP
 from riskml.data.database import database_errors, open_engine
 from riskml.serving import folder_store
-from riskml.serving.score_tables import ALERTS
+from riskml.serving.score_tables import ALERTS, SCORES
 
 RUN_FILE = "alerts.parquet"
 STREAMED = "riskml_stream_alerts"
@@ -29,8 +29,9 @@ RAISED: dict[str, pl.DataType] = {
     "p_value": pl.Float64(),
     "risk": pl.Float64(),
     "reasons": pl.String(),
+    "peer": pl.String(),
 }
-"""Columns of what was raised."""
+"""Columns of what was raised; the peer group stands with the scores."""
 _OF_RUN = {"start": "window_start", "end": "window_end"}
 _NEEDED = ("window_id", "user_id", "window_start", "window_end", "risk", "reasons")
 
@@ -83,7 +84,7 @@ def raised_alerts(where: str) -> pl.DataFrame:
         path = Path(where).expanduser()
         if not (path / folder_store.STATE).is_file():
             raise DataError(f"{path}: no alerts there; give what `riskml score --out` wrote to")
-        parts = [_of_model(file) for file in folder_store.alert_files(path)]
+        parts = [_with_peers(file) for file in folder_store.alert_files(path)]
         return pl.concat(parts) if parts else pl.DataFrame(schema=RAISED)
     engine = open_engine(where, "--from", writes=False)
     found = [pl.DataFrame(schema=RAISED)]
@@ -97,7 +98,12 @@ def raised_alerts(where: str) -> pl.DataFrame:
         for name in tables:
             # both have these columns, and those of times are written alike
             table = Table(name, MetaData(), autoload_with=connection)
-            query = select(*(type_coerce(table.c[n], ALERTS.c[n].type).label(n) for n in RAISED))
+            same = and_(*(table.c[key] == SCORES.c[key] for key in ("window_id", "model_version")))
+            columns = [
+                SCORES.c[n] if n == "peer" else type_coerce(table.c[n], ALERTS.c[n].type)
+                for n in RAISED
+            ]
+            query = select(*columns).select_from(table.outerjoin(SCORES, same))
             if name == STREAMED:
                 query = query.where(table.c.raised != "withdrawn")
             rows = [tuple(row) for row in connection.execute(query)]
@@ -105,9 +111,15 @@ def raised_alerts(where: str) -> pl.DataFrame:
     return pl.concat(found)
 
 
-def _of_model(file: Path) -> pl.DataFrame:
+def _with_peers(file: Path) -> pl.DataFrame:
+    """Alerts of a batch; its scores lie in a file of the same name."""
+    scores = folder_store.scores_beside(file)
     with reading(file):
-        return pl.read_parquet(file, glob=False).select(*RAISED).cast(RAISED)  # type: ignore[arg-type]
+        found = pl.read_parquet(file, glob=False)
+    with reading(scores):
+        peers = pl.read_parquet(scores, columns=["window_id", "peer"], glob=False)
+    found = found.join(peers, on="window_id", how="left", maintain_order="left")
+    return found.select(*RAISED).cast(RAISED)  # type: ignore[arg-type]
 
 
 def _of_database(url: str) -> pl.DataFrame:

@@ -198,3 +198,8 @@ def alert_files(folder: Path) -> list[Path]:
 
 def _number(path: Path) -> int:
     return int(path.name.removeprefix("batch=").removesuffix(".parquet"))
+
+
+def scores_beside(file: Path) -> Path:
+    """The file with the scores of the batch whose alerts a file holds."""
+    return file.parents[2] / SCORES / file.parent.name / file.name

@@ -77,23 +77,26 @@ def test_from_a_job_and_a_stream_to_a_verified_log(url: str, scored: str) -> Non
 
 def test_files_of_a_job_are_read_as_well(url: str, tmp_path: Path) -> None:
     folder = tmp_path / "scores"
-    rooms = folder / "alerts" / "version=v1"
-    rooms.mkdir(parents=True)
-    pl.DataFrame([raised(0)]).write_parquet(rooms / "batch=000001.parquet")
+    for room in ("alerts", "scores"):
+        rooms = folder / room / "version=v1"
+        rooms.mkdir(parents=True)
+        table = pl.DataFrame([raised(0, **({"peer": "engineer"} if room == "scores" else {}))])
+        table.write_parquet(rooms / "batch=000001.parquet")
     entry = {"batch": 1, "open": 0, "role": "champion"}
     (folder / "state.json").write_text(json.dumps({"format": 1, "versions": {"v1": entry}}))
     riskml("init", "--log", url)
     done = riskml("take", "--from", str(folder), "--log", url)
     assert done.exit_code == 0, done.output
     assert "1 new alerts, 1 to be told" in done.stderr
+    [row] = map(json.loads, riskml("list", "--log", url, "--json").stdout.splitlines())
+    assert row["peer"] == "engineer"
 
 
 WRONG = {
     "no tables": (["list"], "riskml alerts init makes it"),
     "no alerts there": (["take", "--from", "nowhere"], "nowhere: no alerts there"),
     "no such alert": (["show", "abc"], "has no alert 'abc'"),
-    "levels": (["take", "--from", "x", "--high", "20"], "must rise"),
-    "quiet": (["take", "--from", "x", "--quiet", "soon"], "soon"),
+    "no rules": (["take", "--from", "x", "--rules", "none.yaml"], "none.yaml: No such file"),
 }
 
 

@@ -16,10 +16,10 @@ from riskml.alerting.alert_log import AlertLog, alert_name
 from riskml.alerting.log_tables import METADATA, OUTBOX
 from riskml.alerting.migrating import VERSIONS
 from riskml.alerting.sightings import Sighting
-from riskml.alerting.states import AlertState, Severity, SeverityLevels
-from riskml.alerting.suppression import Suppression
+from riskml.alerting.states import AlertState, Severity
+from riskml.alerting.suppression import Caps, Suppression
 from riskml.alerting.verification import verify
-from riskml.core.errors import ConfigError, DataError
+from riskml.core.errors import DataError
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
@@ -198,10 +198,11 @@ def test_without_tables_it_says_what_to_do(tmp_path: Path) -> None:
         AlertLog(f"sqlite:///{tmp_path}/empty.db").find()
 
 
-def test_severities_rise() -> None:
-    levels = SeverityLevels()
-    assert [levels.of(r).value for r in (0, 50, 75, 90)] == ["low", "medium", "high", "critical"]
-    with pytest.raises(ConfigError, match="must rise"):
-        SeverityLevels(medium=80)
-    with pytest.raises(ConfigError, match="must not be negative"):
-        Suppression(quiet=timedelta(days=-1))
+def test_what_was_capped_is_told_once_there_is_room(log: AlertLog) -> None:
+    rules = Suppression(caps=Caps(user=1))
+    seen = [sighting(0), sighting(0, topic="resources")]
+    assert log.take(seen, rules).rules == {"first": 1, "cap_user": 1}
+    done = log.take([sighting(1, topic="resources")], rules)  # more than a day after what was told
+    assert (done.alerts, done.told, done.rules) == (0, 1, {"first": 1})
+    assert log.take([sighting(2, topic="resources")], rules).rules == {"repeat": 1}
+    assert verify(log).faults == ()

@@ -53,6 +53,7 @@ def upgrade() -> None:
         sa.Column("model_version", sa.Text, primary_key=True),
         sa.Column("alert_id", sa.Text, sa.ForeignKey("riskml_alert_log.alert_id"), nullable=False),
         sa.Column("user_id", sa.Text, nullable=False),
+        sa.Column("peer", sa.Text),
         sa.Column("window_start", UtcTime, nullable=False),
         sa.Column("window_end", UtcTime, nullable=False),
         sa.Column("score", sa.Double, nullable=False),
@@ -68,6 +69,7 @@ def upgrade() -> None:
     op.create_index(
         "riskml_alert_sightings_alert", "riskml_alert_sightings", ["alert_id", "window_end"]
     )
+    op.create_index("riskml_alert_sightings_end", "riskml_alert_sightings", ["window_end"])
     op.create_table(
         TRAIL,
         sa.Column("number", NUMBER, primary_key=True, autoincrement=False),
