@@ -83,6 +83,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
+            cwd=log.parent,  # it writes log/ where it stands
         )
         try:
             stopping = threading.Timer(START_S, server.kill)
