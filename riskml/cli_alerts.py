@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
+import signal
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from riskml.cli_types import DURATION
 from riskml.core.errors import DataError
 from riskml.core.redaction import printable
 
@@ -77,7 +81,7 @@ def init(url: str) -> None:
 @_log
 def take(where: str, rules: Path | None, as_json: bool, url: str) -> None:
     """Log what a job or a stream has raised; the same again changes nothing."""
-    from riskml.alerting.rules_file import read_rules
+    from riskml.alerting.settings_files import read_rules
     from riskml.alerting.sightings import sightings_of
     from riskml.serving.alerts import raised_alerts
 
@@ -90,6 +94,46 @@ def take(where: str, rules: Path | None, as_json: bool, url: str) -> None:
         click.echo(
             f"{done.new:,} new windows ({decided or 'none'}), {done.known:,} known; "
             f"{done.alerts:,} new alerts, {done.told:,} to be told",
+            err=True,
+        )
+
+
+@alerts.command()
+@click.option(
+    "--channels",
+    "file",
+    metavar="FILE",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="YAML: webhooks, Slack, PagerDuty, e-mail (docs/alerts.md).",
+)
+@click.option(
+    "--follow",
+    type=DURATION,
+    help="Go on, and look for more this often, until SIGTERM or Ctrl-C; without it, one round.",
+)
+@_json
+@_log
+def deliver(file: Path, follow: timedelta | None, as_json: bool, url: str) -> None:
+    """Tell people what lies in the outbox: in order, at least once."""
+    from riskml.alerting.delivery import Delivered, Worker
+    from riskml.alerting.settings_files import read_channels
+
+    logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING, force=True)
+    channels, settings = read_channels(file)
+    worker, stopping, done = Worker(_open(url), channels, settings), Event(), Delivered()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    while True:
+        done += worker.round()
+        if follow is None or stopping.wait(follow.total_seconds()):
+            break
+    if as_json:
+        click.echo(json.dumps(asdict(done)))
+    else:
+        click.echo(
+            f"{done.sent:,} messages sent, {done.refused:,} refused; channels that did not answer: "
+            f"{done.away:,}",
             err=True,
         )
 

@@ -209,6 +209,19 @@ class AlertLog:
             check_migrated(connection)
             yield connection
 
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that does not touch the trail.
+
+        Raises:
+            DataError: the tables are not there, or the database refuses.
+        """
+        with database_errors("the alert log refuses"), self.engine.begin() as connection:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            check_migrated(connection)
+            yield connection
+
     # ---- within a transaction -----------------------------------------------------------------
 
     def _log(

@@ -93,3 +93,25 @@ OUTBOX = Table(
     Index("riskml_alert_outbox_alert", "alert_id"),
 )
 """What people are to be told, written with the alert that it tells of."""
+
+PLACES = Table(
+    "riskml_alert_places",
+    METADATA,
+    Column("channel", Text, primary_key=True),
+    Column("queue", Text, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("next_at", UtcTime, nullable=False),
+    Column("busy_until", UtcTime, nullable=False),
+)
+"""How far each channel has come in the outbox, and when it is tried again."""
+
+REFUSED = Table(
+    "riskml_alert_refused",
+    METADATA,
+    Column("channel", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("at", UtcTime, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+"""What a channel will never take."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from riskml.alerting.rules_file import read_rules
+from riskml.alerting.settings_files import read_rules
 from riskml.alerting.sightings import Sighting
 from riskml.alerting.states import AlertState, Severity, SeverityLevels
 from riskml.alerting.suppression import (

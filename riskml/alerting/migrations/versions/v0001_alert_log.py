@@ -93,5 +93,21 @@ def upgrade() -> None:
         sa.Column("created_at", UtcTime, nullable=False),
     )
     op.create_index("riskml_alert_outbox_alert", "riskml_alert_outbox", ["alert_id"])
+    op.create_table(
+        "riskml_alert_places",
+        sa.Column("channel", sa.Text, primary_key=True),
+        sa.Column("queue", sa.Text, primary_key=True),
+        sa.Column("position", sa.BigInteger, nullable=False),
+        sa.Column("failures", sa.Integer, nullable=False),
+        sa.Column("next_at", UtcTime, nullable=False),
+        sa.Column("busy_until", UtcTime, nullable=False),
+    )
+    op.create_table(
+        "riskml_alert_refused",
+        sa.Column("channel", sa.Text, primary_key=True),
+        sa.Column("key", sa.Text, primary_key=True),
+        sa.Column("at", UtcTime, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+    )
     for statement in APPEND_ONLY[op.get_bind().dialect.name]:
         op.execute(statement)

@@ -1,0 +1,300 @@
+"""Where people are told: a webhook, Slack, PagerDuty, e-mail. Each sends what it is given, once.
+
+Secrets come from the environment or from files, by the names that the settings give.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import smtplib
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from email.message import EmailMessage
+from html import escape
+from pathlib import Path
+from typing import Any, ClassVar
+
+from riskml.alerting.messages import AlertMessage
+from riskml.alerting.states import FromFile, Severity
+from riskml.core.errors import ConfigError, DataError
+
+WAIT_S = 10.0
+FILE_VARIABLE = "_FILE"
+"""Ends the name of a variable that names a file with the secret."""
+
+PAGERDUTY = "https://events.pagerduty.com/v2/enqueue"
+OVERLOADED, WRONG = 429, range(400, 500)
+
+
+class AwayError(DataError):
+    """Nobody answers, or not now: the same may be sent again later."""
+
+
+class RefusedError(DataError):
+    """The other end does not take this message, and never will."""
+
+
+def secret_of(variable: str, what: str) -> str:
+    """A secret from the environment, or from the file that `<variable>_FILE` names.
+
+    Raises:
+        ConfigError: neither is set, or the file cannot be read. The message has no secret.
+    """
+    value = os.environ.get(variable)
+    file = os.environ.get(variable + FILE_VARIABLE)
+    if value is None and file is not None:
+        try:
+            value = Path(file).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigError(f"{variable}{FILE_VARIABLE}: {error.strerror}") from error
+    if not value:
+        raise ConfigError(f"{what}: set {variable}, or {variable}{FILE_VARIABLE} to a file with it")
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channel(FromFile):
+    """One way to tell people.
+
+    Args:
+        least: severity at least.
+        changes: also tell that an alert was acknowledged, ended or opened again.
+    """
+
+    least: Severity = Severity.LOW
+    changes: bool = True
+
+    def takes(self, message: AlertMessage) -> bool:
+        """Whether a message is for this channel."""
+        return Severity(message.severity).rank >= self.least.rank and (
+            self.changes or message.kind != "changed"
+        )
+
+    @abstractmethod
+    def check(self) -> None:
+        """See that all is there that is needed to send.
+
+        Raises:
+            ConfigError: a secret is missing.
+        """
+
+    @abstractmethod
+    def send(self, messages: Sequence[AlertMessage]) -> None:
+        """Send messages as one: several are a digest.
+
+        Raises:
+            AwayError: later, perhaps.
+            RefusedError: never.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Webhook(Channel):
+    """JSON to any address, signed.
+
+    `X-Riskml-Signature` is the HMAC-SHA256 of the body, `Idempotency-Key` that of the notice.
+
+    Args:
+        url: where to.
+        secret: variable with the key of the signature; None: it is not signed.
+    """
+
+    url: str
+    secret: str | None = None
+
+    def check(self) -> None:
+        """See that the key is there."""
+        if self.secret is not None:
+            secret_of(self.secret, "webhook")
+
+    def send(self, messages: Sequence[AlertMessage]) -> None:
+        """As `{"alerts": [...]}`."""
+        body = json.dumps({"alerts": [each.plain() for each in messages]}).encode()
+        headers = {"Content-Type": "application/json", "Idempotency-Key": messages[0].key}
+        if self.secret is not None:
+            key = secret_of(self.secret, "webhook").encode()
+            signature = hmac.new(key, body, hashlib.sha256).hexdigest()
+            headers["X-Riskml-Signature"] = f"sha256={signature}"
+        _post(self.url, body, headers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slack(Channel):
+    """A channel of Slack, by an incoming webhook.
+
+    Args:
+        url: variable with the webhook's address, which is a secret.
+        link: address of an alert, with {alert_id}; None: no button.
+    """
+
+    url: str = "RISKML_SLACK_URL"
+    link: str | None = None
+
+    MOST: ClassVar[int] = 15
+    """Alerts of one message; Slack takes 50 blocks."""
+
+    def check(self) -> None:
+        """See that the address is there."""
+        secret_of(self.url, "slack")
+
+    def send(self, messages: Sequence[AlertMessage]) -> None:
+        """A header, reasons and a button of each."""
+        blocks: list[dict[str, Any]] = []
+        for each in messages[: self.MOST]:
+            blocks.append({"type": "header", "text": _slack(each.title, "plain_text", 150)})
+            text = "\n".join(f"• {line}" for line in each.lines)
+            blocks.append({"type": "section", "text": _slack(_unmarked(text), "mrkdwn", 3000)})
+            if self.link is not None:
+                url = self.link.format(alert_id=each.alert_id)
+                button = {"type": "button", "text": _slack("Look", "plain_text", 75), "url": url}
+                blocks.append({"type": "actions", "elements": [button]})
+        left = len(messages) - self.MOST
+        if left > 0:
+            text = f"and {left} more: riskml alerts list"
+            blocks.append({"type": "section", "text": _slack(text, "mrkdwn", 3000)})
+        body = json.dumps({"text": _subject(messages), "blocks": blocks}).encode()
+        _post(secret_of(self.url, "slack"), body, {"Content-Type": "application/json"}, hide=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PagerDuty(Channel):
+    """Events API v2: all notices of an alert are one incident.
+
+    Args:
+        key: variable with the integration's routing key.
+        url: of the API.
+    """
+
+    key: str = "RISKML_PAGERDUTY_KEY"
+    url: str = PAGERDUTY
+
+    SEVERITIES: ClassVar[dict[str, str]] = {
+        "low": "info",
+        "medium": "warning",
+        "high": "error",
+        "critical": "critical",
+    }
+
+    def check(self) -> None:
+        """See that the key is there."""
+        secret_of(self.key, "pagerduty")
+
+    def send(self, messages: Sequence[AlertMessage]) -> None:
+        """Trigger, acknowledge or resolve, by the state of each."""
+        for each in messages:
+            action = "acknowledge" if each.state == "acknowledged" else "trigger"
+            event: dict[str, Any] = {
+                "routing_key": secret_of(self.key, "pagerduty"),
+                "event_action": "resolve" if each.is_ended else action,
+                "dedup_key": f"riskml/{each.alert_id}",
+                "payload": {
+                    "summary": each.title[:1024],
+                    "source": each.user_id,
+                    "severity": self.SEVERITIES[each.severity],
+                    "timestamp": each.last_seen.isoformat(),
+                    "component": "riskml",
+                    "class": each.signature,
+                    "custom_details": each.plain(),
+                },
+            }
+            _post(self.url, json.dumps(event).encode(), {"Content-Type": "application/json"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Email(Channel):
+    """A mail in plain text and HTML.
+
+    Args:
+        host: of the SMTP server.
+        port: of it.
+        sender: address.
+        to: addresses.
+        user: at the server; None: nobody signs in.
+        password: variable with the user's password.
+        tls: `starttls`, `tls` from the first byte, or `none`.
+    """
+
+    host: str
+    sender: str
+    to: tuple[str, ...]
+    port: int = 587
+    user: str | None = None
+    password: str = "RISKML_SMTP_PASSWORD"
+    tls: str = "starttls"
+
+    def __post_init__(self) -> None:
+        if self.tls not in ("starttls", "tls", "none"):
+            raise ConfigError(f"tls={self.tls} must be starttls, tls or none")
+        if not self.to:
+            raise ConfigError("to is empty: name at least one address")
+
+    def check(self) -> None:
+        """See that the password is there."""
+        if self.user is not None:
+            secret_of(self.password, "email")
+
+    def send(self, messages: Sequence[AlertMessage]) -> None:
+        """One mail."""
+        mail = EmailMessage()
+        mail["Subject"] = _subject(messages)
+        mail["From"], mail["To"] = self.sender, ", ".join(self.to)
+        digest = hashlib.sha256(messages[0].key.encode()).hexdigest()[:24]
+        mail["Message-ID"] = f"<{digest}@riskml>"  # a mail that comes twice is known by it
+        mail["Auto-Submitted"] = "auto-generated"
+        mail.set_content("\n\n".join("\n".join([m.title, *m.lines]) for m in messages))
+        parts = [
+            f"<h3>{escape(m.title)}</h3><ul>"
+            + "".join(f"<li>{escape(line)}</li>" for line in m.lines)
+            + "</ul>"
+            for m in messages
+        ]
+        mail.add_alternative("".join(parts), subtype="html")
+        kind = smtplib.SMTP_SSL if self.tls == "tls" else smtplib.SMTP
+        try:
+            with kind(self.host, self.port, timeout=WAIT_S) as server:
+                if self.tls == "starttls":
+                    server.starttls()
+                if self.user is not None:
+                    server.login(self.user, secret_of(self.password, "email"))
+                server.send_message(mail)
+        except (smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused) as error:
+            raise RefusedError(
+                f"the mail server refuses an address ({type(error).__name__})"
+            ) from error
+        except (OSError, smtplib.SMTPException) as error:
+            raise AwayError(f"the mail server: {type(error).__name__}") from error
+
+
+def _subject(messages: Sequence[AlertMessage]) -> str:
+    if len(messages) == 1:
+        return f"riskml: {messages[0].title}"
+    return f"riskml: {len(messages)} alerts"
+
+
+def _slack(text: str, kind: str, most: int) -> dict[str, Any]:
+    cut = text if len(text) <= most else text[: most - 1] + "…"
+    return {"type": kind, "text": cut}
+
+
+def _unmarked(text: str) -> str:
+    """Names from a log are text to Slack, never links or mentions."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _post(url: str, body: bytes, headers: dict[str, str], hide: bool = False) -> None:
+    import requests
+
+    place = "the webhook" if hide else url.split("?")[0]
+    try:
+        answer = requests.post(url, body, headers=headers, timeout=WAIT_S, allow_redirects=False)
+    except requests.RequestException as error:
+        raise AwayError(f"{place}: {type(error).__name__}") from error
+    status = answer.status_code
+    if status in WRONG and status != OVERLOADED:
+        raise RefusedError(f"{place} refused the message: HTTP {status}")
+    if not 200 <= status < 300:
+        raise AwayError(f"{place} answered HTTP {status}")

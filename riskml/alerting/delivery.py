@@ -1,0 +1,230 @@
+"""From the outbox to people: in order, at least once, through whatever the channels do.
+
+Each channel has a place in the outbox. It moves on once a message was taken, so that a worker that
+is killed sends at most its last message again, with the same key. A channel that does not answer
+is left alone for a while that doubles; nothing overtakes what it did not take.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
+
+from riskml.alerting.alert_log import AlertLog
+from riskml.alerting.channels import AwayError, Channel, RefusedError
+from riskml.alerting.log_tables import OUTBOX, PLACES, REFUSED
+from riskml.alerting.messages import AlertMessage, message_of
+from riskml.alerting.states import FromFile
+from riskml.alerting.suppression import Notice
+from riskml.core.errors import require
+
+_logger = logging.getLogger(__name__)
+
+Clock = Callable[[], datetime]
+
+NOTICES, DIGESTS = "notices", "digests"
+"""What is told at once, and what is gathered."""
+
+
+@dataclass(frozen=True)
+class DeliverySettings(FromFile):
+    """How a worker goes.
+
+    Args:
+        first_wait: after a channel did not answer; doubles with each further time.
+        longest_wait: at most; a random part of up to a half is taken off.
+        digest_every: how long digests are gathered.
+        a_minute: messages that a channel gets in a minute at most.
+        lease: how long a channel is a worker's own; a killed worker's channels wait so long.
+
+    Raises:
+        ConfigError: no message a minute.
+    """
+
+    first_wait: timedelta = timedelta(seconds=5)
+    longest_wait: timedelta = timedelta(minutes=10)
+    digest_every: timedelta = timedelta(days=1)
+    a_minute: int = 30
+    lease: timedelta = timedelta(minutes=1)
+
+    def __post_init__(self) -> None:
+        require("a_minute", self.a_minute, self.a_minute >= 1, "must be at least 1")
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What a round did.
+
+    Args:
+        sent: messages that a channel took; a digest is one.
+        refused: that it never will take; they are kept in `riskml_alert_refused`.
+        away: channels that did not answer.
+    """
+
+    sent: int = 0
+    refused: int = 0
+    away: int = 0
+
+    def __add__(self, other: Delivered) -> Delivered:
+        return Delivered(
+            self.sent + other.sent, self.refused + other.refused, self.away + other.away
+        )
+
+
+@dataclass
+class Worker:
+    """Delivers what lies in the outbox of a log.
+
+    Args:
+        log: whose it is.
+        channels: by name; the name keeps the place.
+        settings: how.
+        clock: tells the time.
+        chance: 0 to 1, of the random part of waits.
+    """
+
+    log: AlertLog
+    channels: Mapping[str, Channel]
+    settings: DeliverySettings = DeliverySettings()
+    clock: Clock = lambda: datetime.now(UTC)
+    chance: Callable[[], float] = random.random
+
+    def round(self) -> Delivered:
+        """Send what is due, over all channels.
+
+        Raises:
+            ConfigError: a secret of a channel is missing.
+            DataError: the database cannot be used.
+        """
+        done = Delivered()
+        for name, channel in self.channels.items():
+            channel.check()
+            for queue in (NOTICES, DIGESTS):
+                done += self._queue(name, channel, queue)
+        return done
+
+    def _queue(self, name: str, channel: Channel, queue: str) -> Delivered:
+        done, place = Delivered(), self._take(name, queue)
+        if place is None:
+            return done
+        position, failures = place["position"], place["failures"]
+        wait_until = None
+        try:
+            for _ in range(self.settings.a_minute):
+                messages, last = self._next(channel, queue, position)
+                if messages:
+                    try:
+                        channel.send(messages)
+                        done += Delivered(sent=1)
+                    except AwayError as error:
+                        failures += 1
+                        wait_until = self.clock() + self._wait(failures)
+                        _logger.warning("%s: %s; again from %s", name, error, wait_until)
+                        return done + Delivered(away=1)
+                    except RefusedError as error:
+                        _logger.error("%s: %s", name, error)
+                        self._refuse(name, messages, error)
+                        done += Delivered(refused=1)
+                    failures = 0
+                    if queue == DIGESTS:
+                        wait_until = self.clock() + self.settings.digest_every
+                if last == position:
+                    break
+                position = last
+                self._move(name, queue, position)
+                if wait_until is not None:
+                    break
+            else:
+                wait_until = self.clock() + timedelta(minutes=1)
+            return done
+        finally:
+            self._leave(name, queue, position, failures, wait_until)
+
+    def _next(self, channel: Channel, queue: str, position: int) -> tuple[list[AlertMessage], int]:
+        """The next message, or a digest of all that there are, and the place after it."""
+        digest = OUTBOX.c.kind == Notice.DIGEST
+        query = (
+            select(*OUTBOX.c)
+            .where(OUTBOX.c.number > position, digest if queue == DIGESTS else ~digest)
+            .order_by(OUTBOX.c.number)
+        )
+        found: list[AlertMessage] = []
+        with self.log.reading() as connection:
+            for notice in connection.execute(query).mappings().fetchmany(1_000):
+                message = message_of(connection, notice)
+                position = notice["number"]
+                if channel.takes(message):
+                    found.append(message)
+                    if queue == NOTICES:
+                        break
+        return found, position
+
+    def _wait(self, failures: int) -> timedelta:
+        doubled = self.settings.first_wait * 2 ** min(failures - 1, 30)
+        wait: timedelta = min(doubled, self.settings.longest_wait) * (1 - self.chance() / 2)
+        return wait
+
+    # ---- the place ----------------------------------------------------------------------------
+
+    def _take(self, name: str, queue: str) -> RowMapping | None:
+        """The queue's place, for this worker alone; None: it is another's, or it has to wait."""
+        now = self.clock()
+        mine = (PLACES.c.channel == name) & (PLACES.c.queue == queue)
+        with self.log.writing() as connection:
+            self._make(connection, name, queue)
+            free = mine & (PLACES.c.busy_until <= now) & (PLACES.c.next_at <= now)
+            until = now + self.settings.lease
+            if not connection.execute(update(PLACES).where(free).values(busy_until=until)).rowcount:
+                return None
+            return connection.execute(select(*PLACES.c).where(mine)).mappings().one()
+
+    def _make(self, connection: Connection, name: str, queue: str) -> None:
+        row = {"channel": name, "queue": queue, "position": 0, "failures": 0}
+        start = datetime(1970, 1, 1, tzinfo=UTC)
+        mine = (PLACES.c.channel == name) & (PLACES.c.queue == queue)
+        if connection.execute(select(PLACES.c.position).where(mine)).first() is None:
+            values = {**row, "next_at": start, "busy_until": start}
+            try:
+                with connection.begin_nested():
+                    connection.execute(insert(PLACES), [values])
+            except IntegrityError:
+                return  # another worker was quicker
+
+    def _move(self, name: str, queue: str, position: int) -> None:
+        mine = (PLACES.c.channel == name) & (PLACES.c.queue == queue)
+        until = self.clock() + self.settings.lease
+        with self.log.writing() as connection:
+            connection.execute(
+                update(PLACES).where(mine).values(position=position, busy_until=until)
+            )
+
+    def _leave(
+        self, name: str, queue: str, position: int, failures: int, until: datetime | None
+    ) -> None:
+        mine = (PLACES.c.channel == name) & (PLACES.c.queue == queue)
+        now = self.clock()
+        values = {"position": position, "failures": failures, "busy_until": now}
+        with self.log.writing() as connection:
+            connection.execute(
+                update(PLACES).where(mine).values(**values, next_at=now if until is None else until)
+            )
+
+    def _refuse(self, name: str, messages: list[AlertMessage], error: RefusedError) -> None:
+        rows = [
+            {"channel": name, "key": each.key, "at": self.clock(), "reason": str(error)}
+            for each in messages
+        ]
+        with self.log.writing() as connection:
+            known = set(
+                connection.execute(select(REFUSED.c.key).where(REFUSED.c.channel == name)).scalars()
+            )
+            new = [row for row in rows if row["key"] not in known]
+            if new:
+                connection.execute(insert(REFUSED), new)

@@ -1,0 +1,123 @@
+"""Rules of suppression and channels of delivery from YAML files, checked as they are read."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from riskml.alerting.channels import Channel, Email, PagerDuty, Slack, Webhook
+from riskml.alerting.delivery import DeliverySettings
+from riskml.alerting.suppression import Suppression
+from riskml.core.errors import ConfigError, did_you_mean
+from riskml.core.redaction import printable
+
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+KINDS: dict[str, type[Channel]] = {
+    "email": Email,
+    "pagerduty": PagerDuty,
+    "slack": Slack,
+    "webhook": Webhook,
+}
+LENGTHS = ("quiet", "first_wait", "longest_wait", "digest_every", "lease")
+
+Settings = TypeVar("Settings")
+
+
+def read_rules(path: Path) -> Suppression:
+    """The rules of a file with the settings of `Suppression`.
+
+    `quiet` is written as 30m, 12h or 1d; `until` of an acceptance as a day, which counts whole
+    (UTC), or as a time with its zone.
+
+    Raises:
+        ConfigError: not readable, no YAML, or a setting that is wrong, with its place.
+    """
+    where = f"--rules {path}"
+    found = _read(path, where)
+    accepted = found.get("accepted")
+    if isinstance(accepted, list):
+        ends = [
+            {**each, "until": _end_of(each["until"])}
+            if isinstance(each, dict) and "until" in each
+            else each
+            for each in accepted
+        ]
+        found = {**found, "accepted": ends}
+    return _checked(Suppression, found, where)
+
+
+def read_channels(path: Path) -> tuple[dict[str, Channel], DeliverySettings]:
+    """The channels of a file by name, and how they are used.
+
+    Raises:
+        ConfigError: not readable, no YAML, no channel, or a setting that is wrong, with its place.
+    """
+    where = f"--channels {path}"
+    found = _read(path, where)
+    unknown = [str(name) for name in found if name not in ("channels", "delivery")]
+    if unknown:
+        raise ConfigError(f"{where}: {printable(unknown[0])}: there is no such setting")
+    named = found.get("channels")
+    if not isinstance(named, dict) or not named:
+        raise ConfigError(f"{where}: channels: name at least one; see docs/alerts.md")
+    channels: dict[str, Channel] = {}
+    for name, settings in named.items():
+        here = f"{where}: channels.{printable(str(name))}"
+        kind = settings.get("kind") if isinstance(settings, dict) else None
+        if kind not in KINDS:
+            raise ConfigError(f"{here}.kind: {did_you_mean(str(kind), KINDS)}")
+        rest = {key: value for key, value in settings.items() if key != "kind"}
+        channels[str(name)] = _checked(KINDS[kind], rest, here)
+    delivery = found.get("delivery") or {}
+    return channels, _checked(DeliverySettings, delivery, f"{where}: delivery")
+
+
+def _read(path: Path, where: str) -> dict[str, Any]:
+    import yaml
+
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{where}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        told = " ".join(str(error).split())
+        raise ConfigError(f"{where} is no YAML: {printable(told)}") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{where} holds no settings; see docs/alerts.md")
+    return found
+
+
+def _checked(kind: type[Settings], found: Any, where: str) -> Settings:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        if isinstance(found, dict):
+            found = {name: _length(name, value) for name, value in found.items()}
+        return TypeAdapter(kind).validate_python(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        unknown = first["type"] == "unexpected_keyword_argument"
+        reason = "there is no such setting" if unknown else first["msg"]
+        raise ConfigError(f"{where}: {printable(place)}: {reason}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _length(name: Any, value: Any) -> Any:
+    """`12h` → twelve hours, where a length of time is meant; anything else as it is."""
+    if name not in LENGTHS or not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d{1,6})([smhdw])", value)
+    if match is None:
+        raise ConfigError(f"{name}={printable(value)} is no length of time: write 12h or 1d")
+    return timedelta(**{UNITS[match[2]]: int(match[1])})
+
+
+def _end_of(until: Any) -> Any:
+    """The end of a day; anything else as it is."""
+    if isinstance(until, date) and not isinstance(until, datetime):
+        return datetime.combine(until, time.max, UTC)
+    return until

@@ -1,0 +1,267 @@
+"""From the outbox over real sockets: webhooks, Slack, PagerDuty, mails, and what goes wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from sqlalchemy import select
+
+from riskml.alerting.alert_log import AlertLog, alert_name
+from riskml.alerting.channels import Channel, Email, PagerDuty, Slack, Webhook
+from riskml.alerting.delivery import Delivered, DeliverySettings, Worker
+from riskml.alerting.log_tables import REFUSED
+from riskml.alerting.sightings import Sighting
+from riskml.alerting.states import AlertState, Severity
+from riskml.alerting.suppression import Suppression
+from riskml.core.errors import ConfigError
+
+NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
+
+
+def sighting(number: int, risk: float = 60.0) -> Sighting:
+    start = NOON + timedelta(minutes=number)
+    reason = {"topic": "hour", "share": 1.0, "text": "at 03:00, <b>usually</b> 09:00"}
+    name = f"user{number}"
+    end = start + timedelta(minutes=1)
+    return Sighting(f"{name}/day", "m", name, start, end, 2.0, 0.01, risk, (reason,))
+
+
+@dataclass
+class Receiver:
+    """An HTTP end that keeps what it is sent, and answers as it is told."""
+
+    status: int = 200
+    got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if receiver.status == 200:
+                    receiver.got.append((dict(self.headers), body))
+                self.send_response(receiver.status)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                """Nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/in"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def users(self) -> list[str]:
+        return [alert["user_id"] for _, body in self.got for alert in json.loads(body)["alerts"]]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+@dataclass
+class Clock:
+    now: datetime = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> AlertLog:
+    made = AlertLog(f"sqlite:///{tmp_path}/alerts.db")
+    made.migrate()
+    return made
+
+
+def worker(log: AlertLog, clock: Clock | None = None, **channels: Channel) -> Worker:
+    return Worker(log, channels, DeliverySettings(), clock or Clock(), lambda: 0.0)
+
+
+def test_a_webhook_is_signed_and_told_once(
+    log: AlertLog, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOK_KEY", "a secret")
+    log.take([sighting(0)])
+    hook = worker(log, hook=Webhook(url=receiver.url, secret="HOOK_KEY"))
+    assert hook.round() == Delivered(sent=1)
+    assert hook.round() == Delivered()
+    [(headers, body)] = receiver.got
+    expected = hmac.new(b"a secret", body, hashlib.sha256).hexdigest()
+    assert headers["X-Riskml-Signature"] == f"sha256={expected}"
+    assert headers["Idempotency-Key"] == f"{alert_name(sighting(0))}/medium"
+
+
+def test_what_was_away_gets_all_in_order_once_it_is_back(log: AlertLog, receiver: Receiver) -> None:
+    clock = Clock()
+    receiver.status = 503
+    hook = worker(log, clock, hook=Webhook(url=receiver.url))
+    tried = 0
+    for minute in range(60):
+        log.take([sighting(minute)])
+        clock.now += timedelta(minutes=1)
+        tried += hook.round().away
+    assert 5 < tried < 20, "it is left alone for longer and longer"
+    receiver.status = 200
+    clock.now += timedelta(minutes=10)
+    while hook.round().sent:
+        clock.now += timedelta(minutes=1)  # thirty a minute
+    assert receiver.users() == [f"user{number}" for number in range(60)]
+
+
+def test_what_is_refused_is_kept_apart_and_the_rest_goes_on(
+    log: AlertLog, receiver: Receiver
+) -> None:
+    log.take([sighting(0)])
+    receiver.status = 400
+    hook = worker(log, hook=Webhook(url=receiver.url))
+    assert hook.round() == Delivered(refused=1)
+    receiver.status = 200
+    log.take([sighting(1)])
+    assert hook.round() == Delivered(sent=1)
+    assert receiver.users() == ["user1"]
+    with log.engine.connect() as connection:
+        [row] = connection.execute(select(REFUSED.c.channel, REFUSED.c.reason)).all()
+    assert row.channel == "hook" and "HTTP 400" in row.reason
+
+
+def test_severities_changes_and_digests(log: AlertLog, receiver: Receiver) -> None:
+    clock, rules = Clock(), Suppression(digest=Severity.MEDIUM)
+    high = Webhook(url=receiver.url, least=Severity.HIGH, changes=False)
+    log.take([sighting(0, 60), sighting(1, 80)], rules)
+    log.change(alert_name(sighting(1, 80)), AlertState.RESOLVED, "kim")
+    assert worker(log, clock, high=high).round() == Delivered(sent=1)
+    assert receiver.users() == ["user1"]
+    receiver.got.clear()
+    log.take([sighting(2, 60)], rules)
+    everything = worker(log, clock, all=Webhook(url=receiver.url))
+    assert everything.round() == Delivered(sent=3)  # an alert, its change, and one digest
+    assert [len(json.loads(body)["alerts"]) for _, body in receiver.got] == [1, 1, 2]
+    log.take([sighting(3, 60)], rules)
+    assert everything.round() == Delivered()
+    clock.now += timedelta(days=1)
+    assert everything.round() == Delivered(sent=1)
+
+
+def test_slack_shows_names_as_text(
+    log: AlertLog, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RISKML_SLACK_URL", receiver.url)
+    log.take([sighting(0, 95)])
+    link = "https://risk.example/alerts/{alert_id}"
+    assert worker(log, slack=Slack(link=link)).round().sent == 1
+    blocks = json.loads(receiver.got[0][1])["blocks"]
+    assert blocks[0]["text"]["text"] == "CRITICAL risk 95: user0"
+    assert "&lt;b&gt;usually&lt;/b&gt;" in blocks[1]["text"]["text"]
+    assert blocks[2]["elements"][0]["url"].endswith(alert_name(sighting(0)))
+
+
+def test_pagerduty_triggers_and_resolves_one_incident(
+    log: AlertLog, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_text("routing\n")
+    monkeypatch.setenv("RISKML_PAGERDUTY_KEY_FILE", str(tmp_path / "key"))
+    log.take([sighting(0)])
+    duty = worker(log, duty=PagerDuty(url=receiver.url))
+    assert duty.round().sent == 1
+    for state in (AlertState.ACKNOWLEDGED, AlertState.FALSE_ALARM):
+        log.change(alert_name(sighting(0)), state, "kim")
+        assert duty.round().sent == 1
+    events = [json.loads(body) for _, body in receiver.got]
+    assert [each["event_action"] for each in events] == ["trigger", "acknowledge", "resolve"]
+    assert len({each["dedup_key"] for each in events}) == 1
+    assert {each["routing_key"] for each in events} == {"routing"}
+
+
+class Mailbox:
+    def __init__(self) -> None:
+        self.mails: list[Any] = []
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        self.mails.append(envelope)
+        return "250 OK"
+
+
+def test_a_mail_in_text_and_html(log: AlertLog) -> None:
+    box = Mailbox()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = Controller(box, hostname="127.0.0.1", port=port)
+    server.start()
+    try:
+        log.take([sighting(0)])
+        mail = Email(
+            host="127.0.0.1", port=port, sender="risk@a.example", to=("k@a.example",), tls="none"
+        )
+        assert worker(log, mail=mail).round().sent == 1
+    finally:
+        server.stop()
+    log.take([sighting(1)])
+    assert worker(log, mail=mail).round().away == 1  # nobody there any more
+    [envelope] = box.mails
+    content = envelope.content.decode()
+    assert envelope.rcpt_tos == ["k@a.example"]
+    assert "Subject: riskml: MEDIUM risk 60: user0" in content
+    assert "at 03:00, <b>usually</b> 09:00" in content and "&lt;b&gt;usually" in content
+
+
+def test_a_missing_secret_is_told_before_anything_is_sent(log: AlertLog) -> None:
+    log.take([sighting(0)])
+    with pytest.raises(ConfigError, match="slack: set RISKML_SLACK_URL, or RISKML_SLACK_URL_FILE"):
+        worker(log, slack=Slack()).round()
+
+
+COMMAND = [sys.executable, "-c", "from riskml.cli import main; main()", "alerts"]
+
+
+@pytest.mark.slow
+def test_killed_between_log_and_delivery_every_alert_comes(
+    new_database: Any, receiver: Receiver, tmp_path: Path
+) -> None:
+    url = new_database()
+    log = AlertLog(url)
+    log.migrate()
+    file = tmp_path / "channels.yaml"
+    hook = f"channels:\n  hook: {{kind: webhook, url: '{receiver.url}'}}\n"
+    file.write_text(hook + "delivery: {lease: 1s, a_minute: 100000}\n")
+    words = ["deliver", "--channels", str(file), "--follow", "1s", "--log", url]
+    kills = int(os.environ.get("RISKML_DELIVERY_KILLS", 5))
+    for kill in range(kills):
+        process = subprocess.Popen([*COMMAND, *words], stderr=subprocess.DEVNULL)
+        before = len(receiver.got)
+        log.take([sighting(100 * kill + n) for n in range(100)])
+        until = time.monotonic() + 60
+        while len(receiver.got) <= before + 20 * (kill % 4) and time.monotonic() < until:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    time.sleep(1.1)  # the lease of the one that was killed
+    done = subprocess.run(
+        [*COMMAND, *words[:3], "--log", url], capture_output=True, text=True, check=True
+    )
+    assert "0 refused" in done.stderr
+    keys = [headers["Idempotency-Key"] for headers, _ in receiver.got]
+    assert len(set(keys)) == 100 * kills
+    assert len(keys) <= 100 * kills + kills, "a kill repeats at most one message"
