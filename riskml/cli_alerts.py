@@ -6,7 +6,7 @@ import json
 import logging
 import signal
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from riskml.cli_types import DURATION
-from riskml.core.errors import DataError
+from riskml.core.errors import ConfigError, DataError
 from riskml.core.redaction import printable
 
 if TYPE_CHECKING:
     from riskml.alerting.alert_log import AlertLog
 
 STATES = ("open", "acknowledged", "resolved", "false_alarm", "accepted_risk")
+VERDICTS = {"resolved": "true_incident", "false_alarm": "false_alarm"}
 SEVERITIES = ("low", "medium", "high", "critical")
 
 _log = click.option(
@@ -197,12 +198,25 @@ def show(alert_id: str, as_json: bool, url: str) -> None:
 @click.argument("state", type=click.Choice(STATES))
 @click.option("--who", required=True, help="Who says so.")
 @click.option("--why", default="", help="Why, in a sentence.")
+@click.option(
+    "--feedback",
+    "store",
+    metavar="URL",
+    help="Also store a verdict on each of its windows; resolved is a true incident.",
+)
 @_log
-def set_(alert_id: str, state: str, who: str, why: str, url: str) -> None:
+def set_(alert_id: str, state: str, who: str, why: str, store: str | None, url: str) -> None:
     """Give an ALERT another state; an ended one is opened again with `open`."""
     from riskml.alerting.states import AlertState
 
-    _open(url).change(alert_id, AlertState(state), who, why)
+    log = _open(url)
+    verdict = VERDICTS.get(state)
+    if store is not None and verdict is None:
+        raise ConfigError(f"--feedback: {state} is no verdict, {' and '.join(VERDICTS)} are")
+    log.change(alert_id, AlertState(state), who, why)
+    if store is not None:
+        stored = _judge(log, alert_id, str(verdict), who, why, store)
+        click.echo(f"{stored:,} new verdicts of {verdict}", err=True)
     click.echo(f"alert {printable(alert_id)} is {state}", err=True)
 
 
@@ -224,6 +238,16 @@ def verify(head: str | None, as_json: bool, url: str) -> None:
     if found.count:
         faults = "fault" if found.count == 1 else "faults"
         raise DataError(f"the alert log was tampered with: {found.count:,} {faults}")
+
+
+def _judge(log: AlertLog, alert_id: str, verdict: str, who: str, why: str, store: str) -> int:
+    from riskml.alerting.feedback import FeedbackStore, Judgement
+
+    now = datetime.now(UTC)
+    return FeedbackStore(store).add(
+        Judgement(each["window_id"], each["user_id"], verdict, who, now, each["model_version"], why)
+        for each in log.history(alert_id).sightings
+    )
 
 
 def _open(url: str) -> AlertLog:

@@ -20,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from riskml.alerting.alert_log import AlertLog
 from riskml.alerting.channels import AwayError, Channel, RefusedError
 from riskml.alerting.log_tables import OUTBOX, PLACES, REFUSED
-from riskml.alerting.messages import AlertMessage, message_of
+from riskml.alerting.messages import AlertMessage, message_of, standing
 from riskml.alerting.states import FromFile
 from riskml.alerting.suppression import Notice
 from riskml.core.errors import require
@@ -29,8 +29,11 @@ _logger = logging.getLogger(__name__)
 
 Clock = Callable[[], datetime]
 
-NOTICES, DIGESTS = "notices", "digests"
-"""What is told at once, and what is gathered."""
+NOTICES, DIGESTS, STANDING = "notices", "digests", "standing"
+"""What is told at once, what is gathered, and what is said again while it stands."""
+
+AT_ONCE = 200
+"""Alerts of a message that says again what stands."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,27 @@ class Worker:
             channel.check()
             for queue in (NOTICES, DIGESTS):
                 done += self._queue(name, channel, queue)
+            if channel.repeats is not None:
+                done += self._say_again(name, channel, channel.repeats)
+        return done
+
+    def _say_again(self, name: str, channel: Channel, every: timedelta) -> Delivered:
+        place = self._take(name, STANDING)
+        if place is None:
+            return Delivered()
+        with self.log.reading() as connection:
+            messages = [each for each in standing(connection) if channel.takes(each)]
+        failures, wait, done = 0, every, Delivered()
+        try:
+            for start in range(0, len(messages), AT_ONCE):
+                channel.send(messages[start : start + AT_ONCE])
+                done += Delivered(sent=1)
+        except (AwayError, RefusedError) as error:
+            failures, done = place["failures"] + 1, done + Delivered(away=1)
+            wait = min(self._wait(failures), every)
+            _logger.warning("%s: %s", name, error)
+        finally:
+            self._leave(name, STANDING, 0, failures, self.clock() + wait)
         return done
 
     def _queue(self, name: str, channel: Channel, queue: str) -> Delivered:

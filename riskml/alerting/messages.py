@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,9 @@ from riskml.alerting.states import AlertState
 REASONS = 5
 """Of an alert at most."""
 
+STANDS = "stands"
+"""Kind of a message that says again what was told."""
+
 
 @dataclass(frozen=True)
 class AlertMessage:
@@ -23,7 +27,7 @@ class AlertMessage:
 
     Args:
         key: of the notice: the same one, sent again, has the same.
-        kind: `trigger`, `digest` or `changed`.
+        kind: `trigger`, `digest`, `changed` or `stands`.
         alert_id: of the alert.
         user_id: whose it is.
         signature: what it is about.
@@ -82,29 +86,39 @@ class AlertMessage:
 
 def message_of(connection: Connection, notice: RowMapping) -> AlertMessage:
     """The message of a row of the outbox."""
-    alert = (
-        connection.execute(select(*ALERTS.c).where(ALERTS.c.alert_id == notice["alert_id"]))
-        .mappings()
-        .one()
+    query = select(*ALERTS.c).where(ALERTS.c.alert_id == notice["alert_id"])
+    alert = connection.execute(query).mappings().one()
+    return _message(connection, alert, notice["key"], notice["kind"])
+
+
+def standing(connection: Connection) -> Iterator[AlertMessage]:
+    """Messages of all alerts that people were told of and that have not ended."""
+    stand = [state.value for state in AlertState if not state.is_ended]
+    query = (
+        select(*ALERTS.c)
+        .where(ALERTS.c.state.in_(stand), ALERTS.c.notified_at.is_not(None))
+        .order_by(ALERTS.c.alert_id)
     )
-    window = (
-        connection.execute(
-            select(SIGHTINGS.c.window_id, SIGHTINGS.c.reasons)
-            .where(SIGHTINGS.c.alert_id == notice["alert_id"])
-            .order_by(SIGHTINGS.c.window_end.desc(), SIGHTINGS.c.window_id.desc())
-            .limit(1)
-        )
-        .mappings()
-        .one()
+    for alert in connection.execute(query).mappings().all():
+        yield _message(connection, alert, f"{alert['alert_id']}/stands", STANDS)
+
+
+def _message(connection: Connection, alert: RowMapping, key: str, kind: str) -> AlertMessage:
+    alert_id = alert["alert_id"]
+    last = (
+        select(SIGHTINGS.c.window_id, SIGHTINGS.c.reasons)
+        .where(SIGHTINGS.c.alert_id == alert_id)
+        .order_by(SIGHTINGS.c.window_end.desc(), SIGHTINGS.c.window_id.desc())
+        .limit(1)
     )
+    window = connection.execute(last).mappings().one()
     texts = [str(reason["text"]) for reason in json.loads(window["reasons"])]
-    same = ("alert_id", "user_id", "signature", "severity", "state", "risk", "count")
+    same = ("user_id", "signature", "severity", "state", "risk", "count", "first_seen", "last_seen")
     return AlertMessage(
-        notice["key"],
-        notice["kind"],
+        key,
+        kind,
+        alert_id,
         **{name: alert[name] for name in same},
-        first_seen=alert["first_seen"],
-        last_seen=alert["last_seen"],
         window_id=window["window_id"],
         reasons=tuple(texts[:REASONS]),
     )

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from riskml.alerting.channels import Channel, Email, PagerDuty, Slack, Webhook
+from riskml.alerting.channels import Alertmanager, Channel, Email, PagerDuty, Slack, Webhook
 from riskml.alerting.delivery import DeliverySettings
 from riskml.alerting.suppression import Suppression
 from riskml.core.errors import ConfigError, did_you_mean
@@ -15,12 +15,13 @@ from riskml.core.redaction import printable
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 KINDS: dict[str, type[Channel]] = {
+    "alertmanager": Alertmanager,
     "email": Email,
     "pagerduty": PagerDuty,
     "slack": Slack,
     "webhook": Webhook,
 }
-LENGTHS = ("quiet", "first_wait", "longest_wait", "digest_every", "lease")
+LENGTHS = ("quiet", "first_wait", "longest_wait", "digest_every", "lease", "every", "lasts")
 
 Settings = TypeVar("Settings")
 

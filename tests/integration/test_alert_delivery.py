@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from aiosmtpd.controller import Controller
 from sqlalchemy import select
 
 from riskml.alerting.alert_log import AlertLog, alert_name
-from riskml.alerting.channels import Channel, Email, PagerDuty, Slack, Webhook
+from riskml.alerting.channels import Alertmanager, Channel, Email, PagerDuty, Slack, Webhook
 from riskml.alerting.delivery import Delivered, DeliverySettings, Worker
 from riskml.alerting.log_tables import REFUSED
 from riskml.alerting.sightings import Sighting
@@ -225,6 +227,69 @@ def test_a_mail_in_text_and_html(log: AlertLog) -> None:
     assert envelope.rcpt_tos == ["k@a.example"]
     assert "Subject: riskml: MEDIUM risk 60: user0" in content
     assert "at 03:00, <b>usually</b> 09:00" in content and "&lt;b&gt;usually" in content
+
+
+@pytest.fixture
+def alertmanager(tmp_path: Path) -> Iterator[str]:
+    """A real one, which tells nobody."""
+    program = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
+    if program is None:
+        pytest.skip("no Alertmanager is installed (apt-get install prometheus-alertmanager)")
+    config = tmp_path / "alertmanager.yml"
+    config.write_text("route: {receiver: nobody}\nreceivers: [{name: nobody}]\n")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{free.getsockname()[1]}"
+    words = [f"--config.file={config}", f"--storage.path={tmp_path}", "--cluster.listen-address="]
+    process = subprocess.Popen(
+        [program, *words, f"--web.listen-address={place}"], stderr=subprocess.DEVNULL
+    )
+    try:
+        until = time.monotonic() + 30
+        while True:
+            try:
+                requests.get(f"http://{place}/-/ready", timeout=1).raise_for_status()
+                break
+            except requests.RequestException:
+                assert time.monotonic() < until
+                time.sleep(0.1)
+        yield f"http://{place}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def active(url: str) -> dict[str, dict[str, Any]]:
+    """Alerts that stand there, by our name of them."""
+    found = requests.get(f"{url}/api/v2/alerts", timeout=10).json()
+    return {each["labels"]["alert_id"]: each for each in found}
+
+
+@pytest.mark.slow
+def test_alertmanager_has_what_stands_and_no_more(log: AlertLog, alertmanager: str) -> None:
+    clock = Clock(datetime.now(UTC))
+    log.take([sighting(0), sighting(1, 95)])
+    second = timedelta(seconds=1)
+    manager = Alertmanager(
+        url=alertmanager, every=second, lasts=4 * second, labels={"team": "risk"}
+    )
+    told = worker(log, clock, manager=manager)
+    told.round()
+    names = [alert_name(sighting(0)), alert_name(sighting(1, 95))]
+    found = active(alertmanager)
+    assert set(found) == set(names)
+    labels = found[names[1]]["labels"]
+    assert (labels["severity"], labels["team"], labels["user"]) == ("critical", "risk", "user1")
+    time.sleep(2)
+    clock.now += 2 * second
+    told.round()  # says again what stands
+    time.sleep(3)
+    assert set(active(alertmanager)) == set(names)
+    log.change(names[0], AlertState.RESOLVED, "kim")
+    told.round()
+    assert set(active(alertmanager)) == {names[1]}
+    time.sleep(4.5)  # no worker any more
+    assert active(alertmanager) == {}
 
 
 def test_a_missing_secret_is_told_before_anything_is_sent(log: AlertLog) -> None:

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import insert
 
+from riskml.alerting.feedback import FeedbackStore
 from riskml.cli import main
 from riskml.data.database import open_engine
 from riskml.serving.score_tables import ALERTS, METADATA
@@ -73,6 +74,21 @@ def test_from_a_job_and_a_stream_to_a_verified_log(url: str, scored: str) -> Non
     assert "resolved, high" in shown and "at 03:00, usually 09:00" in shown and "by kim" in shown
     found = riskml("verify", "--log", url)
     assert found.exit_code == 0 and "4 entries, 1 alerts" in found.stdout
+
+
+def test_a_verdict_teaches_the_triage(url: str, scored: str, tmp_path: Path) -> None:
+    riskml("init", "--log", url)
+    riskml("take", "--from", scored, "--log", url)
+    [row] = map(json.loads, riskml("list", "--log", url, "--json").stdout.splitlines())
+    store = f"sqlite:///{tmp_path}/feedback.db"
+    words = ["--who", "kim", "--feedback", store, "--log", url]
+    refused = riskml("set", row["alert_id"], "acknowledged", *words)
+    assert refused.exit_code == 2 and "acknowledged is no verdict" in refused.stderr
+    done = riskml("set", row["alert_id"], "false_alarm", *words)
+    assert "3 new verdicts of false_alarm" in done.stderr
+    held = FeedbackStore(store).latest()
+    assert held["window_id"].sort().to_list() == ["ann/0", "ann/1", "ann/2"]
+    assert set(held["verdict"]) == {"false_alarm"} and set(held["model_version"]) == {"v1"}
 
 
 def test_files_of_a_job_are_read_as_well(url: str, tmp_path: Path) -> None:
