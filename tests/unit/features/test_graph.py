@@ -20,6 +20,7 @@ from riskml.core.types import Windows
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.graph import GraphFeatures
 from riskml.features.hashing import hashed
+from riskml.features.profile import Profile
 from riskml.features.windows import BlockWindows, UserDayWindows
 
 TWO_TEAMS = {
@@ -115,6 +116,19 @@ def test_first_of_the_community() -> None:
     windows = made.windows(table(users, times, resource=resources))
     # zoe is of no community, and what she did first is new to ann's
     assert column(windows, "new_to_community") == [2, 1, 1, 0, 1]
+
+
+def test_users_side_by_side_are_told_of_each_others_first_times() -> None:
+    made, events = fitted(worldly_log(4)), worldly_log(5).sort("timestamp")
+    met, _ = made.meet(events, Profile())
+    half = pl.col("user_id").is_in(["user0", "user2", "user5", "user7"])
+    parts = [made.meet(events.filter(chosen), Profile()) for chosen in (half, ~half)]
+    both = parts[0][1].merge(parts[1][1])
+    settled = pl.concat([made.settle(part, both) for part, _ in parts])
+    flags = settled.sort("user", maintain_order=True)["new_to_community"]
+    assert flags.to_list() == met["new_to_community"].to_list()
+    alone = pl.concat([part for part, _ in parts])["new_to_community"]
+    assert alone.sum() > flags.sum() > 0
 
 
 def test_columns_are_chosen_and_old_extractors_have_four(tmp_path: Path) -> None:
