@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskml.cli_types import DURATION
+from riskml.cli_types import DURATION, MOMENT
 from riskml.core.errors import ConfigError, DataError
 from riskml.core.redaction import printable
 
@@ -121,8 +121,8 @@ def deliver(file: Path, follow: timedelta | None, as_json: bool, url: str) -> No
     from riskml.alerting.settings_files import read_channels
 
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING, force=True)
-    channels, settings = read_channels(file)
-    worker, stopping, done = Worker(_open(url), channels, settings), Event(), Delivered()
+    found, stopping, done = read_channels(file), Event(), Delivered()
+    worker = Worker(_open(url), found.channels, found.settings, found.routing)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     while True:
@@ -137,6 +137,41 @@ def deliver(file: Path, follow: timedelta | None, as_json: bool, url: str) -> No
             f"{done.away:,}",
             err=True,
         )
+
+
+@alerts.command()
+@click.argument("alert_id", metavar="ALERT", required=False)
+@click.option(
+    "--channels",
+    "file",
+    metavar="FILE",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="YAML with channels and routes (docs/alerts.md).",
+)
+@click.option("--at", type=MOMENT, help="When; when people were told, or now, unless given.")
+@click.option("--log", "url", metavar="URL", envvar="RISKML_ALERTS_URL", help="Where ALERT is.")
+def route(alert_id: str | None, file: Path, at: datetime | None, url: str | None) -> None:
+    """Say where an ALERT goes and why; without one, only check the file and its examples."""
+    from riskml.alerting.messages import message_of_alert
+    from riskml.alerting.settings_files import read_channels
+
+    found = read_channels(file)
+    if alert_id is None:
+        routes = len(found.routing.routes)
+        click.echo(f"{len(found.channels)} channels, {routes} routes: all is well")
+        return
+    if url is None:
+        raise ConfigError("give --log, or set RISKML_ALERTS_URL")
+    log = _open(url)
+    log.history(alert_id)  # says so if there is no such alert
+    with log.reading() as connection:
+        message = message_of_alert(connection, alert_id)
+    way = found.routing.way(message, at or message.notified_at or datetime.now(UTC))
+    for line in way.told:
+        click.echo(printable(line))
+    takes = [name for name in way.channels if found.channels[name].takes(message)]
+    click.echo(f"to {', '.join(takes) or 'nobody'}")
 
 
 @alerts.command("list")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,8 +28,8 @@ JOB = "riskml"
 """Who raises alerts, in the trail."""
 
 RAISED, SEEN = "raised", "seen"
-CHANGED = "changed"
-"""Kind of a notice, beside those of `suppression.Notice`."""
+CHANGED, ESCALATED = "changed", "escalated"
+"""Kinds of notices, beside those of `suppression.Notice`."""
 
 DAY = timedelta(days=1)
 
@@ -151,6 +151,25 @@ class AlertLog:
             trail = Trail(connection)
             trail.add(alert_id, moment, who, state.value, why)
             _post(connection, alert_id, CHANGED, f"{alert_id}/{trail.number}", moment, state=state)
+
+    def escalate(self, alert_id: str, severity: str, to: Sequence[str], at: datetime) -> None:
+        """Put by that further people are to be told; once for each severity of an alert.
+
+        Args:
+            alert_id: of the alert.
+            severity: of it.
+            to: names of channels.
+            at: now.
+
+        Raises:
+            DataError: the database refused.
+        """
+        key = f"{alert_id}/{severity}/{'+'.join(sorted(to))}"
+        with self._alone("the database refused the escalation") as connection:
+            there = select(OUTBOX.c.number).where(OUTBOX.c.key == key)
+            if connection.execute(there).first() is None:
+                Trail(connection).add(alert_id, at, JOB, ESCALATED, f"to {', '.join(to)}")
+                _post(connection, alert_id, ESCALATED, key, at, to=list(to))
 
     def find(
         self,

@@ -7,9 +7,10 @@ is left alone for a while that doubles; nothing overtakes what it did not take.
 
 from __future__ import annotations
 
+import json
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -17,11 +18,12 @@ from sqlalchemy import RowMapping, insert, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
-from riskml.alerting.alert_log import AlertLog
+from riskml.alerting.alert_log import ESCALATED, AlertLog
 from riskml.alerting.channels import AwayError, Channel, RefusedError
 from riskml.alerting.log_tables import OUTBOX, PLACES, REFUSED
 from riskml.alerting.messages import AlertMessage, message_of, standing
-from riskml.alerting.states import FromFile
+from riskml.alerting.routing import Routing
+from riskml.alerting.states import AlertState, FromFile
 from riskml.alerting.suppression import Notice
 from riskml.core.errors import require
 
@@ -89,6 +91,7 @@ class Worker:
         log: whose it is.
         channels: by name; the name keeps the place.
         settings: how.
+        routing: which channel tells of which alert; None: each of all.
         clock: tells the time.
         chance: 0 to 1, of the random part of waits.
     """
@@ -96,6 +99,7 @@ class Worker:
     log: AlertLog
     channels: Mapping[str, Channel]
     settings: DeliverySettings = DeliverySettings()
+    routing: Routing | None = None
     clock: Clock = lambda: datetime.now(UTC)
     chance: Callable[[], float] = random.random
 
@@ -107,8 +111,10 @@ class Worker:
             DataError: the database cannot be used.
         """
         done = Delivered()
-        for name, channel in self.channels.items():
+        for channel in self.channels.values():
             channel.check()
+        self._escalate()
+        for name, channel in self.channels.items():
             for queue in (NOTICES, DIGESTS):
                 done += self._queue(name, channel, queue)
             if channel.repeats is not None:
@@ -120,7 +126,11 @@ class Worker:
         if place is None:
             return Delivered()
         with self.log.reading() as connection:
-            messages = [each for each in standing(connection) if channel.takes(each)]
+            messages = [
+                each
+                for each in standing(connection)
+                if channel.takes(each) and name in self._way(each, each.notified_at)
+            ]
         failures, wait, done = 0, every, Delivered()
         try:
             for start in range(0, len(messages), AT_ONCE):
@@ -142,7 +152,7 @@ class Worker:
         wait_until = None
         try:
             for _ in range(self.settings.a_minute):
-                messages, last = self._next(channel, queue, position)
+                messages, last = self._next(name, channel, queue, position)
                 if messages:
                     try:
                         channel.send(messages)
@@ -171,7 +181,9 @@ class Worker:
         finally:
             self._leave(name, queue, position, failures, wait_until)
 
-    def _next(self, channel: Channel, queue: str, position: int) -> tuple[list[AlertMessage], int]:
+    def _next(
+        self, name: str, channel: Channel, queue: str, position: int
+    ) -> tuple[list[AlertMessage], int]:
         """The next message, or a digest of all that there are, and the place after it."""
         digest = OUTBOX.c.kind == Notice.DIGEST
         query = (
@@ -184,11 +196,36 @@ class Worker:
             for notice in connection.execute(query).mappings().fetchmany(1_000):
                 message = message_of(connection, notice)
                 position = notice["number"]
-                if channel.takes(message):
+                if channel.takes(message) and self._goes_to(name, message, notice):
                     found.append(message)
                     if queue == NOTICES:
                         break
         return found, position
+
+    def _goes_to(self, name: str, message: AlertMessage, notice: RowMapping) -> bool:
+        if notice["kind"] == ESCALATED:
+            return name in json.loads(notice["content"])["to"]
+        return name in self._way(message, notice["created_at"])
+
+    def _way(self, message: AlertMessage, at: datetime | None) -> Collection[str]:
+        """Names of the channels that tell of an alert."""
+        if self.routing is None:
+            return self.channels
+        return self.routing.way(message, at or self.clock()).channels
+
+    def _escalate(self) -> None:
+        """Put by what further people are to be told of alerts that nobody has acknowledged."""
+        if self.routing is None or not any(route.escalate for route in self.routing.routes):
+            return
+        now = self.clock()
+        with self.log.reading() as connection:
+            waiting = [m for m in standing(connection) if m.state == AlertState.OPEN]
+        for message in waiting:
+            told = message.notified_at
+            assert told is not None  # else it would not stand
+            for route in self.routing.way(message, told).routes:
+                if route.escalate is not None and now - told >= route.escalate.after:
+                    self.log.escalate(message.alert_id, message.severity, route.escalate.to, now)
 
     def _wait(self, failures: int) -> timedelta:
         doubled = self.settings.first_wait * 2 ** min(failures - 1, 30)

@@ -27,7 +27,7 @@ class AlertMessage:
 
     Args:
         key: of the notice: the same one, sent again, has the same.
-        kind: `trigger`, `digest`, `changed` or `stands`.
+        kind: `trigger`, `digest`, `changed`, `escalated` or `stands`.
         alert_id: of the alert.
         user_id: whose it is.
         signature: what it is about.
@@ -39,6 +39,8 @@ class AlertMessage:
         last_seen: of the last.
         window_id: of the last window.
         reasons: of that, in words.
+        peer: peer group of the user, where it is known.
+        notified_at: when people were first told, or told of a rise; None: not yet.
     """
 
     key: str
@@ -54,6 +56,8 @@ class AlertMessage:
     last_seen: datetime
     window_id: str
     reasons: tuple[str, ...]
+    peer: str | None = None
+    notified_at: datetime | None = None
 
     @property
     def is_ended(self) -> bool:
@@ -80,15 +84,18 @@ class AlertMessage:
     def plain(self) -> dict[str, Any]:
         """Values for JSON."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        times = {name: values[name].isoformat() for name in ("first_seen", "last_seen")}
+        times = {n: v.isoformat() for n, v in values.items() if isinstance(v, datetime)}
         return {**values, **times, "reasons": list(self.reasons)}
 
 
 def message_of(connection: Connection, notice: RowMapping) -> AlertMessage:
     """The message of a row of the outbox."""
-    query = select(*ALERTS.c).where(ALERTS.c.alert_id == notice["alert_id"])
-    alert = connection.execute(query).mappings().one()
-    return _message(connection, alert, notice["key"], notice["kind"])
+    return _message(connection, _row(connection, notice["alert_id"]), notice["key"], notice["kind"])
+
+
+def message_of_alert(connection: Connection, alert_id: str) -> AlertMessage:
+    """The message of an alert that there is, as it stands."""
+    return _message(connection, _row(connection, alert_id), f"{alert_id}/stands", STANDS)
 
 
 def standing(connection: Connection) -> Iterator[AlertMessage]:
@@ -101,6 +108,11 @@ def standing(connection: Connection) -> Iterator[AlertMessage]:
     )
     for alert in connection.execute(query).mappings().all():
         yield _message(connection, alert, f"{alert['alert_id']}/stands", STANDS)
+
+
+def _row(connection: Connection, alert_id: str) -> RowMapping:
+    query = select(*ALERTS.c).where(ALERTS.c.alert_id == alert_id)
+    return connection.execute(query).mappings().one()
 
 
 def _message(connection: Connection, alert: RowMapping, key: str, kind: str) -> AlertMessage:
@@ -121,4 +133,6 @@ def _message(connection: Connection, alert: RowMapping, key: str, kind: str) -> 
         **{name: alert[name] for name in same},
         window_id=window["window_id"],
         reasons=tuple(texts[:REASONS]),
+        peer=alert["peer"],
+        notified_at=alert["notified_at"],
     )

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 from riskml.alerting.channels import Alertmanager, Channel, Email, PagerDuty, Slack, Webhook
 from riskml.alerting.delivery import DeliverySettings
+from riskml.alerting.messages import AlertMessage
+from riskml.alerting.routing import Route, Routing
+from riskml.alerting.states import FromFile, Severity
 from riskml.alerting.suppression import Suppression
-from riskml.core.errors import ConfigError, did_you_mean
+from riskml.core.errors import ConfigError, did_you_mean, require
 from riskml.core.redaction import printable
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -21,7 +25,16 @@ KINDS: dict[str, type[Channel]] = {
     "slack": Slack,
     "webhook": Webhook,
 }
-LENGTHS = ("quiet", "first_wait", "longest_wait", "digest_every", "lease", "every", "lasts")
+LENGTHS = (
+    "quiet",
+    "first_wait",
+    "longest_wait",
+    "digest_every",
+    "lease",
+    "every",
+    "lasts",
+    "after",
+)
 
 Settings = TypeVar("Settings")
 
@@ -49,17 +62,33 @@ def read_rules(path: Path) -> Suppression:
     return _checked(Suppression, found, where)
 
 
-def read_channels(path: Path) -> tuple[dict[str, Channel], DeliverySettings]:
-    """The channels of a file by name, and how they are used.
+@dataclass(frozen=True)
+class Delivery:
+    """What a file says of telling people.
+
+    Args:
+        channels: by name.
+        routing: which of them tell of which alert.
+        settings: how they are used.
+    """
+
+    channels: dict[str, Channel]
+    routing: Routing
+    settings: DeliverySettings
+
+
+def read_channels(path: Path) -> Delivery:
+    """Channels, routes and their examples of a file.
 
     Raises:
-        ConfigError: not readable, no YAML, no channel, or a setting that is wrong, with its place.
+        ConfigError: not readable, no YAML, no channel, a setting that is wrong, with its place, or
+            an example that does not go where it says.
     """
     where = f"--channels {path}"
     found = _read(path, where)
-    unknown = [str(name) for name in found if name not in ("channels", "delivery")]
+    unknown = [name for name in found if name not in ("channels", "delivery", "routes", "examples")]
     if unknown:
-        raise ConfigError(f"{where}: {printable(unknown[0])}: there is no such setting")
+        raise ConfigError(f"{where}: {printable(str(unknown[0]))}: there is no such setting")
     named = found.get("channels")
     if not isinstance(named, dict) or not named:
         raise ConfigError(f"{where}: channels: name at least one; see docs/alerts.md")
@@ -71,8 +100,57 @@ def read_channels(path: Path) -> tuple[dict[str, Channel], DeliverySettings]:
             raise ConfigError(f"{here}.kind: {did_you_mean(str(kind), KINDS)}")
         rest = {key: value for key, value in settings.items() if key != "kind"}
         channels[str(name)] = _checked(KINDS[kind], rest, here)
+    routes = _each(found.get("routes"), Route, f"{where}: routes")
+    try:
+        routing = Routing(tuple(channels), routes)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    for number, example in enumerate(_each(found.get("examples"), Example, f"{where}: examples")):
+        way = routing.way(example.message(), example.at)
+        if set(way.channels) != set(example.to):
+            goes, said = (", ".join(names) or "nobody" for names in (way.channels, example.to))
+            told = "; ".join(way.told)
+            raise ConfigError(f"{where}: examples.{number}: goes to {goes}, not to {said}: {told}")
     delivery = found.get("delivery") or {}
-    return channels, _checked(DeliverySettings, delivery, f"{where}: delivery")
+    return Delivery(channels, routing, _checked(DeliverySettings, delivery, f"{where}: delivery"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example(FromFile):
+    """An alert that shows where routes lead.
+
+    Args:
+        to: names of the channels that it has to go to.
+        at: when, with its zone.
+        user: whose it is.
+        peer: the user's peer group.
+        severity: of it.
+        signature: what it is about.
+
+    Raises:
+        ConfigError: `at` has no time zone.
+    """
+
+    to: tuple[str, ...]
+    at: datetime = datetime(2024, 1, 1, 12, tzinfo=UTC)
+    user: str = "somebody"
+    peer: str | None = None
+    severity: Severity = Severity.HIGH
+    signature: str = "score"
+
+    def __post_init__(self) -> None:
+        require("at", self.at, self.at.tzinfo is not None, "needs a time zone, such as Z")
+
+    def message(self) -> AlertMessage:
+        """As it would be told."""
+        names = (self.user, self.signature, self.severity.value, "open")
+        return AlertMessage("", "trigger", "", *names, 0, 1, self.at, self.at, "", (), self.peer)
+
+
+def _each(found: Any, kind: type[Settings], where: str) -> tuple[Settings, ...]:
+    if not isinstance(found, list | None):
+        raise ConfigError(f"{where}: must be a list")
+    return tuple(_checked(kind, each, f"{where}.{n}") for n, each in enumerate(found or []))
 
 
 def _read(path: Path, where: str) -> dict[str, Any]:
@@ -96,6 +174,9 @@ def _checked(kind: type[Settings], found: Any, where: str) -> Settings:
     try:
         if isinstance(found, dict):
             found = {name: _length(name, value) for name, value in found.items()}
+            further = found.get("escalate")
+            if isinstance(further, dict):
+                found["escalate"] = {n: _length(n, value) for n, value in further.items()}
         return TypeAdapter(kind).validate_python(found)
     except ValidationError as error:
         first = error.errors()[0]

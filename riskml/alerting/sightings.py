@@ -64,10 +64,11 @@ class Sighting:
             "user_id": self.user_id,
             "window_start": self.window_start,
             "window_end": self.window_end,
-            "score": self.score,
-            "p_value": self.p_value,
-            "risk": self.risk,
-            "threshold": self.threshold,
+            # as a database gives them back, for the seal
+            "score": float(self.score),
+            "p_value": float(self.p_value),
+            "risk": float(self.risk),
+            "threshold": None if self.threshold is None else float(self.threshold),
             "reasons": json.dumps(self.reasons, ensure_ascii=False),
             "event_ids": None if self.event_ids is None else json.dumps(self.event_ids),
         }

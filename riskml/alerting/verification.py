@@ -11,7 +11,7 @@ from sqlalchemy import select
 from riskml.alerting.alert_log import JOB, RAISED, SEEN, AlertLog
 from riskml.alerting.log_tables import ALERTS, SIGHTINGS
 from riskml.alerting.sightings import content_digest
-from riskml.alerting.states import Severity
+from riskml.alerting.states import AlertState, Severity
 from riskml.alerting.trail import START, Entry, entries
 
 SHOWN = 20
@@ -122,5 +122,5 @@ def _replay(
             "risk": max(known["risk"], content["risk"]),
             "severity": max(Severity(known["severity"]), severity, key=lambda each: each.rank),
         }
-    elif entry.alert_id in told:
+    elif entry.what in set(AlertState) and entry.alert_id in told:
         told[entry.alert_id]["state"] = entry.what

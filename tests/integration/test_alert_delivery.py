@@ -29,9 +29,11 @@ from riskml.alerting.alert_log import AlertLog, alert_name
 from riskml.alerting.channels import Alertmanager, Channel, Email, PagerDuty, Slack, Webhook
 from riskml.alerting.delivery import Delivered, DeliverySettings, Worker
 from riskml.alerting.log_tables import REFUSED
+from riskml.alerting.routing import Escalation, Route, Routing
 from riskml.alerting.sightings import Sighting
 from riskml.alerting.states import AlertState, Severity
 from riskml.alerting.suppression import Suppression
+from riskml.alerting.verification import verify
 from riskml.core.errors import ConfigError
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -98,7 +100,7 @@ def log(tmp_path: Path) -> AlertLog:
 
 
 def worker(log: AlertLog, clock: Clock | None = None, **channels: Channel) -> Worker:
-    return Worker(log, channels, DeliverySettings(), clock or Clock(), lambda: 0.0)
+    return Worker(log, channels, DeliverySettings(), None, clock or Clock(), lambda: 0.0)
 
 
 def test_a_webhook_is_signed_and_told_once(
@@ -164,6 +166,29 @@ def test_severities_changes_and_digests(log: AlertLog, receiver: Receiver) -> No
     assert everything.round() == Delivered()
     clock.now += timedelta(days=1)
     assert everything.round() == Delivered(sent=1)
+
+
+def test_routes_choose_and_nobody_acknowledging_escalates(
+    log: AlertLog, receiver: Receiver
+) -> None:
+    clock = Clock()
+    channels = {name: Webhook(url=receiver.url, changes=False) for name in ("desk", "boss")}
+    escalation = Escalation(after=timedelta(minutes=30), to=("boss",))
+    routes = [Route(severities=(Severity.HIGH,), to=("desk",), escalate=escalation), Route(to=())]
+    routing = Routing(("desk", "boss"), routes)
+    told = Worker(log, channels, DeliverySettings(), routing, clock)
+    log.take([sighting(0, 60), sighting(1, 80), sighting(2, 80)], at=clock.now)
+    assert told.round() == Delivered(sent=2)
+    assert receiver.users() == ["user1", "user2"]
+    log.change(alert_name(sighting(1, 80)), AlertState.ACKNOWLEDGED, "kim")
+    clock.now += timedelta(minutes=29)
+    assert told.round() == Delivered()
+    clock.now += timedelta(minutes=1)
+    assert told.round() == Delivered(sent=1)
+    assert receiver.users()[2:] == ["user2"]
+    clock.now += timedelta(hours=1)
+    assert told.round() == Delivered(), "once"
+    assert verify(log).faults == ()
 
 
 def test_slack_shows_names_as_text(
