@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from riskml.cli_graph_answers import ask, explain, open_store, store_options
-from riskml.cli_types import MOMENT, PAIR, SOURCE_OPTIONS, options_for_settings
+from riskml.cli_types import MOMENT, SOURCE_OPTIONS, options_for_settings, source_options
 from riskml.core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -69,25 +69,7 @@ def init(store: str | None, user: str, database: str | None) -> None:
 )
 @click.option("--since", type=MOMENT, help="Only events after this time.")
 @click.option("--until", type=MOMENT, help="Only events before this time.")
-@click.option("--table", default="events", show_default=True, help="Of the source's database.")
-@click.option(
-    "--column",
-    "columns",
-    type=PAIR,
-    multiple=True,
-    help="Event column and that of the source, such as user_id=employee.",
-)
-@click.option("--time-zone", help="IANA name, for times without a zone; SQLite has no zones.")
-@click.option("--timestamp-format", help="Such as '%d/%m/%Y %H:%M', where it is not recognised.")
-@click.option("--separator", help="Of a CSV file; a comma, or a tab in .tsv, unless given.")
-@click.option("--default-action", help="Action of rows that name none.")
-@click.option(
-    "--max-rejected-share",
-    type=float,
-    default=0.2,
-    show_default=True,
-    help="Of unusable rows; with more nothing is loaded.",
-)
+@source_options
 @click.option(
     "--batch",
     type=click.IntRange(1),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskml.cli_types import DURATION, MOMENT, PAIR, SOURCE_OPTIONS, options_for_settings
+from riskml.cli_types import DURATION, MOMENT, SOURCE_OPTIONS, options_for_settings, source_options
 from riskml.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -97,25 +97,7 @@ _bundle = click.Path(path_type=Path)
 @click.option(
     "--overlap", type=DURATION, default="2h", show_default=True, help="How late an event may come."
 )
-@click.option("--table", default="events", show_default=True, help="Of the source's database.")
-@click.option(
-    "--column",
-    "columns",
-    type=PAIR,
-    multiple=True,
-    help="Event column and that of the source, such as user_id=employee.",
-)
-@click.option("--time-zone", help="IANA name, for times without a zone; SQLite has no zones.")
-@click.option("--timestamp-format", help="Such as '%d/%m/%Y %H:%M', where it is not recognised.")
-@click.option("--separator", help="Of a CSV file; a comma, or a tab in .tsv, unless given.")
-@click.option("--default-action", help="Action of rows that name none.")
-@click.option(
-    "--max-rejected-share",
-    type=float,
-    default=0.2,
-    show_default=True,
-    help="Of unusable rows; with more nothing is scored.",
-)
+@source_options
 @click.option(
     "--open", "open_windows", is_flag=True, help="Score windows that may still grow, too."
 )

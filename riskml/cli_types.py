@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
+from riskml.core.durations import parse_duration
 from riskml.core.errors import RiskmlError
 
 COLUMN_OPTIONS = {r"columns\.(?=\w)": "--column ", "time_zone=": "--time-zone="}
@@ -22,7 +23,7 @@ SOURCE_OPTIONS = {
 }
 """How settings of a source begin, as regular expressions → options."""
 
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Duration(click.ParamType[timedelta]):
@@ -36,10 +37,10 @@ class Duration(click.ParamType[timedelta]):
         """`90m` → an hour and a half."""
         if isinstance(value, timedelta):
             return value
-        match = re.fullmatch(r"(\d{1,6})([smhdw])", str(value).strip())
-        if match is None:
+        found = parse_duration(str(value))
+        if found is None:
             self.fail(f"{value!r} is no duration; write for example 30s, 90m, 2h, 1d or 1w")
-        return timedelta(**{UNITS[match[2]]: int(match[1])})
+        return found
 
 
 class Pair(click.ParamType[tuple[str, str]]):
@@ -76,6 +77,38 @@ class Moment(click.ParamType[datetime]):
 
 
 DURATION, PAIR, MOMENT = Duration(), Pair(), Moment()
+
+
+def source_options(command: Command) -> Command:
+    """How a source is read: its table, what columns mean, times, and rows that are none."""
+    for option in reversed(_SOURCE_OPTIONS):
+        command = option(command)
+    return command
+
+
+_SOURCE_OPTIONS = (
+    click.option("--table", default="events", show_default=True, help="Of the source's database."),
+    click.option(
+        "--column",
+        "columns",
+        type=PAIR,
+        multiple=True,
+        help="Event column and that of the source, such as user_id=employee.",
+    ),
+    click.option("--time-zone", help="IANA name, for times without a zone; SQLite has no zones."),
+    click.option(
+        "--timestamp-format", help="Such as '%d/%m/%Y %H:%M', where it is not recognised."
+    ),
+    click.option("--separator", help="Of a CSV file; a comma, or a tab in .tsv, unless given."),
+    click.option("--default-action", help="Action of rows that name none."),
+    click.option(
+        "--max-rejected-share",
+        type=float,
+        default=0.2,
+        show_default=True,
+        help="Of unusable rows; with more nothing is done.",
+    ),
+)
 
 
 @contextmanager

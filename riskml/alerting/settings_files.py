@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,10 +13,10 @@ from riskml.alerting.messages import AlertMessage
 from riskml.alerting.routing import Route, Routing
 from riskml.alerting.states import FromFile, Severity
 from riskml.alerting.suppression import Suppression
+from riskml.core.durations import parse_duration
 from riskml.core.errors import ConfigError, did_you_mean, require
 from riskml.core.redaction import printable
 
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 KINDS: dict[str, type[Channel]] = {
     "alertmanager": Alertmanager,
     "email": Email,
@@ -192,10 +191,10 @@ def _length(name: Any, value: Any) -> Any:
     """`12h` → twelve hours, where a length of time is meant; anything else as it is."""
     if name not in LENGTHS or not isinstance(value, str):
         return value
-    match = re.fullmatch(r"(\d{1,6})([smhdw])", value)
-    if match is None:
+    length = parse_duration(value)
+    if length is None:
         raise ConfigError(f"{name}={printable(value)} is no length of time: write 12h or 1d")
-    return timedelta(**{UNITS[match[2]]: int(match[1])})
+    return length
 
 
 def _end_of(until: Any) -> Any:

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from riskml.alerting.alert_log import JOB, RAISED, SEEN, AlertLog
 from riskml.alerting.log_tables import ALERTS, SIGHTINGS
-from riskml.alerting.sightings import content_digest
+from riskml.alerting.sightings import NEEDED, content_digest
 from riskml.alerting.states import AlertState, Severity
 from riskml.alerting.trail import START, Entry, entries
 
@@ -86,19 +86,8 @@ def verify(log: AlertLog, head: str | None = None) -> Verified:
     return Verified(number, alerts, _head(number, before), tuple(faults[:SHOWN]), len(faults))
 
 
-SEALED = (
-    "window_id",
-    "model_version",
-    "user_id",
-    "window_start",
-    "window_end",
-    "score",
-    "p_value",
-    "risk",
-    "threshold",
-    "reasons",
-    "event_ids",
-)
+SEALED = (*NEEDED, "threshold", "reasons", "event_ids")
+"""As `Sighting.plain` has them."""
 
 
 def _head(number: int, digest: str) -> str:
