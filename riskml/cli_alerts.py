@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskml.cli_types import DURATION, MOMENT
+from riskml.cli_types import DURATION, MOMENT, PAIR
 from riskml.core.errors import ConfigError, DataError
 from riskml.core.redaction import printable
 
@@ -172,6 +172,91 @@ def route(alert_id: str | None, file: Path, at: datetime | None, url: str | None
         click.echo(printable(line))
     takes = [name for name in way.channels if found.channels[name].takes(message)]
     click.echo(f"to {', '.join(takes) or 'nobody'}")
+
+
+@alerts.command("alertmanager")
+@click.option(
+    "--channels",
+    "file",
+    metavar="FILE",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="YAML with channels and routes (docs/alerts.md).",
+)
+@click.option(
+    "--secrets",
+    default="/etc/alertmanager/secrets",
+    show_default=True,
+    help="Folder in which Alertmanager finds each secret in a file named as its variable.",
+)
+def alertmanager(file: Path, secrets: str) -> None:
+    """Write a configuration for Prometheus Alertmanager that says the same as FILE."""
+    import yaml
+
+    from riskml.alerting.alertmanager_config import render
+    from riskml.alerting.settings_files import read_channels
+
+    found = read_channels(file)
+    config = render(found.channels, found.routing, secrets)
+    click.echo(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), nl=False)
+
+
+@alerts.group()
+def silence() -> None:
+    """List, make and end silences of an Alertmanager."""
+
+
+_manager = click.option(
+    "--alertmanager",
+    "place",
+    metavar="URL",
+    required=True,
+    envvar="RISKML_ALERTMANAGER_URL",
+    show_envvar=True,
+    help="Such as http://alertmanager:9093.",
+)
+
+
+@silence.command("list")
+@click.option("--ended", is_flag=True, help="Also those that have ended.")
+@_json
+@_manager
+def list_silences(ended: bool, as_json: bool, place: str) -> None:
+    """Show silences on our alerts, the soonest to end first."""
+    from riskml.alerting.silences import Silences
+
+    for each in Silences(place).all(ended):
+        if as_json:
+            click.echo(json.dumps(asdict(each), default=_text))
+            continue
+        labels = " ".join(f"{n}={v}" for n, v in each.matches.items() if n != "alertname")
+        line = f"{each.name}  {each.state}  until {each.until:%F %H:%M}  {labels}"
+        click.echo(printable(f"{line}  by {each.who}: {each.why}"))
+
+
+@silence.command("add")
+@click.argument("labels", metavar="LABEL=VALUE...", nargs=-1, required=True, type=PAIR)
+@click.option("--lasts", type=DURATION, required=True, help="From now on, such as 2h.")
+@click.option("--who", required=True, help="Who makes it.")
+@click.option("--why", required=True, help="Why, in a sentence.")
+@_manager
+def add_silence(
+    labels: tuple[tuple[str, str], ...], lasts: timedelta, who: str, why: str, place: str
+) -> None:
+    """Tell nobody of alerts with these labels: user, peer, signature, severity, alert_id."""
+    from riskml.alerting.silences import Silences
+
+    click.echo(Silences(place).add(dict(labels), lasts, who, why))
+
+
+@silence.command("end")
+@click.argument("name")
+@_manager
+def end_silence(name: str, place: str) -> None:
+    """End the silence NAME now."""
+    from riskml.alerting.silences import Silences
+
+    Silences(place).end(name)
 
 
 @alerts.command("list")

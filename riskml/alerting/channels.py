@@ -299,7 +299,14 @@ class Alertmanager(Channel):
     labels: dict[str, str] = field(default_factory=dict)
     link: str | None = None
 
-    OWN: ClassVar[tuple[str, ...]] = ("alertname", "alert_id", "severity", "signature", "user")
+    OWN: ClassVar[tuple[str, ...]] = (
+        "alertname",
+        "alert_id",
+        "peer",
+        "severity",
+        "signature",
+        "user",
+    )
 
     def __post_init__(self) -> None:
         if self.lasts < 2 * self.every:
@@ -328,6 +335,7 @@ class Alertmanager(Channel):
                     "severity": each.severity,
                     "signature": each.signature,
                     "user": each.user_id,
+                    **({} if each.peer is None else {"peer": each.peer}),
                 },
                 "annotations": {"summary": each.title, "description": "\n".join(each.lines)},
                 "startsAt": min(each.first_seen, now).isoformat(),

@@ -31,10 +31,11 @@ from riskml.alerting.delivery import Delivered, DeliverySettings, Worker
 from riskml.alerting.log_tables import REFUSED
 from riskml.alerting.routing import Escalation, Route, Routing
 from riskml.alerting.sightings import Sighting
+from riskml.alerting.silences import Silences
 from riskml.alerting.states import AlertState, Severity
 from riskml.alerting.suppression import Suppression
 from riskml.alerting.verification import verify
-from riskml.core.errors import ConfigError
+from riskml.core.errors import ConfigError, DataError
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
@@ -315,6 +316,39 @@ def test_alertmanager_has_what_stands_and_no_more(log: AlertLog, alertmanager: s
     assert set(active(alertmanager)) == {names[1]}
     time.sleep(4.5)  # no worker any more
     assert active(alertmanager) == {}
+
+
+@pytest.mark.slow
+def test_silences_are_made_listed_and_end(log: AlertLog, alertmanager: str) -> None:
+    log.take([sighting(0), sighting(1)])
+    worker(log, Clock(datetime.now(UTC)), manager=Alertmanager(url=alertmanager)).round()
+    silences = Silences(alertmanager)
+    with pytest.raises(ConfigError, match="at least one label"):
+        silences.add({}, timedelta(hours=1), "kim", "all")
+    name = silences.add({"user": "user0"}, timedelta(seconds=3), "kim", "moves desk")
+    [found] = silences.all()
+    assert (found.name, found.state, found.who, found.why) == (
+        name,
+        "active",
+        "kim",
+        "moves desk",
+    )
+    assert silenced(alertmanager) == {"user0"}
+    time.sleep(3.5)
+    assert silences.all() == [] and silenced(alertmanager) == set()
+    other = silences.add({"user": "user1"}, timedelta(hours=1), "kim", "on call")
+    assert silenced(alertmanager) == {"user1"}
+    silences.end(other)
+    assert silenced(alertmanager) == set()
+    with pytest.raises(DataError, match="HTTP"):
+        silences.end("nothing")
+
+
+def silenced(url: str) -> set[str]:
+    """Users whose alerts nobody is told of."""
+    time.sleep(0.5)  # Alertmanager marks them a moment later
+    stand = active(url).values()
+    return {each["labels"]["user"] for each in stand if each["status"]["state"] == "suppressed"}
 
 
 def test_a_missing_secret_is_told_before_anything_is_sent(log: AlertLog) -> None:
