@@ -37,7 +37,7 @@ pytestmark = pytest.mark.slow
 CONF = Path(__file__).parents[2] / "conf"
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 ONNX = ("autoencoder", "contrastive", "lstm_ae", "vae")
-DAYS = 38
+DAYS = 26
 WINDOWS, TRAIN, SINGLE = 10_000, 400, 40
 TRAINING, ONE_BY_ONE, RUNTIMES = 1e-5, 1e-6, 1e-4
 ATTENTION = 5e-6
@@ -236,5 +236,6 @@ def test_both_runtimes_score_raw_events_alike(
     bundle = load_bundle(folder, "onnx")
     found = bundle.score(world.events)
     assert difference(found["score"], scored["score"].to_numpy()) <= RUNTIMES
-    again = [bundle.score_windows(world.windows).tobytes() for _ in range(10)]
-    assert set(again) == {found["score"].to_numpy().tobytes()}, "threads get into each other's way"
+    some = world.windows.take(np.arange(4096))  # a whole batch
+    again = {bundle.score_windows(some).tobytes() for _ in range(10)}
+    assert len(again) == 1, "threads get into each other's way"
