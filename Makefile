@@ -52,6 +52,9 @@ experiments: $(READY)  ## run the studies of experiments/: makes what is missing
 experiments-quick: $(READY)  ## make a few results of each study again, and hold them to its table
 	$(BIN)/python -m experiments --quick
 
+# Each worker of the tests has a core: more threads would wait for each other, LSTMs 25 times as long.
+test coverage test-slow: export OMP_NUM_THREADS = 1
+
 test: $(READY)  ## run the tests, except the slow ones
 	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist worksteal
 
