@@ -20,6 +20,7 @@ from riskml.core.redaction import printable
 if TYPE_CHECKING:
     from riskml.alerting.alert_log import AlertLog
 
+NOT_ALL, MINUTE_S = 4, 60.0
 STATES = ("open", "acknowledged", "resolved", "false_alarm", "accepted_risk")
 VERDICTS = {"resolved": "true_incident", "false_alarm": "false_alarm"}
 SEVERITIES = ("low", "medium", "high", "critical")
@@ -115,19 +116,28 @@ def take(where: str, rules: Path | None, as_json: bool, url: str) -> None:
 )
 @_json
 @_log
-def deliver(file: Path, follow: timedelta | None, as_json: bool, url: str) -> None:
-    """Tell people what lies in the outbox: in order, at least once."""
+@click.pass_context
+def deliver(
+    ctx: click.Context, file: Path, follow: timedelta | None, as_json: bool, url: str
+) -> None:
+    """Tell people what lies in the outbox: in order, at least once.
+
+    Without --follow it goes on until all is sent; exit code 4 where something could not be.
+    """
     from riskml.alerting.delivery import Delivered, Worker
     from riskml.alerting.settings_files import read_channels
 
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING, force=True)
-    found, stopping, done = read_channels(file), Event(), Delivered()
-    worker = Worker(_open(url), found.channels, found.settings, found.routing)
+    said, stopping, done = read_channels(file), Event(), Delivered()
+    worker = Worker(_open(url), said.channels, said.settings, said.routing)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     while True:
-        done += worker.round()
-        if follow is None or stopping.wait(follow.total_seconds()):
+        found = worker.round()
+        done += found
+        if follow is None and not found.held:
+            break
+        if stopping.wait(MINUTE_S if follow is None else follow.total_seconds()):
             break
     if as_json:
         click.echo(json.dumps(asdict(done)))
@@ -137,6 +147,8 @@ def deliver(file: Path, follow: timedelta | None, as_json: bool, url: str) -> No
             f"{done.away:,}",
             err=True,
         )
+    if follow is None and (done.away or done.refused):
+        ctx.exit(NOT_ALL)
 
 
 @alerts.command()

@@ -72,7 +72,7 @@ def init(store: str | None, user: str, database: str | None) -> None:
 @source_options
 @click.option(
     "--batch",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 100_000_000),
     default=BATCH,
     show_default=True,
     help="Events in a transaction, about.",

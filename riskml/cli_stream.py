@@ -122,7 +122,13 @@ _path = click.Path(path_type=Path)
     show_default=True,
     help="Raise an alert as soon as a window that still grows reaches the threshold.",
 )
-@click.option("--batch", default=10_000, show_default=True, help="Messages in a step at most.")
+@click.option(
+    "--batch",
+    type=click.IntRange(1, 10_000_000),
+    default=10_000,
+    show_default=True,
+    help="Messages in a step at most.",
+)
 @click.option(
     "--checkpoint",
     type=DURATION,
@@ -185,6 +191,7 @@ def stream(
     loaded = load_bundle(folder, runtime)
     if lateness is not None:
         loaded.extractor.lateness = lateness
+    _check_files(source, *sinks, *filter(None, [dead_letters]))
     with ExitStack() as opened:
         reading = _source(source, group, instance, begin == "earliest", follow)
         opened.callback(reading.close)
@@ -202,6 +209,8 @@ def stream(
 
     def stop(number: int, frame: FrameType | None) -> None:
         job.stop()
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.default_int_handler)  # the second ends it at once
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
@@ -321,6 +330,25 @@ def _letters(url: str) -> DeadLetters:
     if url.startswith(KAFKA):
         return KafkaLetters(KafkaTopic.parse(url, "--dead-letters"))
     return LineLetters(_file(url))
+
+
+def _check_files(source: str, *others: str) -> None:
+    """Refuse to write to the file that is read, or twice to one.
+
+    Raises:
+        ConfigError: names it.
+    """
+    seen: set[Path] = set()
+    for url in (source, *others):
+        if url == STANDARD or ("://" in url and not url.startswith(FILE)):
+            continue
+        path = _file(url).resolve()
+        if path in seen:
+            raise ConfigError(
+                f"{path} is given twice: --source, each --sink and --dead-letters need files of "
+                "their own"
+            )
+        seen.add(path)
 
 
 def _homes(state: str, stream: str, version: str) -> Callable[[str], StateHome]:

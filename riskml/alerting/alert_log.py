@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 
 from riskml.alerting.log_tables import ALERTS, OUTBOX, SIGHTINGS
 from riskml.alerting.migrating import check_migrated, migrate
-from riskml.alerting.sightings import Sighting, content_digest
+from riskml.alerting.sightings import Sighting, sealed
 from riskml.alerting.states import AlertState, Severity, check_change
 from riskml.alerting.suppression import Caps, Decision, Known, Suppression, Told
 from riskml.alerting.trail import Entry, Trail, entries
@@ -149,8 +149,9 @@ class AlertLog:
                 update(ALERTS).where(ALERTS.c.alert_id == alert_id).values(state=state.value)
             )
             trail = Trail(connection)
-            trail.add(alert_id, moment, who, state.value, why)
-            _post(connection, alert_id, CHANGED, f"{alert_id}/{trail.number}", moment, state=state)
+            key = f"{alert_id}/{trail.number + 1}"
+            trail.add(alert_id, moment, who, state.value, why, notice=key)
+            _post(connection, alert_id, CHANGED, key, moment, state=state)
 
     def escalate(self, alert_id: str, severity: str, to: Sequence[str], at: datetime) -> None:
         """Put by that further people are to be told; once for each severity of an alert.
@@ -168,7 +169,8 @@ class AlertLog:
         with self._alone("the database refused the escalation") as connection:
             there = select(OUTBOX.c.number).where(OUTBOX.c.key == key)
             if connection.execute(there).first() is None:
-                Trail(connection).add(alert_id, at, JOB, ESCALATED, f"to {', '.join(to)}")
+                why = f"to {', '.join(to)}"
+                Trail(connection).add(alert_id, at, JOB, ESCALATED, why, notice=key)
                 _post(connection, alert_id, ESCALATED, key, at, to=list(to))
 
     def find(
@@ -291,7 +293,12 @@ class AlertLog:
             model_version=sighting.model_version,
             risk=sighting.risk,
             severity=decision.severity,
-            seal=content_digest(values.values()),
+            user_id=sighting.user_id,
+            signature=sighting.signature,
+            first_seen=sighting.window_start.astimezone(UTC).isoformat(),
+            last_seen=sighting.window_end.astimezone(UTC).isoformat(),
+            seal=sealed({**values, **about}),
+            **({} if decision.notice is None else {"notice": f"{alert_id}/{decision.severity}"}),
         )
         if decision.notice is not None:
             key = f"{alert_id}/{decision.severity}"

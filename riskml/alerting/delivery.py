@@ -70,16 +70,21 @@ class Delivered:
     Args:
         sent: messages that a channel took; a digest is one.
         refused: that it never will take; they are kept in `riskml_alert_refused`.
-        away: channels that did not answer.
+        away: channels that did not answer, or are left alone since they did not.
+        held: channels that had as much as they may get in a minute.
     """
 
     sent: int = 0
     refused: int = 0
     away: int = 0
+    held: int = 0
 
     def __add__(self, other: Delivered) -> Delivered:
         return Delivered(
-            self.sent + other.sent, self.refused + other.refused, self.away + other.away
+            self.sent + other.sent,
+            self.refused + other.refused,
+            self.away + other.away,
+            self.held + other.held,
         )
 
 
@@ -147,7 +152,7 @@ class Worker:
     def _queue(self, name: str, channel: Channel, queue: str) -> Delivered:
         done, place = Delivered(), self._take(name, queue)
         if place is None:
-            return done
+            return Delivered(away=1) if self._failed(name, queue) else done
         position, failures = place["position"], place["failures"]
         wait_until = None
         try:
@@ -177,6 +182,7 @@ class Worker:
                     break
             else:
                 wait_until = self.clock() + timedelta(minutes=1)
+                done += Delivered(held=1)
             return done
         finally:
             self._leave(name, queue, position, failures, wait_until)
@@ -245,6 +251,13 @@ class Worker:
             if not connection.execute(update(PLACES).where(free).values(busy_until=until)).rowcount:
                 return None
             return connection.execute(select(*PLACES.c).where(mine)).mappings().one()
+
+    def _failed(self, name: str, queue: str) -> bool:
+        """Whether the queue waits since its channel did not answer."""
+        mine = (PLACES.c.channel == name) & (PLACES.c.queue == queue)
+        with self.log.reading() as connection:
+            query = select(PLACES.c.failures).where(mine)
+            return bool(connection.execute(query).scalar_one())
 
     def _make(self, connection: Connection, name: str, queue: str) -> None:
         row = {"channel": name, "queue": queue, "position": 0, "failures": 0}

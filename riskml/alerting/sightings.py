@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -110,6 +110,14 @@ NEEDED = (
     "p_value",
     "risk",
 )
+
+
+SEALED = (*NEEDED, "threshold", "reasons", "event_ids", "alert_id", "peer", "rule", "told")
+
+
+def sealed(row: Mapping[str, Any]) -> str:
+    """The digest of a row of the log's sightings."""
+    return content_digest(row[name] for name in SEALED)
 
 
 def content_digest(rows: Iterable[Any]) -> str:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 
 from riskml.alerting.alert_log import JOB, RAISED, SEEN, AlertLog
-from riskml.alerting.log_tables import ALERTS, SIGHTINGS
-from riskml.alerting.sightings import NEEDED, content_digest
+from riskml.alerting.log_tables import ALERTS, OUTBOX, SIGHTINGS
+from riskml.alerting.sightings import sealed
 from riskml.alerting.states import AlertState, Severity
 from riskml.alerting.trail import START, Entry, entries
 
 SHOWN = 20
+SPAN = ("first_seen", "last_seen")
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ def verify(log: AlertLog, head: str | None = None) -> Verified:
     faults: list[str] = []
     told: dict[str, dict[str, Any]] = {}
     seals: dict[tuple[str, str], str] = {}
+    notices: set[str] = set()
     before, number, met = START, 0, head in (None, _head(0, START))
     with log.reading() as connection:
         for entry in entries(connection):
@@ -64,6 +67,7 @@ def verify(log: AlertLog, head: str | None = None) -> Verified:
             before = entry.digest
             met = met or head == _head(number, before)
             _replay(told, seals, entry)
+            notices.update(filter(None, [json.loads(entry.content).get("notice")]))
         if not met:
             faults.append(f"the chain does not go through {head}: entries were cut off or replaced")
         alerts = 0
@@ -80,14 +84,13 @@ def verify(log: AlertLog, head: str | None = None) -> Verified:
             seal = seals.pop((row["window_id"], row["model_version"]), None)
             if seal is None:
                 faults.append(f"window {row['window_id']} is not in the trail")
-            elif seal != content_digest(row[name] for name in SEALED):
+            elif seal != sealed(dict(row)):
                 faults.append(f"window {row['window_id']} was changed")
         faults += [f"window {window_id} was taken out" for window_id, _ in seals]
+        posted = set(connection.execute(select(OUTBOX.c.key)).scalars())
+        faults += [f"notice {key} was taken out" for key in sorted(notices - posted)]
+        faults += [f"notice {key} is not in the trail" for key in sorted(posted - notices)]
     return Verified(number, alerts, _head(number, before), tuple(faults[:SHOWN]), len(faults))
-
-
-SEALED = (*NEEDED, "threshold", "reasons", "event_ids")
-"""As `Sighting.plain` has them."""
 
 
 def _head(number: int, digest: str) -> str:
@@ -105,7 +108,13 @@ def _replay(
         severity = Severity(content["severity"])
         if known is None:
             known = {"count": 0, "risk": 0.0, "severity": severity}
+            known |= {name: content[name] for name in ("user_id", "signature")}
+            known |= {name: datetime.fromisoformat(content[name]) for name in SPAN}
+        first, last = (datetime.fromisoformat(content[name]) for name in SPAN)
         told[entry.alert_id] = {
+            **known,
+            "first_seen": min(known["first_seen"], first),
+            "last_seen": max(known["last_seen"], last),
             "state": content["state"],
             "count": known["count"] + 1,
             "risk": max(known["risk"], content["risk"]),

@@ -167,8 +167,9 @@ class EdgeStream:
         self._now *= 0 if self.core == "plain" else self.decay
         self._tick = tick
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path | str) -> None:
         """Write settings and tick as JSON, and counts as safetensors."""
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         meta = {"settings": self.settings(), "first": self._first, "tick": self._tick}
         (folder / META).write_text(json.dumps(meta, indent=1))
@@ -176,12 +177,13 @@ class EdgeStream:
         save_file(tables, folder / STATE)
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path | str) -> Self:
         """Go on from what `save` wrote.
 
         Raises:
             BundleError: missing or damaged.
         """
+        folder = Path(folder)
         with reading(folder / META):
             meta = json.loads((folder / META).read_text())
             stream = cls(**meta["settings"])

@@ -128,8 +128,9 @@ class PointStream:
             self._judge = _Judge.of(block, chosen.x, self.detector)
         return self._judge
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path | str) -> None:
         """Write settings and count as JSON, and what has been learnt as safetensors."""
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         known = Lessons.none(0) if self._lessons is None else self._lessons
         meta = {
@@ -142,12 +143,13 @@ class PointStream:
         save_file({k: np.ascontiguousarray(a) for k, a in known.arrays().items()}, folder / STATE)
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path | str) -> Self:
         """Go on from what `save` wrote.
 
         Raises:
             BundleError: missing, damaged, or of another kind.
         """
+        folder = Path(folder)
         with reading(folder / META):
             meta = json.loads((folder / META).read_text())
             stream = cls(KINDS[meta["detector"]](**meta["settings"]), int(meta["block"]))

@@ -19,6 +19,7 @@ from riskml.data.timestamps import (
     UNPARSABLE,
     WITHOUT_ZONE,
     check_time_zone,
+    is_time_zone,
     parse_timestamps,
 )
 
@@ -170,7 +171,9 @@ class EventMapping:
         found = self.resolve(table.rows.columns, table.name)
         checked = self._event_columns(table, found, strict)
         rules = quality.broken_rules(checked, datetime.now(UTC))
-        rejected = quality.rejected_rows(table.origin, rules, table.rows)
+        zones = table.rows[found[TIME_ZONE]] if TIME_ZONE in found else None
+        rules = _with_unusable(rules, checked["user_id"], zones)
+        rejected = quality.rejected_rows(table.origin, rules, table.rows, UNUSABLE)
         if len(table.rejected):
             rejected = pl.concat([table.rejected, rejected])
         if len(rejected):
@@ -235,6 +238,38 @@ class EventMapping:
                 "time_zone=Europe/Berlin"
             )
         return times
+
+
+NUL = "\0"
+MOST_BYTES = 500
+"""Of a user's name: databases have limits for what they index."""
+
+LONG_USER = quality.RowRule(
+    "unusable_user",
+    f"the user's name is longer than {MOST_BYTES} bytes or holds a NUL",
+    (pl.col("user_id").str.len_bytes() > MOST_BYTES)
+    | pl.col("user_id").str.contains(NUL, literal=True),
+)
+ZONE = quality.RowRule(
+    "unknown_time_zone", "the time zone is no IANA name, such as Europe/Berlin", pl.lit(False)
+)  # each name of a log is looked up once, so no expression says it
+UNUSABLE = (LONG_USER, ZONE)
+
+
+def _with_unusable(rules: pl.Series, users: pl.Series, zones: pl.Series | None) -> pl.Series:
+    """Rows with a value that nothing could work with, among those that break no other rule."""
+    long = users.str.len_bytes().max()
+    if (isinstance(long, int) and long > MOST_BYTES) or users.str.contains(NUL, literal=True).any():
+        rules = rules.set(
+            rules.is_null() & users.to_frame("user_id").select(LONG_USER.broken).to_series(),
+            LONG_USER.name,
+        )
+    unknown = []
+    if zones is not None and zones.dtype == pl.String:
+        unknown = [zone for zone in zones.unique().drop_nulls() if not is_time_zone(zone)]
+    if zones is not None and unknown:
+        return rules.set(rules.is_null() & zones.is_in(unknown), ZONE.name)
+    return rules
 
 
 def _is_time(kind: pl.DataType) -> bool:

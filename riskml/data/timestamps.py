@@ -41,13 +41,14 @@ def check_time_zone(name: str | None) -> None:
     Raises:
         ConfigError: with the nearest names.
     """
-    if name is not None and not _is_zone(name):
+    if name is not None and not is_time_zone(name):
         near = _nearest_zones(name)
         raise ConfigError(f"time_zone={name}: no such time zone; {did_you_mean(near[0], near)}, …")
 
 
 @lru_cache(maxsize=64)
-def _is_zone(name: str) -> bool:
+def is_time_zone(name: str) -> bool:
+    """Whether it is in the IANA list."""
     try:
         pl.Series([datetime(2000, 1, 1)]).dt.replace_time_zone(name)
     except pl.exceptions.ComputeError:

@@ -48,12 +48,13 @@ def find_alert(where: str, window_id: str) -> Alert:
         ConfigError: the URL is not understood.
         DataError: there are no alerts in that place, or none of this window.
     """
-    alerts = _of_database(where) if "://" in where else _of_files(Path(where).expanduser())
+    is_url = "://" in where
+    alerts = raised_alerts(where).select(_NEEDED) if is_url else _of_files(Path(where).expanduser())
     mine = alerts.filter(pl.col("window_id") == window_id)
     if mine.is_empty():
         known = alerts["window_id"].unique().to_list()
         hint = did_you_mean(window_id, known) if known else "it has none at all"
-        place = "the database" if "://" in where else where
+        place = "the database" if is_url else where
         raise DataError(f"{place} has no alert '{printable(window_id)}': {printable(hint)}")
     row = mine.row(-1, named=True)
     return Alert(
@@ -86,7 +87,7 @@ def raised_alerts(where: str) -> pl.DataFrame:
             raise DataError(f"{path}: no alerts there; give what `riskml score --out` wrote to")
         parts = [_with_peers(file) for file in folder_store.alert_files(path)]
         return pl.concat(parts) if parts else pl.DataFrame(schema=RAISED)
-    engine = open_engine(where, "--from", writes=False)
+    engine = open_engine(where, "alerts", writes=False)
     found = [pl.DataFrame(schema=RAISED)]
     with database_errors("the alerts cannot be read"), engine.connect() as connection:
         tables = [n for n in (ALERTS.name, STREAMED) if engine.dialect.has_table(connection, n)]
@@ -104,6 +105,7 @@ def raised_alerts(where: str) -> pl.DataFrame:
                 for n in RAISED
             ]
             query = select(*columns).select_from(table.outerjoin(SCORES, same))
+            query = query.order_by(table.c.raised_at)
             if name == STREAMED:
                 query = query.where(table.c.raised != "withdrawn")
             rows = [tuple(row) for row in connection.execute(query)]
@@ -120,16 +122,6 @@ def _with_peers(file: Path) -> pl.DataFrame:
         peers = pl.read_parquet(scores, columns=["window_id", "peer"], glob=False)
     found = found.join(peers, on="window_id", how="left", maintain_order="left")
     return found.select(*RAISED).cast(RAISED)  # type: ignore[arg-type]
-
-
-def _of_database(url: str) -> pl.DataFrame:
-    engine = open_engine(url, "--alerts", writes=False)
-    with database_errors("the alerts cannot be read"), engine.connect() as connection:
-        if not engine.dialect.has_table(connection, ALERTS.name):
-            raise DataError(f"the database has no table {ALERTS.name}: riskml score --out makes it")
-        query = select(*(ALERTS.c[name] for name in _NEEDED)).order_by(ALERTS.c.raised_at)
-        rows = [tuple(row) for row in connection.execute(query)]
-    return pl.DataFrame(rows, schema=list(_NEEDED), orient="row", infer_schema_length=None)
 
 
 def _of_files(path: Path) -> pl.DataFrame:

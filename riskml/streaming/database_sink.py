@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from datetime import UTC, datetime
 
 import polars as pl
-from sqlalchemy import Column, Double, Index, MetaData, Table, Text, bindparam, update
+from sqlalchemy import Column, Double, Index, MetaData, Table, Text, bindparam, inspect, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import InterfaceError, OperationalError
-from tenacity import Retrying, before_sleep_log, retry_if_exception_type, wait_random_exponential
+from tenacity import Retrying, before_sleep_log, retry_if_exception, wait_random_exponential
 
-from riskml.core.errors import ConfigError
+from riskml.core.errors import ConfigError, DataError
 from riskml.data.database import database_errors, open_engine
 from riskml.data.event_tables import DIALECTS, UtcTime
 from riskml.serving.score_tables import ROWS, SCORES, alert_columns, upsert
@@ -59,6 +60,14 @@ class DatabaseSink:
         with database_errors("--sink refused"):
             METADATA.create_all(self._engine)
             SCORES.create(self._engine, checkfirst=True)
+            for table in (SCORES, ALERTS):
+                there = {each["name"] for each in inspect(self._engine).get_columns(table.name)}
+                missing = [column.name for column in table.columns if column.name not in there]
+                if missing:
+                    raise DataError(
+                        f"--sink: the table {table.name} has no column {missing[0]}: another "
+                        "program made it; give another database"
+                    )
 
     def write(self, rows: pl.DataFrame) -> None:
         """One transaction, tried again while the database is away."""
@@ -68,7 +77,7 @@ class DatabaseSink:
             / 1e6
         )
         attempts = Retrying(
-            retry=retry_if_exception_type((OperationalError, InterfaceError)),
+            retry=retry_if_exception(_is_away),
             wait=wait_random_exponential(max=LONGEST_WAIT_S),
             before_sleep=before_sleep_log(_logger, logging.WARNING),
         )
@@ -103,3 +112,13 @@ class DatabaseSink:
     def close(self) -> None:
         """Close the connections."""
         self._engine.dispose()
+
+
+def _is_away(error: BaseException) -> bool:
+    """Whether the database may answer later; a statement that it refuses, it refuses for good."""
+    if isinstance(error, InterfaceError):
+        return True
+    if not isinstance(error, OperationalError):
+        return False
+    of_sqlite = isinstance(error.orig, sqlite3.Error)
+    return not of_sqlite or any(word in str(error.orig) for word in ("locked", "busy"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import time
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from riskml.streaming.messages import Messages
 
 PARTITION = "0"
 BLOCK = 1 << 20
+HEAD = 4096
+"""Bytes by which a file is known again."""
 LOOK_S = 0.05
 """Between looks at a file that is followed."""
 
@@ -53,6 +56,11 @@ class LineSource:
                 f"--source {self._path} is shorter than what was read of it: give another --state "
                 "for another file"
             )
+        if position.get("head", self._head()) != self._head():
+            raise DataError(
+                f"--source {self._path} begins with other lines than the file that was read: give "
+                "another --state for another file"
+            )
         os.lseek(self._file, self._byte, os.SEEK_SET)
 
     @property
@@ -72,8 +80,14 @@ class LineSource:
         full = [i for i, value in enumerate(values) if value]
         unknown = np.full(len(full), -1, np.int64)
         messages = Messages(PARTITION, [values[i] for i in full], offsets[full], unknown)
-        position = {"line": self._line, "byte": self._byte}
+        position: dict[str, Any] = {"line": self._line, "byte": self._byte}
+        if self._path is not None:
+            position["head"] = self._head()
         return [(messages, position)] if full else []
+
+    def _head(self) -> str:
+        """By which the file is known again, as far as it was read."""
+        return sha256(os.pread(self._file, min(self._byte, HEAD), 0)).hexdigest()
 
     def _lines(self, most: int, wait: float) -> list[bytes]:
         end = time.monotonic() + wait

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import shutil
 import time
@@ -28,6 +29,8 @@ STATE, LOCK = "state.json", ".lock"
 
 Noted = dict[str, Any]
 """What `state.json` holds."""
+
+_logger = logging.getLogger(__name__)
 
 
 class PartitionTakenError(DataError):
@@ -87,7 +90,7 @@ class FolderHome:
         except OSError as error:
             raise DataError(f"--state {self.folder}: {error.strerror}") from error
         self._lock = (self.folder / LOCK).open("w")
-        given_up = time.monotonic() + wait.total_seconds()
+        given_up, told = time.monotonic() + wait.total_seconds(), False
         while True:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -97,6 +100,13 @@ class FolderHome:
                     raise PartitionTakenError(
                         f"another process works on {self.folder}; give each stream its own --state"
                     ) from error
+                if not told:
+                    _logger.warning(
+                        "another process works on %s: waiting for up to %.0f s",
+                        self.folder,
+                        wait.total_seconds(),
+                    )
+                told = True
                 time.sleep(POLL_S)
         noted = read_noted(self.folder)
         self._tidy(() if noted is None else noted["counted"])

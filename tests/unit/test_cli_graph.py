@@ -143,7 +143,7 @@ EXPLAIN = ("explain", "x", *STORED, "--alerts")
         ([*EXPLAIN, "{world}"], "no alerts there; give what `riskml score --out` wrote"),
         ([*EXPLAIN, "none"], "--alerts none: no alerts there"),
         ([*EXPLAIN, "{world}/g"], "is missing, damaged or of another kind"),
-        ([*EXPLAIN, "sqlite:///{world}/other.db"], "no table riskml_alerts"),
+        ([*EXPLAIN, "sqlite:///{world}/other.db"], "has neither riskml_alerts"),
         ([*EXPLAIN, "{world}/scores", "--picture", "a.gif"], "no alert 'x'"),
         (["explain", "{alert}", "--store", "{world}/none", "--alerts", "{world}/scores"],
          "there is no graph in {world}/none: riskml graph init --store {world}/none"),
