@@ -34,6 +34,14 @@ _log = click.option(
     show_envvar=True,
     help="Database of the alert log, SQLite or PostgreSQL.",
 )
+_channels = click.option(
+    "--channels",
+    "file",
+    metavar="FILE",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="YAML with channels and routes (docs/alerts.md).",
+)
 _json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
 
@@ -101,18 +109,11 @@ def take(where: str, rules: Path | None, as_json: bool, url: str) -> None:
 
 
 @alerts.command()
-@click.option(
-    "--channels",
-    "file",
-    metavar="FILE",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="YAML: webhooks, Slack, PagerDuty, e-mail (docs/alerts.md).",
-)
+@_channels
 @click.option(
     "--follow",
     type=DURATION,
-    help="Go on, and look for more this often, until SIGTERM or Ctrl-C; without it, one round.",
+    help="Go on, and look for more this often, until SIGTERM or Ctrl-C; else until all is sent.",
 )
 @_json
 @_log
@@ -153,14 +154,7 @@ def deliver(
 
 @alerts.command()
 @click.argument("alert_id", metavar="ALERT", required=False)
-@click.option(
-    "--channels",
-    "file",
-    metavar="FILE",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="YAML with channels and routes (docs/alerts.md).",
-)
+@_channels
 @click.option("--at", type=MOMENT, help="When; when people were told, or now, unless given.")
 @click.option("--log", "url", metavar="URL", envvar="RISKML_ALERTS_URL", help="Where ALERT is.")
 def route(alert_id: str | None, file: Path, at: datetime | None, url: str | None) -> None:
@@ -187,14 +181,7 @@ def route(alert_id: str | None, file: Path, at: datetime | None, url: str | None
 
 
 @alerts.command("alertmanager")
-@click.option(
-    "--channels",
-    "file",
-    metavar="FILE",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="YAML with channels and routes (docs/alerts.md).",
-)
+@_channels
 @click.option(
     "--secrets",
     default="/etc/alertmanager/secrets",

@@ -282,6 +282,7 @@ class AlertLog:
         }
         connection.execute(insert(SIGHTINGS), [{**values, **about}])
         what = RAISED if decision.alert_id is None else SEEN
+        key = f"{alert_id}/{decision.severity}"
         trail.add(
             alert_id,
             at,
@@ -298,10 +299,9 @@ class AlertLog:
             first_seen=sighting.window_start.astimezone(UTC).isoformat(),
             last_seen=sighting.window_end.astimezone(UTC).isoformat(),
             seal=sealed({**values, **about}),
-            **({} if decision.notice is None else {"notice": f"{alert_id}/{decision.severity}"}),
+            **({} if decision.notice is None else {"notice": key}),
         )
         if decision.notice is not None:
-            key = f"{alert_id}/{decision.severity}"
             _post(connection, alert_id, decision.notice, key, at, window_id=sighting.window_id)
 
     def _seen_again(

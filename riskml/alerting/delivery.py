@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy import ColumnElement, RowMapping, insert, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
@@ -243,7 +243,7 @@ class Worker:
     def _take(self, name: str, queue: str) -> RowMapping | None:
         """The queue's place, for this worker alone; None: it is another's, or it has to wait."""
         now = self.clock()
-        mine = (PLACES.c.channel == name) & (PLACES.c.queue == queue)
+        mine = _place(name, queue)
         with self.log.writing() as connection:
             self._make(connection, name, queue)
             free = mine & (PLACES.c.busy_until <= now) & (PLACES.c.next_at <= now)
@@ -254,7 +254,7 @@ class Worker:
 
     def _failed(self, name: str, queue: str) -> bool:
         """Whether the queue waits since its channel did not answer."""
-        mine = (PLACES.c.channel == name) & (PLACES.c.queue == queue)
+        mine = _place(name, queue)
         with self.log.reading() as connection:
             query = select(PLACES.c.failures).where(mine)
             return bool(connection.execute(query).scalar_one())
@@ -262,7 +262,7 @@ class Worker:
     def _make(self, connection: Connection, name: str, queue: str) -> None:
         row = {"channel": name, "queue": queue, "position": 0, "failures": 0}
         start = datetime(1970, 1, 1, tzinfo=UTC)
-        mine = (PLACES.c.channel == name) & (PLACES.c.queue == queue)
+        mine = _place(name, queue)
         if connection.execute(select(PLACES.c.position).where(mine)).first() is None:
             values = {**row, "next_at": start, "busy_until": start}
             try:
@@ -272,7 +272,7 @@ class Worker:
                 return  # another worker was quicker
 
     def _move(self, name: str, queue: str, position: int) -> None:
-        mine = (PLACES.c.channel == name) & (PLACES.c.queue == queue)
+        mine = _place(name, queue)
         until = self.clock() + self.settings.lease
         with self.log.writing() as connection:
             connection.execute(
@@ -282,7 +282,7 @@ class Worker:
     def _leave(
         self, name: str, queue: str, position: int, failures: int, until: datetime | None
     ) -> None:
-        mine = (PLACES.c.channel == name) & (PLACES.c.queue == queue)
+        mine = _place(name, queue)
         now = self.clock()
         values = {"position": position, "failures": failures, "busy_until": now}
         with self.log.writing() as connection:
@@ -302,3 +302,8 @@ class Worker:
             new = [row for row in rows if row["key"] not in known]
             if new:
                 connection.execute(insert(REFUSED), new)
+
+
+def _place(name: str, queue: str) -> ColumnElement[bool]:
+    """Which row of the places is a queue's."""
+    return (PLACES.c.channel == name) & (PLACES.c.queue == queue)

@@ -46,7 +46,7 @@ def check_time_zone(name: str | None) -> None:
         raise ConfigError(f"time_zone={name}: no such time zone; {did_you_mean(near[0], near)}, …")
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
 def is_time_zone(name: str) -> bool:
     """Whether it is in the IANA list."""
     try:

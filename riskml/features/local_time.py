@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 import numpy as np
 import polars as pl
-from polars.exceptions import ComputeError, PolarsError
 
 from riskml.core.errors import ConfigError, DataError
 from riskml.core.schema import TIME_ZONE, TIMESTAMP
+from riskml.data.timestamps import is_time_zone
 from riskml.features.rows import NEVER, Array, begins, index, micros
 
 LOCAL_TIME = "local_time"
@@ -35,7 +34,7 @@ def with_local_time(events: pl.DataFrame, default_zone: str = "UTC") -> pl.DataF
         ConfigError: the default is no zone that is known.
         DataError: a row names a zone that is not known.
     """
-    if not _is_zone(default_zone):
+    if not is_time_zone(default_zone):
         raise ConfigError(f"features.time_zone={default_zone!r} is no known time zone; {_REMEDY}")
     zone = pl.lit(default_zone)
     if TIME_ZONE in events.columns:
@@ -128,15 +127,6 @@ def _by_zone(values: pl.Series, zone: pl.Series, work: Work) -> pl.Series:
 
 
 def _known(zone: str) -> str:
-    if not _is_zone(zone):
+    if not is_time_zone(zone):
         raise DataError(f"column '{TIME_ZONE}' holds the unknown zone {zone!r}; {_REMEDY}")
     return zone
-
-
-@lru_cache(maxsize=1024)
-def _is_zone(name: str) -> bool:
-    try:
-        pl.Series([0], dtype=pl.Datetime("us", "UTC")).dt.convert_time_zone(name)
-    except (ComputeError, PolarsError):
-        return False
-    return True

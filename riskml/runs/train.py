@@ -211,7 +211,7 @@ def export(
         leaving,
         extractor,
         evaluation.calibration,
-        evaluation.threshold,
+        begin.alerting.threshold,
         explainer,
         begin.profile,
         about,

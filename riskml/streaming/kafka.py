@@ -218,8 +218,9 @@ class KafkaSource:
         topic = found.topics[self._topic.topic]
         if topic.error is not None:
             _logger.warning("Kafka: topic %s: %s", self._topic.topic, topic.error.str())
-            time.sleep(ASK_S)
         self._count = len(topic.partitions)
+        if not self._count:
+            time.sleep(ASK_S)
         return self._count > 0
 
     def _messages(self, number: int, some: Sequence[Message]) -> tuple[Messages, Any]:
