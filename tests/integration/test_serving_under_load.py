@@ -73,12 +73,12 @@ class Load:
                 connection = kept or socket.create_connection(("127.0.0.1", self.port), 30)
             except OSError:
                 return  # never accepted
-            kept = None
+            was_kept, kept = kept is not None, None
             try:
                 connection.sendall(request)
                 status, close, content = answer(connection)
             except OSError as error:
-                self.lost.append(f"{'kept' if keeps else 'new'} connection: {error!r}")
+                self.lost.append(f"{'kept' if was_kept else 'new'} connection: {error!r}")
                 continue
             self.answers.append((status, content))
             self.closing += close

@@ -7,7 +7,6 @@ import contextlib
 import ctypes
 import ipaddress
 import logging
-import select
 import signal
 import socket
 import struct
@@ -26,8 +25,10 @@ from riskml.serving.http.reloading import refresh
 _logger = logging.getLogger(__name__)
 BACKLOG = 1024
 SO_ATTACH_FILTER = 26
-QUIET_S = 1.0
+QUIET_S = 2.0
 """How long kept connections have to be silent, once stopping, before they are closed."""
+HANDSHAKE_S = 0.2
+"""How long connections are still accepted, once stopping, whose handshake has begun."""
 
 
 @dataclass(frozen=True)
@@ -128,13 +129,16 @@ class _Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         until = loop.time() + self.config.timeout_graceful_shutdown  # type: ignore[operator]
         for listening in sockets or []:
-            await _take_in(listening)
-        for server in self.servers:
-            server.close()
-        # connections that clients keep get their close with an answer, not between two requests
+            _refuse_new_connections(listening)
+        # connections that clients keep get their close with an answer, not between two requests;
+        # one whose handshake was under way is still accepted
         connections = self.server_state.connections
-        quiet_since, seen = loop.time(), self.server_state.total_requests
-        while connections and loop.time() < min(until, quiet_since + QUIET_S):
+        began = quiet_since = loop.time()
+        seen = self.server_state.total_requests
+        while loop.time() < until and (
+            loop.time() < began + HANDSHAKE_S
+            or (connections and loop.time() < quiet_since + QUIET_S)
+        ):
             await asyncio.sleep(0.01)
             if self.server_state.total_requests != seen or self.server_state.tasks:
                 quiet_since, seen = loop.time(), self.server_state.total_requests
@@ -155,14 +159,23 @@ class _Server(uvicorn.Server):
         await self._service.shelf.reload_quietly()
 
 
-async def _take_in(listening: socket.socket) -> None:
-    """Let no further connection queue up, and the event loop accept those that have."""
-    if sys.platform == "linux":  # elsewhere one that comes just before the close may be lost
-        nothing = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))  # keep 0 bytes
-        program = struct.pack("HL", 1, ctypes.addressof(nothing))
-        listening.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
-    while select.select([listening], [], [], 0)[0]:
-        await asyncio.sleep(0)
+def _refuse_new_connections(listening: socket.socket) -> None:
+    """Let the kernel begin no further handshake, and finish those it has begun."""
+    if sys.platform != "linux":  # elsewhere one that comes just before the close may be lost
+        return
+    program = [
+        (0x30, 0, 0, 13),  # load the byte of TCP's flags
+        (0x45, 0, 1, 0x02),  # is it a SYN?
+        (0x06, 0, 0, 0),  # then keep nothing of it
+        (0x06, 0, 0, 0xFFFF_FFFF),  # else all
+    ]
+    code = b"".join(struct.pack("HBBI", *instruction) for instruction in program)
+    held = ctypes.create_string_buffer(code)
+    listening.setsockopt(
+        socket.SOL_SOCKET,
+        SO_ATTACH_FILTER,
+        struct.pack("HL", len(program), ctypes.addressof(held)),
+    )
 
 
 def _listen(address: Address) -> socket.socket:
