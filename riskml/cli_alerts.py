@@ -176,8 +176,10 @@ def route(alert_id: str | None, file: Path, at: datetime | None, url: str | None
     way = found.routing.way(message, at or message.notified_at or datetime.now(UTC))
     for line in way.told:
         click.echo(printable(line))
-    takes = [name for name in way.channels if found.channels[name].takes(message)]
-    click.echo(f"to {', '.join(takes) or 'nobody'}")
+    for verb, names in (("to", way.channels), ("later to", way.muted)):
+        takes = [name for name in names if found.channels[name].takes(message)]
+        if takes or verb == "to":
+            click.echo(f"{verb} {', '.join(takes) or 'nobody'}")
 
 
 @alerts.command("alertmanager")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -18,7 +18,15 @@ from riskml.alerting.log_tables import ALERTS, OUTBOX, SIGHTINGS
 from riskml.alerting.migrating import check_migrated, migrate
 from riskml.alerting.sightings import Sighting, sealed
 from riskml.alerting.states import AlertState, Severity, check_change
-from riskml.alerting.suppression import Caps, Decision, Known, Suppression, Told
+from riskml.alerting.suppression import (
+    REMINDER,
+    Caps,
+    Decision,
+    Known,
+    Notice,
+    Suppression,
+    Told,
+)
 from riskml.alerting.trail import Entry, Trail, entries
 from riskml.core.errors import DataError, did_you_mean
 from riskml.core.redaction import printable
@@ -116,7 +124,7 @@ class AlertLog:
                     known += 1
                     continue
                 lately = _told(connection, sighting) if rules.caps != Caps() else None
-                decision = rules.decide(sighting, _last(connection, sighting), lately)
+                decision = rules.decide(sighting, _last(connection, sighting), lately, moment)
                 self._log(connection, trail, sighting, decision, moment)
                 new += 1
                 alerts += decision.alert_id is None
@@ -283,6 +291,8 @@ class AlertLog:
         connection.execute(insert(SIGHTINGS), [{**values, **about}])
         what = RAISED if decision.alert_id is None else SEEN
         key = f"{alert_id}/{decision.severity}"
+        if decision.rule == REMINDER:
+            key += f"/{trail.number + 1}"
         trail.add(
             alert_id,
             at,
@@ -324,7 +334,7 @@ class AlertLog:
         }
         state = decision.state or AlertState(row["state"])
         changed["state"] = state.value
-        if decision.notice is not None:
+        if decision.notice is not None and decision.rule != REMINDER:
             changed["notified_at"] = at
         connection.execute(update(ALERTS).where(ALERTS.c.alert_id == alert_id).values(**changed))
         return state
@@ -378,8 +388,13 @@ def _last(connection: Connection, sighting: Sighting) -> Known | None:
     if found is None:
         return None
     alert_id, state, severity, risk, last_seen, notified_at = found
-    told = notified_at is not None
-    return Known(alert_id, AlertState(state), Severity(severity), risk, last_seen, told)
+    known = Known(alert_id, AlertState(state), Severity(severity), risk, last_seen, False)
+    if notified_at is None:
+        return known
+    told = select(func.max(OUTBOX.c.created_at)).where(
+        OUTBOX.c.alert_id == alert_id, OUTBOX.c.kind.in_(list(Notice))
+    )
+    return replace(known, told=True, told_at=connection.execute(told).scalar_one())
 
 
 def _told(connection: Connection, sighting: Sighting) -> Told:

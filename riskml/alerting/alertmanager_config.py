@@ -10,8 +10,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from riskml.alerting.channels import Alertmanager, Channel, Email, PagerDuty, Slack, Webhook
-from riskml.alerting.routing import DAYS, Route, Routing
+from riskml.alerting.alertmanager import Alertmanager
+from riskml.alerting.calendars import DAYS, MONTHS, Times
+from riskml.alerting.channels import Channel, Email, PagerDuty, Slack, Webhook
+from riskml.alerting.routing import Route, Routing
 from riskml.alerting.states import Severity
 from riskml.alerting.suppression import EVERYTHING
 from riskml.core.errors import ConfigError
@@ -31,7 +33,8 @@ def render(channels: Mapping[str, Channel], routing: Routing, secrets: str) -> d
         secrets: folder of the files with secrets, as Alertmanager sees it.
 
     Raises:
-        ConfigError: no channel is left, or one that Alertmanager has no receiver for.
+        ConfigError: no channel is left, one that Alertmanager has no receiver for, or times that it
+            has no words for.
     """
     told = {n: each for n, each in channels.items() if not isinstance(each, Alertmanager)}
     if not told:
@@ -43,7 +46,10 @@ def render(channels: Mapping[str, Channel], routing: Routing, secrets: str) -> d
     for name, members in groups.items():
         if name != NOBODY:
             receivers.append(_receivers(name, {n: told[n] for n in members if n in told}, secrets))
-    intervals: list[dict[str, Any]] = []
+    intervals: list[dict[str, Any]] = [
+        {"name": name, "time_intervals": [part for each in spans for part in _spans(each)]}
+        for name, spans in routing.times.items()
+    ]
     routes = []
     for number, route in enumerate(routing.routes, 1):
         made: dict[str, Any] = {"receiver": _receiver(route.to, everybody)}
@@ -52,8 +58,12 @@ def render(channels: Mapping[str, Channel], routing: Routing, secrets: str) -> d
         spans = _spans(route)
         if spans:
             interval = f"route-{number}"
+            while interval in routing.times:
+                interval += "-"
             intervals.append({"name": interval, "time_intervals": spans})
             made["active_time_intervals"] = [interval]
+        if route.mute:
+            made["mute_time_intervals"] = list(route.mute)
         routes.append(made)
     return {
         "route": {
@@ -131,16 +141,25 @@ def _settings(channel: Channel, secrets: str) -> tuple[str, dict[str, Any]]:
 
 
 def _matchers(route: Route) -> Iterable[str]:
-    if route.severities:
-        yield f'severity=~"{"|".join(route.severities)}"'
+    for label, names in (
+        ("severity", route.severities),
+        ("account", route.accounts),
+        ("team", route.teams),
+    ):
+        if names:
+            yield _matcher(label, map(re.escape, names))
     for label, patterns in (
         ("user", route.users),
         ("peer", route.peers),
         ("signature", route.signatures),
     ):
         if patterns != EVERYTHING:
-            quoted = "|".join(map(_regular, patterns)).replace("\\", "\\\\").replace('"', '\\"')
-            yield f'{label}=~"{quoted}"'
+            yield _matcher(label, map(_regular, patterns))
+
+
+def _matcher(label: str, expressions: Iterable[str]) -> str:
+    quoted = "|".join(expressions).replace("\\", "\\\\").replace('"', '\\"')
+    return f'{label}=~"{quoted}"'
 
 
 def _regular(pattern: str) -> str:
@@ -148,24 +167,54 @@ def _regular(pattern: str) -> str:
     return "".join({"*": ".*", "?": "."}.get(sign, re.escape(sign)) for sign in pattern)
 
 
-def _spans(route: Route) -> list[dict[str, Any]]:
-    """Days and hours; those over midnight as an evening and the morning after it."""
-    zone = {"location": route.time_zone}
-    if route.hours is None:
-        return [{"weekdays": _weekdays(route.days), **zone}] if route.days else []
-    begin, end = route.hours.split("-")
+def _spans(times: Times) -> list[dict[str, Any]]:
+    """The times as intervals; hours over midnight are an evening and the morning after it.
+
+    Raises:
+        ConfigError: hours over midnight in certain months or on certain dates.
+    """
+    dates = _dates(times)
+    if times.hours is None:
+        if not (dates or times.days or times.months):
+            return []
+        return [_interval(times, times.days, each) for each in dates or [{}]]
+    begin, end = times.hours.split("-")
     if begin < end:
-        return [_span(begin, end, route.days, zone)]
-    mornings = tuple(DAYS[(DAYS.index(day) + 1) % 7] for day in route.days)
-    evening = _span(begin, "24:00", route.days, zone)
-    return [evening, *([] if end == "00:00" else [_span("00:00", end, mornings, zone)])]
+        hours = _hours(begin, end)
+        return [hours | _interval(times, times.days, each) for each in dates or [{}]]
+    if dates or times.months:
+        raise ConfigError(
+            f"hours={times.hours} with months or dates: Alertmanager has no words for the morning "
+            "after; write the evening and the morning as two"
+        )
+    mornings = [DAYS[(DAYS.index(day) + 1) % 7] for day in times.days]
+    evening = _hours(begin, "24:00") | _interval(times, times.days, {})
+    morning = _hours("00:00", end) | _interval(times, mornings, {})
+    return [evening] if end == "00:00" else [evening, morning]
 
 
-def _span(begin: str, end: str, days: Iterable[str], zone: dict[str, str]) -> dict[str, Any]:
-    times = {"times": [{"start_time": begin, "end_time": end}], **zone}
-    weekdays = _weekdays(days)
-    return {**times, "weekdays": weekdays} if weekdays else times
+def _hours(begin: str, end: str) -> dict[str, Any]:
+    return {"times": [{"start_time": begin, "end_time": end}]}
 
 
-def _weekdays(days: Iterable[str]) -> list[str]:
-    return [WEEKDAYS[DAYS.index(day)] for day in days]
+def _interval(times: Times, days: Iterable[str], dates: dict[str, Any]) -> dict[str, Any]:
+    """All but the hours."""
+    found: dict[str, Any] = {"location": times.time_zone}
+    if weekdays := [WEEKDAYS[DAYS.index(day)] for day in days]:
+        found["weekdays"] = weekdays
+    if times.months:
+        found["months"] = [str(MONTHS.index(month) + 1) for month in times.months]
+    return found | dates
+
+
+def _dates(times: Times) -> list[dict[str, Any]]:
+    """One for each month that a range of dates touches."""
+    return [
+        {
+            "days_of_month": [f"{first}:{last}"],
+            "months": [str(month)],
+            **({} if dates.yearly else {"years": [str(year)]}),
+        }
+        for dates in times.ranges()
+        for year, month, first, last in dates.months()
+    ]

@@ -1,4 +1,4 @@
-"""Where people are told: webhooks, Slack, PagerDuty, mailboxes, Alertmanager. Each sends once.
+"""Where people are told: webhooks, Slack, PagerDuty, mailboxes. Each sends once.
 
 Secrets come from the environment or from files, by the names that the settings give.
 """
@@ -12,8 +12,8 @@ import os
 import smtplib
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from email.message import EmailMessage
 from html import escape
 from pathlib import Path
@@ -125,7 +125,7 @@ class Webhook(Channel):
             key = secret_of(self.secret, "webhook").encode()
             signature = hmac.new(key, body, hashlib.sha256).hexdigest()
             headers["X-Riskml-Signature"] = f"sha256={signature}"
-        _post(self.url, body, headers)
+        post(self.url, body, headers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +163,7 @@ class Slack(Channel):
             text = f"and {left} more: riskml alerts list"
             blocks.append({"type": "section", "text": _slack(text, "mrkdwn", 3000)})
         body = json.dumps({"text": _subject(messages), "blocks": blocks}).encode()
-        _post(secret_of(self.url, "slack"), body, {"Content-Type": "application/json"}, hide=True)
+        post(secret_of(self.url, "slack"), body, {"Content-Type": "application/json"}, hide=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,7 +207,7 @@ class PagerDuty(Channel):
                     "custom_details": each.plain(),
                 },
             }
-            _post(self.url, json.dumps(event).encode(), {"Content-Type": "application/json"})
+            post(self.url, json.dumps(event).encode(), {"Content-Type": "application/json"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,83 +275,6 @@ class Email(Channel):
             raise AwayError(f"the mail server: {type(error).__name__}") from error
 
 
-@dataclass(frozen=True, kw_only=True)
-class Alertmanager(Channel):
-    """Prometheus Alertmanager, API v2.
-
-    It forgets what it is not told again: `every` so often all alerts that stand are sent once more,
-    and they end by themselves when no worker has been there for `lasts`.
-
-    Args:
-        url: of the server, without /api.
-        every: how often.
-        lasts: how long an alert stands after it was sent.
-        labels: further ones, the same for all.
-        link: address of an alert, with {alert_id}; None: none.
-
-    Raises:
-        ConfigError: alerts would end before they are sent again, or a label is one of ours.
-    """
-
-    url: str
-    every: timedelta = timedelta(minutes=1)
-    lasts: timedelta = timedelta(minutes=5)
-    labels: dict[str, str] = field(default_factory=dict)
-    link: str | None = None
-
-    OWN: ClassVar[tuple[str, ...]] = (
-        "alertname",
-        "alert_id",
-        "peer",
-        "severity",
-        "signature",
-        "user",
-    )
-
-    def __post_init__(self) -> None:
-        if self.lasts < 2 * self.every:
-            raise ConfigError(f"lasts={self.lasts} must be at least twice every={self.every}")
-        for name in self.labels:
-            if name in self.OWN:
-                raise ConfigError(f"labels.{name}: this label is set by the alert")
-
-    @property
-    def repeats(self) -> timedelta | None:
-        """All that stand, this often."""
-        return self.every
-
-    def check(self) -> None:
-        """Nothing is secret."""
-
-    def send(self, messages: Sequence[AlertMessage]) -> None:
-        """Alerts with stable labels; one that has ended ends there."""
-        now = datetime.now(UTC)
-        alerts = [
-            {
-                "labels": {
-                    **self.labels,
-                    "alertname": "riskml",
-                    "alert_id": each.alert_id,
-                    "severity": each.severity,
-                    "signature": each.signature,
-                    "user": each.user_id,
-                    **({} if each.peer is None else {"peer": each.peer}),
-                },
-                "annotations": {"summary": each.title, "description": "\n".join(each.lines)},
-                "startsAt": min(each.first_seen, now).isoformat(),
-                "endsAt": (now if each.is_ended else now + self.lasts).isoformat(),
-                **(
-                    {}
-                    if self.link is None
-                    else {"generatorURL": self.link.format(alert_id=each.alert_id)}
-                ),
-            }
-            for each in messages
-        ]
-        url = f"{self.url.rstrip('/')}/api/v2/alerts"
-        _post(url, json.dumps(alerts).encode(), {"Content-Type": "application/json"})
-
-
 def _subject(messages: Sequence[AlertMessage]) -> str:
     if len(messages) == 1:
         return f"riskml: {messages[0].title}"
@@ -368,7 +291,19 @@ def _unmarked(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _post(url: str, body: bytes, headers: dict[str, str], hide: bool = False) -> None:
+def post(url: str, body: bytes, headers: dict[str, str], hide: bool = False) -> None:
+    """Post once.
+
+    Args:
+        url: where to.
+        body: what.
+        headers: of it.
+        hide: the address is a secret, and no message has it.
+
+    Raises:
+        AwayError: later, perhaps.
+        RefusedError: never.
+    """
     import requests
 
     place = "the webhook" if hide else url.split("?")[0]

@@ -2,7 +2,8 @@
 
 Each channel has a place in the outbox. It moves on once a message was taken, so that a worker that
 is killed sends at most its last message again, with the same key. A channel that does not answer
-is left alone for a while that doubles; nothing overtakes what it did not take.
+is left alone for a while that doubles, then gets one message to try: the circuit is open, then half
+open. Nothing overtakes what it did not take.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from __future__ import annotations
 import json
 import logging
 import random
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, RowMapping, insert, select, update
+from sqlalchemy import ColumnElement, RowMapping, insert, select, true, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
@@ -22,7 +23,7 @@ from riskml.alerting.alert_log import ESCALATED, AlertLog
 from riskml.alerting.channels import AwayError, Channel, RefusedError
 from riskml.alerting.log_tables import OUTBOX, PLACES, REFUSED
 from riskml.alerting.messages import AlertMessage, message_of, standing
-from riskml.alerting.routing import Routing
+from riskml.alerting.routing import Routing, Way
 from riskml.alerting.states import AlertState, FromFile
 from riskml.alerting.suppression import Notice
 from riskml.core.errors import require
@@ -31,8 +32,9 @@ _logger = logging.getLogger(__name__)
 
 Clock = Callable[[], datetime]
 
-NOTICES, DIGESTS, STANDING = "notices", "digests", "standing"
-"""What is told at once, what is gathered, and what is said again while it stands."""
+NOTICES, DIGESTS, STANDING, MUTED = "notices", "digests", "standing", "muted"
+"""What is told at once, what is gathered, what is said again while it stands, and what came while
+the channel was mute."""
 
 AT_ONCE = 200
 """Alerts of a message that says again what stands."""
@@ -120,7 +122,7 @@ class Worker:
             channel.check()
         self._escalate()
         for name, channel in self.channels.items():
-            for queue in (NOTICES, DIGESTS):
+            for queue in (MUTED, NOTICES, DIGESTS):
                 done += self._queue(name, channel, queue)
             if channel.repeats is not None:
                 done += self._say_again(name, channel, channel.repeats)
@@ -133,8 +135,9 @@ class Worker:
         with self.log.reading() as connection:
             messages = [
                 each
-                for each in standing(connection)
-                if channel.takes(each) and name in self._way(each, each.notified_at)
+                for each in map(self._placed, standing(connection))
+                if channel.takes(each)
+                and _is_told(name, channel, self._way(each, each.notified_at))
             ]
         failures, wait, done = 0, every, Delivered()
         try:
@@ -192,32 +195,44 @@ class Worker:
     ) -> tuple[list[AlertMessage], int]:
         """The next message, or a digest of all that there are, and the place after it."""
         digest = OUTBOX.c.kind == Notice.DIGEST
+        kinds = {DIGESTS: digest, NOTICES: ~digest, MUTED: true()}
         query = (
             select(*OUTBOX.c)
-            .where(OUTBOX.c.number > position, digest if queue == DIGESTS else ~digest)
+            .where(OUTBOX.c.number > position, kinds[queue])
             .order_by(OUTBOX.c.number)
         )
-        found: list[AlertMessage] = []
+        found: dict[str, AlertMessage] = {}
         with self.log.reading() as connection:
             for notice in connection.execute(query).mappings().fetchmany(1_000):
-                message = message_of(connection, notice)
-                position = notice["number"]
-                if channel.takes(message) and self._goes_to(name, message, notice):
-                    found.append(message)
-                    if queue == NOTICES:
+                message = self._placed(message_of(connection, notice))
+                if channel.takes(message) and self._is_in(queue, name, channel, message, notice):
+                    if queue == MUTED and name in self._way(message, self.clock()).muted:
                         break
-        return found, position
+                    found[message.alert_id] = message
+                position = notice["number"]
+                if found and queue == NOTICES:
+                    break
+        return list(found.values()), position
 
-    def _goes_to(self, name: str, message: AlertMessage, notice: RowMapping) -> bool:
+    def _is_in(
+        self, queue: str, name: str, channel: Channel, message: AlertMessage, notice: RowMapping
+    ) -> bool:
+        """Whether a notice is told by this queue of the channel."""
         if notice["kind"] == ESCALATED:
-            return name in json.loads(notice["content"])["to"]
-        return name in self._way(message, notice["created_at"])
+            return queue == NOTICES and name in json.loads(notice["content"])["to"]
+        way = self._way(message, notice["created_at"])
+        if queue == MUTED:
+            return channel.repeats is None and name in way.muted
+        return _is_told(name, channel, way)
 
-    def _way(self, message: AlertMessage, at: datetime | None) -> Collection[str]:
-        """Names of the channels that tell of an alert."""
+    def _placed(self, message: AlertMessage) -> AlertMessage:
+        return message if self.routing is None else self.routing.placed(message)
+
+    def _way(self, message: AlertMessage, at: datetime | None) -> Way:
+        """The channels that tell of an alert."""
         if self.routing is None:
-            return self.channels
-        return self.routing.way(message, at or self.clock()).channels
+            return Way(tuple(self.channels), ())
+        return self.routing.way(message, at or self.clock())
 
     def _escalate(self) -> None:
         """Put by what further people are to be told of alerts that nobody has acknowledged."""
@@ -230,7 +245,8 @@ class Worker:
             told = message.notified_at
             assert told is not None  # else it would not stand
             for route in self.routing.way(message, told).routes:
-                if route.escalate is not None and now - told >= route.escalate.after:
+                mute = self.routing.mute(route, now)
+                if route.escalate and now - told >= route.escalate.after and mute is None:
                     self.log.escalate(message.alert_id, message.severity, route.escalate.to, now)
 
     def _wait(self, failures: int) -> timedelta:
@@ -260,10 +276,13 @@ class Worker:
             return bool(connection.execute(query).scalar_one())
 
     def _make(self, connection: Connection, name: str, queue: str) -> None:
-        row = {"channel": name, "queue": queue, "position": 0, "failures": 0}
         start = datetime(1970, 1, 1, tzinfo=UTC)
         mine = _place(name, queue)
         if connection.execute(select(PLACES.c.position).where(mine)).first() is None:
+            told = select(PLACES.c.position).where(_place(name, NOTICES))
+            # a channel that is mute from now on has told already what came before
+            position = connection.execute(told).scalar() or 0 if queue == MUTED else 0
+            row = {"channel": name, "queue": queue, "position": position, "failures": 0}
             values = {**row, "next_at": start, "busy_until": start}
             try:
                 with connection.begin_nested():
@@ -302,6 +321,11 @@ class Worker:
             new = [row for row in rows if row["key"] not in known]
             if new:
                 connection.execute(insert(REFUSED), new)
+
+
+def _is_told(name: str, channel: Channel, way: Way) -> bool:
+    """Whether a channel tells of an alert at once; an Alertmanager has mute times of its own."""
+    return name in way.channels or (channel.repeats is not None and name in way.muted)
 
 
 def _place(name: str, queue: str) -> ColumnElement[bool]:

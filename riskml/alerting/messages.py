@@ -41,6 +41,8 @@ class AlertMessage:
         reasons: of that, in words.
         peer: peer group of the user, where it is known.
         notified_at: when people were first told, or told of a rise; None: not yet.
+        account: kind of the user's account, where the settings say so.
+        team: of the user, likewise.
     """
 
     key: str
@@ -58,6 +60,8 @@ class AlertMessage:
     reasons: tuple[str, ...]
     peer: str | None = None
     notified_at: datetime | None = None
+    account: str | None = None
+    team: str | None = None
 
     @property
     def is_ended(self) -> bool:

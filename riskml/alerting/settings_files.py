@@ -7,10 +7,12 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, TypeVar
 
-from riskml.alerting.channels import Alertmanager, Channel, Email, PagerDuty, Slack, Webhook
+from riskml.alerting.alertmanager import Alertmanager
+from riskml.alerting.calendars import Times
+from riskml.alerting.channels import Channel, Email, PagerDuty, Slack, Webhook
 from riskml.alerting.delivery import DeliverySettings
 from riskml.alerting.messages import AlertMessage
-from riskml.alerting.routing import Route, Routing
+from riskml.alerting.routing import Group, Route, Routing
 from riskml.alerting.states import FromFile, Severity
 from riskml.alerting.suppression import Suppression
 from riskml.core.durations import parse_duration
@@ -26,6 +28,7 @@ KINDS: dict[str, type[Channel]] = {
 }
 LENGTHS = (
     "quiet",
+    "remind",
     "first_wait",
     "longest_wait",
     "digest_every",
@@ -34,6 +37,8 @@ LENGTHS = (
     "lasts",
     "after",
 )
+
+SECTIONS = ("channels", "delivery", "accounts", "teams", "times", "routes", "examples")
 
 Settings = TypeVar("Settings")
 
@@ -85,31 +90,46 @@ def read_channels(path: Path) -> Delivery:
     """
     where = f"--channels {path}"
     found = _read(path, where)
-    unknown = [name for name in found if name not in ("channels", "delivery", "routes", "examples")]
+    unknown = [name for name in found if name not in SECTIONS]
     if unknown:
         raise ConfigError(f"{where}: {printable(str(unknown[0]))}: there is no such setting")
-    named = found.get("channels")
-    if not isinstance(named, dict) or not named:
+    named = _named(found, "channels", where)
+    if not named:
         raise ConfigError(f"{where}: channels: name at least one; see docs/alerts.md")
     channels: dict[str, Channel] = {}
     for name, settings in named.items():
-        here = f"{where}: channels.{printable(str(name))}"
+        here = f"{where}: channels.{printable(name)}"
         kind = settings.get("kind") if isinstance(settings, dict) else None
         if kind not in KINDS:
             raise ConfigError(f"{here}.kind: {did_you_mean(str(kind), KINDS)}")
         rest = {key: value for key, value in settings.items() if key != "kind"}
-        channels[str(name)] = _checked(KINDS[kind], rest, here)
+        channels[name] = _checked(KINDS[kind], rest, here)
     routes = _each(found.get("routes"), Route, f"{where}: routes")
+    accounts, teams = (
+        {
+            name: _checked(Group, group, f"{where}: {section}.{printable(name)}")
+            for name, group in _named(found, section, where).items()
+        }
+        for section in ("accounts", "teams")
+    )
+    times = {
+        name: _each(spans if isinstance(spans, list) else [spans], Times, f"{where}: times.{name}")
+        for name, spans in _named(found, "times", where).items()
+    }
     try:
-        routing = Routing(tuple(channels), routes)
+        routing = Routing(tuple(channels), routes, accounts, teams, times)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
     for number, example in enumerate(_each(found.get("examples"), Example, f"{where}: examples")):
         way = routing.way(example.message(), example.at)
-        if set(way.channels) != set(example.to):
-            goes, said = (", ".join(names) or "nobody" for names in (way.channels, example.to))
-            told = "; ".join(way.told)
-            raise ConfigError(f"{where}: examples.{number}: goes to {goes}, not to {said}: {told}")
+        for verb, goes, said in (
+            ("goes to", way.channels, example.to),
+            ("is muted for", way.muted, example.muted),
+        ):
+            if set(goes) != set(said):
+                names, others = (", ".join(each) or "nobody" for each in (goes, said))
+                told = f"{verb} {names}, not {verb.split()[-1]} {others}: {'; '.join(way.told)}"
+                raise ConfigError(f"{where}: examples.{number}: {told}")
     delivery = found.get("delivery") or {}
     return Delivery(channels, routing, _checked(DeliverySettings, delivery, f"{where}: delivery"))
 
@@ -119,7 +139,8 @@ class Example(FromFile):
     """An alert that shows where routes lead.
 
     Args:
-        to: names of the channels that it has to go to.
+        to: names of the channels that it has to go to at once.
+        muted: that tell of it later.
         at: when, with its zone.
         user: whose it is.
         peer: the user's peer group.
@@ -131,6 +152,7 @@ class Example(FromFile):
     """
 
     to: tuple[str, ...]
+    muted: tuple[str, ...] = ()
     at: datetime = datetime(2024, 1, 1, 12, tzinfo=UTC)
     user: str = "somebody"
     peer: str | None = None
@@ -144,6 +166,14 @@ class Example(FromFile):
         """As it would be told."""
         names = (self.user, self.signature, self.severity.value, "open")
         return AlertMessage("", "trigger", "", *names, 0, 1, self.at, self.at, "", (), self.peer)
+
+
+def _named(found: dict[str, Any], section: str, where: str) -> dict[str, Any]:
+    """A section that has a name for each of its entries."""
+    named = found.get(section) or {}
+    if not isinstance(named, dict):
+        raise ConfigError(f"{where}: {section}: must be names, each with its settings")
+    return {str(name): settings for name, settings in named.items()}
 
 
 def _each(found: Any, kind: type[Settings], where: str) -> tuple[Settings, ...]:

@@ -11,7 +11,7 @@ from riskml.alerting.sightings import Sighting
 from riskml.alerting.states import AlertState, FromFile, Severity, SeverityLevels
 from riskml.core.errors import require
 
-FIRST, RISEN, REPEAT, JUDGED = "first", "risen", "repeat", "judged"
+FIRST, RISEN, REPEAT, REMINDER, JUDGED = "first", "risen", "repeat", "reminder", "judged"
 ACCEPTED, CAP_USER, CAP_PEER = "accepted", "cap_user", "cap_peer"
 
 EVERYTHING = ("*",)
@@ -135,6 +135,7 @@ class Known:
         risk: the highest so far.
         last_seen: end of its last window.
         told: whether people were told of it.
+        told_at: when they were told last, where it is known.
     """
 
     alert_id: str
@@ -143,6 +144,7 @@ class Known:
     risk: float
     last_seen: datetime
     told: bool = True
+    told_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,8 @@ class Suppression(FromFile):
         quiet: a window begins an alert of its own when the last that said the same, on the same
             user, ended so long before it.
         hysteresis: by how much a risk must lie above the highest so far to count as graver.
+        remind: people are told again of an open alert that goes on when they were told last so
+            long ago; None: they are not.
         digest: people are told of this severity and below in digests only; None: of none.
         caps: on how much people are told.
         watch: whose severity is another; of several that match the first counts.
@@ -187,6 +191,7 @@ class Suppression(FromFile):
     severity: SeverityLevels = field(default_factory=SeverityLevels)
     quiet: timedelta = timedelta(days=1)
     hysteresis: float = 2.0
+    remind: timedelta | None = timedelta(days=1)
     digest: Severity | None = None
     caps: Caps = field(default_factory=Caps)
     watch: tuple[Watch, ...] = ()
@@ -194,10 +199,16 @@ class Suppression(FromFile):
 
     def __post_init__(self) -> None:
         require("quiet", self.quiet, self.quiet >= timedelta(0), "must not be negative")
+        if self.remind is not None:
+            require("remind", self.remind, self.remind > timedelta(0), "must be above 0")
         require("hysteresis", self.hysteresis, self.hysteresis >= 0, "must not be negative")
 
     def decide(
-        self, sighting: Sighting, known: Known | None = None, told: Told | None = None
+        self,
+        sighting: Sighting,
+        known: Known | None = None,
+        told: Told | None = None,
+        at: datetime | None = None,
     ) -> Decision:
         """What a window means.
 
@@ -205,6 +216,7 @@ class Suppression(FromFile):
             sighting: the window.
             known: the last alert of the same user and signature; None: there is none.
             told: of how much people were told lately.
+            at: now; None: when the window ended.
         """
         severity = self._severity_of(sighting)
         if known is not None and not self._goes_on(sighting, known):
@@ -218,12 +230,15 @@ class Suppression(FromFile):
         rule = FIRST
         if known is not None and known.told:
             graver = severity.rank > known.severity.rank
-            if not (graver and sighting.risk >= known.risk + self.hysteresis):
+            if graver and sighting.risk >= known.risk + self.hysteresis:
+                rule = RISEN
+            elif self._is_due(known, at or sighting.window_end):
+                rule = REMINDER
+            else:
                 rule = JUDGED if known.state.is_ended else REPEAT
                 return Decision(rule, severity, None, alert_id)
-            rule = RISEN
         capped = self._cap(told or Told())
-        if capped is not None and rule == FIRST and severity != Severity.CRITICAL:
+        if capped is not None and rule != RISEN and severity != Severity.CRITICAL:
             return Decision(capped, severity, None, alert_id, AlertState.OPEN)
         quietly = self.digest is not None and severity.rank <= self.digest.rank
         notice = Notice.DIGEST if quietly else Notice.TRIGGER
@@ -239,6 +254,12 @@ class Suppression(FromFile):
         """Whether the window belongs to the alert; what was put right and is back does not."""
         near = sighting.window_start - known.last_seen <= self.quiet
         return near and known.state != AlertState.RESOLVED
+
+    def _is_due(self, known: Known, at: datetime) -> bool:
+        """Whether people are told again of an alert that nobody has taken up."""
+        if self.remind is None or known.told_at is None or known.state != AlertState.OPEN:
+            return False
+        return at - known.told_at >= self.remind
 
     def _cap(self, told: Told) -> str | None:
         if self.caps.user is not None and told.user >= self.caps.user:

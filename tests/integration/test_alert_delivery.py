@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,7 +26,9 @@ from aiosmtpd.controller import Controller
 from sqlalchemy import select
 
 from riskml.alerting.alert_log import AlertLog, alert_name
-from riskml.alerting.channels import Alertmanager, Channel, Email, PagerDuty, Slack, Webhook
+from riskml.alerting.alertmanager import Alertmanager
+from riskml.alerting.calendars import Times
+from riskml.alerting.channels import Channel, Email, PagerDuty, Slack, Webhook
 from riskml.alerting.delivery import Delivered, DeliverySettings, Worker
 from riskml.alerting.log_tables import REFUSED
 from riskml.alerting.routing import Escalation, Route, Routing
@@ -38,6 +40,9 @@ from riskml.alerting.verification import verify
 from riskml.core.errors import ConfigError, DataError
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
+
+
+HALF_AN_HOUR = Escalation(after=timedelta(minutes=30), to=("boss",))
 
 
 def sighting(number: int, risk: float = 60.0) -> Sighting:
@@ -176,8 +181,7 @@ def test_routes_choose_and_nobody_acknowledging_escalates(
 ) -> None:
     clock = Clock()
     channels = {name: Webhook(url=receiver.url, changes=False) for name in ("desk", "boss")}
-    escalation = Escalation(after=timedelta(minutes=30), to=("boss",))
-    routes = [Route(severities=(Severity.HIGH,), to=("desk",), escalate=escalation), Route(to=())]
+    routes = [Route(severities=(Severity.HIGH,), to=("desk",), escalate=HALF_AN_HOUR), Route(to=())]
     routing = Routing(("desk", "boss"), routes)
     told = Worker(log, channels, DeliverySettings(), routing, clock)
     log.take([sighting(0, 60), sighting(1, 80), sighting(2, 80)], at=clock.now)
@@ -192,6 +196,76 @@ def test_routes_choose_and_nobody_acknowledging_escalates(
     clock.now += timedelta(hours=1)
     assert told.round() == Delivered(), "once"
     assert verify(log).faults == ()
+
+
+def test_what_came_in_a_mute_time_is_told_at_its_end(log: AlertLog, receiver: Receiver) -> None:
+    clock, midnight = Clock(), NOON + timedelta(hours=12)
+    routes = [
+        Route(severities=(Severity.CRITICAL,), to=("desk",)),
+        Route(to=("desk",), mute=("holiday",), escalate=HALF_AN_HOUR),
+    ]
+    times = {"holiday": [Times(dates=("05-01",))]}
+    routing = Routing(("desk", "boss"), routes, times=times)
+    channels = {name: Webhook(url=receiver.url) for name in ("desk", "boss")}
+    told = Worker(log, channels, DeliverySettings(), routing, clock)
+    log.take([sighting(0), sighting(1), sighting(2, 95)], at=clock.now)
+    assert told.round() == Delivered(sent=1)
+    assert receiver.users() == ["user2"]
+    log.change(alert_name(sighting(1)), AlertState.RESOLVED, "kim", at=clock.now)
+    clock.now = midnight - timedelta(minutes=1)
+    assert told.round() == Delivered()
+    clock.now = midnight
+    log.change(alert_name(sighting(0)), AlertState.ACKNOWLEDGED, "kim", at=clock.now)
+    assert told.round() == Delivered(sent=2), "what waited as one message, and the change"
+    waited = json.loads(receiver.got[1][1])["alerts"]
+    assert [each["user_id"] for each in waited] == ["user0", "user1"]
+    assert [each["state"] for each in waited] == ["acknowledged", "resolved"]
+    assert told.round() == Delivered()
+
+
+def test_a_mute_time_that_is_new_tells_nothing_again(log: AlertLog, receiver: Receiver) -> None:
+    hook, clock = Webhook(url=receiver.url), Clock()
+    log.take([sighting(0)], at=NOON)
+    assert worker(log, clock, hook=hook).round() == Delivered(sent=1)
+    clock.now += timedelta(days=1)
+    times = {"holiday": [Times(dates=("05-01",))]}
+    routing = Routing(("hook",), [Route(to=("hook",), mute=("holiday",))], times=times)
+    mute = Worker(log, {"hook": hook}, DeliverySettings(), routing, clock)
+    assert mute.round() == Delivered()
+
+
+@pytest.mark.slow
+def test_ten_thousand_repeats_are_told_once_an_interval(log: AlertLog, receiver: Receiver) -> None:
+    """A window each six minutes, over 1,000 hours: a first notice, and a reminder a day."""
+    clock, hook = Clock(), Webhook(url=receiver.url)
+    told = worker(log, clock, hook=hook)
+    rules = Suppression(remind=timedelta(days=1))
+    for day in range(42):
+        for part in range(0, 240, 48):
+            first = 240 * day + part
+            seen = [again(number) for number in range(first, min(first + 48, 10_000))]
+            log.take(seen, rules, at=clock.now)
+            told.round()
+            clock.now += timedelta(hours=4.8)
+    [alert] = log.find().to_dicts()
+    assert (alert["count"], alert["state"]) == (10_000, "open")
+    keys = [headers["Idempotency-Key"] for headers, _ in receiver.got]
+    assert len(keys) == len(set(keys)) == 42
+    assert verify(log).faults == ()
+    log.change(alert["alert_id"], AlertState.ACKNOWLEDGED, "kim", at=clock.now)
+    clock.now += timedelta(days=2)
+    assert log.take([again(10_000)], rules, at=clock.now).rules == {"repeat": 1}
+
+
+def again(number: int) -> Sighting:
+    """A window that says the same of the same user as all others."""
+    start = NOON + timedelta(minutes=6 * number)
+    return replace(
+        sighting(0),
+        window_id=f"user0/{number}",
+        window_start=start,
+        window_end=start + timedelta(minutes=1),
+    )
 
 
 def test_slack_shows_names_as_text(

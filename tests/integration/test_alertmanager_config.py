@@ -23,13 +23,20 @@ channels:
   mail: {kind: email, host: mail.example, sender: r@a.example, to: [k@a.example], user: risk}
   siem: {kind: webhook, url: "http://siem.example/in"}
   manager: {kind: alertmanager, url: "http://localhost:9093"}
+accounts: {robot: {users: ["svc-*"]}}
+teams: {crew: {users: [cleo], peers: ["crew*"]}}
+times:
+  holidays: {dates: [12-25, 2024-12-30..2025-01-02], time_zone: Europe/Berlin}
+  summer: [{months: [jul, aug], hours: "12:00-13:00"}, {days: [sun]}]
 routes:
-  - {users: ["svc-*"], severities: [low, medium], to: []}
+  - {accounts: [robot], severities: [low, medium], to: []}
   - {to: [siem], proceed: true}
   - {peers: ["board (upper?)"], to: [mail, desk]}
-  - {signatures: ["count:*"], severities: [high, critical], to: [duty]}
+  - {signatures: ["count:*"], severities: [high, critical], to: [duty], mute: [holidays, summer]}
+  - {teams: [crew], to: [mail]}
   - {hours: "18:00-06:00", days: [fri], time_zone: Europe/Berlin, to: [duty]}
 """
+EXAMPLE = Path(__file__).parents[2] / "conf" / "alerting" / "channels.yaml"
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
 
@@ -61,12 +68,58 @@ def test_the_tool_finds_nothing_wrong(amtool: str, config: Path) -> None:
 
 
 def test_hours_over_midnight_are_an_evening_and_a_morning(config: Path) -> None:
-    [interval] = yaml.safe_load(config.read_text())["time_intervals"]
-    evening, morning = interval["time_intervals"]
+    evening, morning = intervals(config)["route-6"]
     assert evening["times"] == [{"start_time": "18:00", "end_time": "24:00"}]
     assert (evening["weekdays"], morning["weekdays"]) == (["friday"], ["saturday"])
     assert morning["times"] == [{"start_time": "00:00", "end_time": "06:00"}]
     assert evening["location"] == morning["location"] == "Europe/Berlin"
+
+
+def intervals(config: Path) -> dict[str, list[dict[str, Any]]]:
+    found = yaml.safe_load(config.read_text())["time_intervals"]
+    return {each["name"]: each["time_intervals"] for each in found}
+
+
+def test_calendars_become_mute_times(config: Path) -> None:
+    found = intervals(config)
+    berlin = {"location": "Europe/Berlin"}
+    assert found["holidays"] == [
+        {**berlin, "days_of_month": ["25:25"], "months": ["12"]},
+        {**berlin, "days_of_month": ["30:31"], "months": ["12"], "years": ["2024"]},
+        {**berlin, "days_of_month": ["1:2"], "months": ["1"], "years": ["2025"]},
+    ]
+    noon = [{"start_time": "12:00", "end_time": "13:00"}]
+    assert found["summer"] == [
+        {"times": noon, "location": "UTC", "months": ["7", "8"]},
+        {"location": "UTC", "weekdays": ["sunday"]},
+    ]
+    duty = yaml.safe_load(config.read_text())["route"]["routes"][3]
+    assert duty["mute_time_intervals"] == ["holidays", "summer"]
+
+
+@pytest.mark.parametrize("what", ["days: [fri], months: [dec]", "dates: [12-24]"])
+def test_a_morning_after_a_date_is_refused(what: str, tmp_path: Path) -> None:
+    file = tmp_path / "channels.yaml"
+    file.write_text(
+        f"channels: {{a: {{kind: slack}}}}\ntimes: {{n: {{hours: '22:00-06:00', {what}}}}}"
+    )
+    done = CliRunner().invoke(main, ["alerts", "alertmanager", "--channels", str(file)])
+    assert done.exit_code == 2 and "Alertmanager has no words for the morning after" in done.stderr
+
+
+def test_the_file_of_the_repository_becomes_a_whole_configuration(
+    amtool: str, tmp_path: Path
+) -> None:
+    done = CliRunner().invoke(main, ["alerts", "alertmanager", "--channels", str(EXAMPLE)])
+    assert done.exit_code == 0, done.output
+    file = tmp_path / "alertmanager.yml"
+    file.write_text(done.stdout)
+    told = subprocess.run([amtool, "check-config", str(file)], capture_output=True, text=True)
+    assert told.returncode == 0, told.stdout + told.stderr
+    content = yaml.safe_load(done.stdout)
+    kinds = {kind for each in content["receivers"] for kind in each if kind != "name"}
+    assert kinds == {"slack_configs", "pagerduty_configs", "email_configs", "webhook_configs"}
+    assert content["inhibit_rules"] and content["time_intervals"]
 
 
 LABELS = [
@@ -76,6 +129,8 @@ LABELS = [
     {"user": "ann", "severity": "low", "peer": "board", "signature": "hour"},
     {"user": "ann", "severity": "critical", "signature": "count:logon"},
     {"user": "ann", "severity": "medium", "signature": "count:logon"},
+    {"user": "cleo", "severity": "low", "signature": "hour"},
+    {"user": "ann", "severity": "low", "signature": "hour", "peer": "crew 2"},
 ]
 
 
@@ -85,8 +140,15 @@ def test_both_send_an_alert_the_same_way(
 ) -> None:
     """At noon on a Wednesday; the tool does not look at hours, so their route is left out."""
     content: dict[str, Any] = yaml.safe_load(config.read_text())
-    content["route"]["routes"] = content["route"]["routes"][:4]
+    content["route"]["routes"] = content["route"]["routes"][:5]
     config.write_text(yaml.safe_dump(content))
+    routing = read_channels(tmp_path / "channels.yaml").routing
+    names = (labels["user"], labels["signature"], labels["severity"], "open")
+    message = routing.placed(
+        AlertMessage("", "", "", *names, 0, 1, NOON, NOON, "", (), labels.get("peer"))
+    )
+    known = {"account": message.account, "team": message.team}
+    labels = labels | {name: value for name, value in known.items() if value is not None}
     words = [f"{name}={value}" for name, value in labels.items()]
     done = subprocess.run(
         [amtool, "config", "routes", "test", f"--config.file={config}", *words],
@@ -94,8 +156,5 @@ def test_both_send_an_alert_the_same_way(
         text=True,
     )
     found = set(done.stdout.strip().replace(",", "+").split("+"))
-    routing = read_channels(tmp_path / "channels.yaml").routing
-    names = (labels["user"], labels["signature"], labels["severity"], "open")
-    message = AlertMessage("", "", "", *names, 0, 1, NOON, NOON, "", (), labels.get("peer"))
     ours = set(routing.way(message, NOON).channels) - {"manager"}
     assert found == (ours or {"nobody"})

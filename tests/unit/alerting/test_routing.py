@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from datetime import date, datetime
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from riskml.alerting.settings_files import read_channels
+from riskml.alerting.calendars import Times
+from riskml.alerting.settings_files import read_channels, read_rules
+from riskml.alerting.suppression import Caps
 from riskml.core.errors import ConfigError
 
 FILE = """
@@ -79,6 +84,9 @@ EXAMPLES = [
 ]
 
 
+EXAMPLE = Path(__file__).parents[3] / "conf" / "alerting" / "channels.yaml"
+
+
 def written(tmp_path: Path, content: str) -> Path:
     file = tmp_path / "channels.yaml"
     file.write_text(content)
@@ -108,8 +116,51 @@ def test_an_example_that_goes_elsewhere_says_why(tmp_path: Path) -> None:
     assert "weekend: not, day mon in Europe/Berlin; days: not, signature score" in told
 
 
+def test_the_file_of_the_repository_goes_where_it_says() -> None:
+    found = read_channels(EXAMPLE)
+    assert len(found.routing.routes) == 8 and set(found.routing.times) >= {"holidays"}
+    assert read_rules(EXAMPLE.with_name("rules.yaml")).caps == Caps(5, 50)
+
+
+def test_the_examples_of_the_page_go_where_they_say(tmp_path: Path) -> None:
+    page = (EXAMPLE.parents[2] / "docs" / "alerts.md").read_text()
+    blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    channels, routes = (block for block in blocks if "channels:" in block or "routes:" in block)
+    found = read_channels(written(tmp_path, channels + routes))
+    assert found.routing.routes and found.routing.teams
+
+
+# clocks in Berlin: one hour ahead in winter, two in summer; 2024-12-25 was a Wednesday
+TIMES = [
+    ({"dates": ["12-25"]}, "2024-12-24T23:00Z", True),
+    ({"dates": ["12-25"]}, "2030-12-25T22:59Z", True),
+    ({"dates": ["12-25"]}, "2024-12-25T23:00Z", False),
+    ({"dates": ["2024-12-25"]}, "2025-12-25T10:00Z", False),
+    ({"dates": [date(2024, 12, 25)]}, "2024-12-25T10:00Z", True),
+    ({"dates": ["2024-12-30..2025-01-02"]}, "2025-01-02T10:00Z", True),
+    ({"dates": ["2024-12-30..2025-01-02"]}, "2025-01-03T10:00Z", False),
+    ({"dates": ["02-29"]}, "2024-02-29T10:00Z", True),
+    ({"dates": ["02-28..03-01"]}, "2023-03-01T10:00Z", True),
+    ({"dates": ["12-24"], "hours": "22:00-06:00"}, "2024-12-25T04:59Z", True),
+    ({"dates": ["12-24"], "hours": "22:00-06:00"}, "2024-12-24T04:59Z", False),
+    ({"months": ["jul", "aug"]}, "2024-06-30T22:00Z", True),
+    ({"months": ["jul", "aug"]}, "2024-08-31T22:00Z", False),
+    ({"months": ["dec"], "days": ["wed"]}, "2024-12-25T10:00Z", True),
+    ({"months": ["dec"], "days": ["wed"]}, "2024-12-26T10:00Z", False),
+    # clocks go forward at 01:00 UTC on 2024-03-31: there is no 02:30 there
+    ({"hours": "02:00-03:00"}, "2024-03-31T01:30Z", False),
+    ({"hours": "03:00-04:00"}, "2024-03-31T01:30Z", True),
+]
+
+
+@pytest.mark.parametrize(("settings", "at", "inside"), TIMES)
+def test_times_follow_the_calendar(settings: dict[str, Any], at: str, inside: bool) -> None:
+    times = Times(time_zone="Europe/Berlin", **settings)
+    assert (datetime.fromisoformat(at) in times) == inside
+
+
 WRONG = {
-    "routes: [{to: [dusk]}]": "routes.0: did you mean 'desk'?",
+    "routes: [{to: [dusk]}]": "routes.0.to: did you mean 'desk'?",
     "routes: [{to: [desk], days: [mo]}]": "days: did you mean 'mon'?",
     "routes: [{to: [desk], hours: 9-17}]": "hours=9-17 is no span: write 08:00-18:00",
     "routes: [{to: [desk], hours: '09:00-09:00'}]": "is no time at all",
@@ -118,8 +169,18 @@ WRONG = {
     "routes: [{to: [desk], user: x}]": "user: there is no such setting",
     "routes: [{}]": "routes.0: to",
     "routes: {to: [desk]}": "routes: must be a list",
+    "routes: [{to: [desk], teams: [crew]}]": "routes.0.teams: crew: there are none",
+    "routes: [{to: [desk], mute: [xmas]}]": "routes.0.mute: xmas: there are none",
+    "teams: [crew]": "teams: must be names, each with its settings",
+    "teams: {crew: {}}": "teams.crew: name patterns of users, or of peers",
+    "accounts: {robot: {user: [x]}}": "accounts.robot: user: there is no such setting",
+    "times: {n: {months: [june]}}": "times.n.0: months: did you mean 'jun'?",
+    "times: {n: {dates: [13-01]}}": "times.n.0: dates: 13-01 is no date: write 2024-12-25",
+    "times: {n: [{dates: [12-26..12-24]}]}": "ends before it begins; write two of them",
+    "times: {n: {dates: [12-24], months: [dec]}}": "months and dates: give one of them",
+    "routes: [{to: []}]\nexamples: [{to: [], muted: [desk]}]": "is muted for nobody, not for desk",
     "routes: [{to: [desk], escalate: {after: soon, to: [desk]}}]": "after=soon is no length",
-    "routes: [{to: [desk], escalate: {after: 5m, to: [dusk]}}]": "routes.0: did you mean 'desk'?",
+    "routes: [{to: [desk], escalate: {after: 5m, to: [dusk]}}]": "routes.0.to: did you mean",
     "ways: []": "ways: there is no such setting",
     "examples: [{to: [desk], at: 2024-05-01T10:00:00}]": "needs a time zone",
 }

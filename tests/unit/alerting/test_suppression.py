@@ -53,6 +53,20 @@ def test_only_a_clear_rise_breaks_through(risk: float, rule: str) -> None:
     assert (decision.notice is not None) == (rule == "risen")
 
 
+def test_people_are_reminded_of_what_goes_on_and_nobody_took_up() -> None:
+    at = WINDOW.window_end
+    rules = Suppression(remind=timedelta(hours=6))
+    told = replace(KNOWN, told_at=at - timedelta(hours=6))
+    assert rules.decide(WINDOW, told, at=at).rule == "reminder"
+    assert rules.decide(WINDOW, told, at=at - timedelta(seconds=1)).rule == "repeat"
+    assert rules.decide(WINDOW, told, Told(user=9), at).notice == Notice.TRIGGER
+    capped = replace(rules, caps=Caps(user=9)).decide(WINDOW, told, Told(user=9), at)
+    assert (capped.rule, capped.notice) == ("cap_user", None)
+    taken_up = replace(told, state=AlertState.ACKNOWLEDGED)
+    assert rules.decide(WINDOW, taken_up, at=at).rule == "repeat"
+    assert replace(rules, remind=None).decide(WINDOW, told, at=at).rule == "repeat"
+
+
 def test_an_alert_nobody_was_told_of_is_told() -> None:
     decision = Suppression().decide(WINDOW, replace(KNOWN, told=False))
     assert (decision.rule, decision.notice, decision.alert_id) == ("first", Notice.TRIGGER, "a")
@@ -101,6 +115,7 @@ def test_low_severities_come_in_digests() -> None:
 FILE = """
 severity: {medium: 40, high: 70, critical: 95}
 quiet: 12h
+remind: 8h
 hysteresis: 5
 digest: low
 caps: {user: 3}
@@ -121,13 +136,14 @@ def test_rules_of_a_file(tmp_path: Path) -> None:
         5.0,
         Severity.LOW,
     )
-    assert rules.caps == Caps(user=3)
+    assert (rules.caps, rules.remind) == (Caps(user=3), timedelta(hours=8))
     assert rules.watch == (Watch(users=("svc-*",), steps=-1, why="service accounts are noisy"),)
     [accepted] = rules.accepted
     assert accepted.until == datetime(2026, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
 
 
 WRONG = {
+    "remind: 0d": "remind=0:00:00 must be above 0",
     "quiet: soon": "quiet=soon is no length of time: write 12h or 1d",
     "loud: 1d": "loud: there is no such setting",
     "caps: {user: 0}": "caps.user=0 must be at least 1",
