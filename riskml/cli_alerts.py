@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskml.cli_types import DURATION, MOMENT, PAIR
+from riskml.cli_types import DURATION, MOMENT, PAIR, exporting, metrics_option
 from riskml.core.errors import ConfigError, DataError
 from riskml.core.redaction import printable
 
@@ -87,16 +87,24 @@ def init(url: str) -> None:
     type=click.Path(path_type=Path),
     help="YAML: severities, quiet time, caps, watchlists, acceptances (docs/alerts.md).",
 )
+@metrics_option
 @_json
 @_log
-def take(where: str, rules: Path | None, as_json: bool, url: str) -> None:
+def take(where: str, rules: Path | None, metrics: str | None, as_json: bool, url: str) -> None:
     """Log what a job or a stream has raised; the same again changes nothing."""
     from riskml.alerting.settings_files import read_rules
     from riskml.alerting.sightings import sightings_of
     from riskml.serving.alerts import raised_alerts
 
     suppression = None if rules is None else read_rules(rules)
-    done = _open(url).take(sightings_of(raised_alerts(where)), suppression)
+    log = _open(url)
+    with exporting(metrics, "alerts_take") as put:
+        done = log.take(sightings_of(raised_alerts(where)), suppression)
+        if put is not None:
+            from riskml.alerting.log_counts import count_log
+            from riskml.monitoring.metrics_exporter import alert_log_registry
+
+            put(alert_log_registry(count_log(log)))
     if as_json:
         click.echo(json.dumps(asdict(done)))
     else:
@@ -115,11 +123,17 @@ def take(where: str, rules: Path | None, as_json: bool, url: str) -> None:
     type=DURATION,
     help="Go on, and look for more this often, until SIGTERM or Ctrl-C; else until all is sent.",
 )
+@metrics_option
 @_json
 @_log
 @click.pass_context
 def deliver(
-    ctx: click.Context, file: Path, follow: timedelta | None, as_json: bool, url: str
+    ctx: click.Context,
+    file: Path,
+    follow: timedelta | None,
+    metrics: str | None,
+    as_json: bool,
+    url: str,
 ) -> None:
     """Tell people what lies in the outbox: in order, at least once.
 
@@ -130,16 +144,23 @@ def deliver(
 
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING, force=True)
     said, stopping, done = read_channels(file), Event(), Delivered()
-    worker = Worker(_open(url), said.channels, said.settings, said.routing)
+    log = _open(url)
+    worker = Worker(log, said.channels, said.settings, said.routing)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
-    while True:
-        found = worker.round()
-        done += found
-        if follow is None and not found.held:
-            break
-        if stopping.wait(MINUTE_S if follow is None else follow.total_seconds()):
-            break
+    with exporting(metrics, "alerts_deliver") as put:
+        while True:
+            found = worker.round()
+            done += found
+            if put is not None:
+                from riskml.alerting.log_counts import count_outbox
+                from riskml.monitoring.metrics_exporter import outbox_registry
+
+                put(outbox_registry(count_outbox(log, said.channels)))
+            if follow is None and not found.held:
+                break
+            if stopping.wait(MINUTE_S if follow is None else follow.total_seconds()):
+                break
     if as_json:
         click.echo(json.dumps(asdict(done)))
     else:

@@ -14,12 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskml.cli_types import DURATION, MOMENT, SOURCE_OPTIONS, options_for_settings, source_options
+from riskml.cli_types import (
+    DURATION,
+    MOMENT,
+    SOURCE_OPTIONS,
+    exporting,
+    metrics_option,
+    options_for_settings,
+    source_options,
+)
 from riskml.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from riskml.export.bundle import Bundle
-    from riskml.serving.job import Progress, Summary
+    from riskml.serving.job import Progress, ScoreJob, Summary
+    from riskml.serving.metering import RunMetering
     from riskml.serving.scoring import Closer
 
     MakeCloser = Callable[[Bundle, Path], Closer]
@@ -142,6 +151,7 @@ _bundle = click.Path(path_type=Path)
     "--wait", type=DURATION, default="10s", show_default=True, help="For another job to end."
 )
 @click.option("--dry-run", is_flag=True, help="Read and score, and write nothing.")
+@metrics_option
 @click.option("--json", "as_json", is_flag=True, help="Summary as one JSON object.")
 @click.pass_context
 @options_for_settings(SOURCE_OPTIONS)
@@ -171,6 +181,7 @@ def score(
     batch: int | None,
     wait: timedelta,
     dry_run: bool,
+    metrics: str | None,
     as_json: bool,
 ) -> None:
     """Score what is new in a log with an exported bundle (docs/scoring-job.md).
@@ -210,11 +221,15 @@ def score(
     bundles = {role: load_bundle(path, runtime) for role, path in found.items()}
     if challenger is not None and (different := different_windows(*bundles.values())):
         click.echo(f"warning: --challenger cuts a log into {different}", err=True)
-    with _closers(engine, workers, address, work, buckets, runtime) as closer:
+    with (
+        exporting(metrics, "score") as put,
+        _closers(engine, workers, address, work, buckets, runtime) as closer,
+    ):
         jobs = [
             ScoreJob(bundle, events, store, settings, role, closer(bundle, found[role]))
             for role, bundle in bundles.items()
         ]
+        metering = None if put is None else _metered(jobs[0])
         if len({job.version for job in jobs}) < len(jobs):
             raise ConfigError(f"--challenger {challenger} is the same model as --bundle")
         try:
@@ -222,9 +237,20 @@ def score(
         except JobBusyError as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(BUSY)
+        if put is not None and metering is not None and not dry_run:
+            metering.done(done[CHAMPION])
+            put(metering.metrics.registry)
     if sys.stderr.isatty():
         click.echo(err=True)  # below the progress
     _say(done, as_json)
+
+
+def _metered(job: ScoreJob) -> RunMetering:
+    from riskml.serving.metering import RunMetering
+
+    found = RunMetering(job.bundle)
+    job.told = found.told
+    return found
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from riskml.cli_types import needing
 from riskml.core.errors import ConfigError
 
 _path = click.Path(path_type=Path)
@@ -88,15 +89,11 @@ def serve(
     Stateless: what is known of users is what the bundle knew when it was exported. Refuses to start
     without a token of at least 32 characters. A new bundle is taken up without a pause.
     """
-    try:
+    with needing("serve"):
         from riskml.serving.http.access import Tokens
         from riskml.serving.http.app import Settings
         from riskml.serving.http.batching import Limits
         from riskml.serving.http.server import Address, serve
-    except ModuleNotFoundError as error:
-        if (error.name or "riskml").startswith("riskml"):
-            raise
-        raise ConfigError(f"{error.name} is not installed: pip install 'riskml[serve]'") from error
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     logging.getLogger("riskml.features").setLevel(logging.ERROR)  # late events are in the answer

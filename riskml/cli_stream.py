@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from riskml.cli_types import DURATION, PAIR
+from riskml.cli_types import DURATION, PAIR, needing
 from riskml.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from riskml.streaming.counts import Counts
     from riskml.streaming.ends import DeadLetter, DeadLetters, Sink
-    from riskml.streaming.job import StreamSource
+    from riskml.streaming.job import StreamJob, StreamSource, Watcher
     from riskml.streaming.partition_state import StateHome
 
 KAFKA, REDIS, FILE, STANDARD = "kafka://", ("redis://", "rediss://"), "file://", "-"
@@ -138,6 +138,15 @@ _path = click.Path(path_type=Path)
 )
 @click.option("--stop-when-idle", type=DURATION, help="End when nothing has come for so long.")
 @click.option("--runtime", help="Of the graph: torchscript, onnx or native.")
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    help="Serve /metrics to Prometheus at this port (docs/monitoring.md); 0 takes any that is "
+    "free.",
+)
+@click.option(
+    "--metrics-host", default="127.0.0.1", show_default=True, help="Address of --metrics-port."
+)
 @click.option("--json", "as_json", is_flag=True, help="Summary as one JSON object on stderr.")
 @click.pass_context
 def stream(
@@ -163,6 +172,8 @@ def stream(
     checkpoint: timedelta,
     stop_when_idle: timedelta | None,
     runtime: str | None,
+    metrics_port: int | None,
+    metrics_host: str,
     as_json: bool,
 ) -> None:
     """Score events as they come, with an exported bundle (docs/streaming.md).
@@ -205,6 +216,9 @@ def stream(
             StreamSettings(early_alerts=early_alerts),
             Pace(most=batch, checkpoint=checkpoint, idle=stop_when_idle),
         )
+        watch = _progress()
+        if metrics_port is not None:
+            watch = _metered(job, metrics_host, metrics_port, watch)
         opened.pop_all()  # the job closes what it has
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -214,7 +228,7 @@ def stream(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    done = job.run(_progress())
+    done = job.run(watch)
     if sys.stderr.isatty():
         click.echo(err=True)  # below the progress
     if as_json:
@@ -367,7 +381,26 @@ def _file(url: str) -> Path:
     return Path(url.removeprefix(FILE)).expanduser()
 
 
-def _progress() -> Callable[[Counts], None] | None:
+def _metered(job: StreamJob, host: str, port: int, then: Watcher | None) -> Watcher:
+    """Serve the job's metrics from now on; gives its watcher."""
+    with needing("monitoring"):
+        from riskml.monitoring.metrics_ends import serve_metrics
+        from riskml.streaming.metering import Metering
+    metering = Metering()
+    url = serve_metrics(metering.metrics, host, port)
+    click.echo(f"riskml shows its metrics at {url}", err=True)
+    metering.begin(job)
+    job.sinks = [*job.sinks, metering]
+
+    def watch(done: Counts) -> None:
+        metering.kept(job)
+        if then is not None:
+            then(done)
+
+    return watch
+
+
+def _progress() -> Watcher | None:
     """One line on standard error that is written over and over, for people only."""
     if not sys.stderr.isatty():
         return None

@@ -6,12 +6,17 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from riskml.core.durations import parse_duration
-from riskml.core.errors import RiskmlError
+from riskml.core.errors import ConfigError, RiskmlError
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+    PutMetrics = Callable[[CollectorRegistry], None]
 
 COLUMN_OPTIONS = {r"columns\.(?=\w)": "--column ", "time_zone=": "--time-zone="}
 SOURCE_OPTIONS = {
@@ -77,6 +82,65 @@ class Moment(click.ParamType[datetime]):
 
 
 DURATION, PAIR, MOMENT = Duration(), Pair(), Moment()
+
+metrics_option = click.option(
+    "--metrics",
+    metavar="URL_OR_FILE",
+    envvar="RISKML_METRICS",
+    show_envvar=True,
+    help="Where Prometheus' metrics go: a Pushgateway (http://…) or a file *.prom for "
+    "node_exporter (docs/monitoring.md).",
+)
+
+
+@contextmanager
+def exporting(where: str | None, command: str) -> Iterator[PutMetrics | None]:
+    """Put failures within to where metrics go.
+
+    Args:
+        where: of `metrics_option`; None: nowhere.
+        command: that runs.
+
+    Yields:
+        What puts the metrics of a success there; None for nowhere.
+    """
+    if where is None:
+        yield None
+        return
+    with needing("monitoring"):
+        from riskml.monitoring.metrics_ends import metrics_end, warned
+        from riskml.monitoring.metrics_exporter import failure_registry
+    end = metrics_end(where)
+
+    def put(registry: CollectorRegistry) -> None:
+        with warned():
+            end.put(registry, command)
+
+    try:
+        yield put
+    except click.exceptions.Exit:
+        raise
+    except Exception as error:
+        with warned():
+            end.put_failure(failure_registry(command, error), command)
+        raise
+
+
+@contextmanager
+def needing(extra: str) -> Iterator[None]:
+    """What is imported within comes with an extra.
+
+    Raises:
+        ConfigError: something is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "riskml").startswith("riskml"):
+            raise
+        raise ConfigError(
+            f"{error.name} is not installed: pip install 'riskml[{extra}]'"
+        ) from error
 
 
 def source_options(command: Command) -> Command:

@@ -57,6 +57,11 @@ class ActionVocabulary:
     def __len__(self) -> int:
         return len(self.actions)
 
+    def unknown(self, actions: pl.Series) -> int:
+        """How many of these were not learnt."""
+        tokens = actions.to_frame("action").select(self.encode())
+        return int((tokens[TOKEN] == UNKNOWN_ACTION).sum())
+
     def encode(self) -> pl.Expr:
         """The `token` (int32) of `action`."""
         return _encode(self.actions)

@@ -40,6 +40,7 @@ from riskml.runs.steps import compare, hashes, make_windows, read_data, report
 from riskml.runs.top_settings import BEFORE_TEST, EVERYTHING, check_top
 from riskml.scoring.alerting import Alerting
 from riskml.scoring.explain import Explainer
+from riskml.scoring.thresholds import days
 
 PARITY = 1e-5
 """Largest difference between the bundle's scores and the detector's."""
@@ -205,6 +206,10 @@ def export(
         "config_fingerprint": origin.config_fingerprint,
         "git_commit": git_commit(),
     }
+    calibration = windows.calibration.keys
+    promised = build_threshold(run.cfg.threshold).promised(calibration)
+    if promised is not None:
+        about["alerts_per_day"] = promised / days(calibration)
     leaving = begin.detector
     folder = export_bundle(
         run.folder / BUNDLE,

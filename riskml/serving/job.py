@@ -48,6 +48,7 @@ class Summary:
         events_duplicate: that were scored before; most of them are the overlap, read once more.
         events_late: that came after their window was closed, set apart.
         events_rejected: that are no events, set apart.
+        unknown_actions: new or late events whose action training has not seen.
         quarantined: late and rejected ones that the quarantine did not have yet.
         windows_closed: that got their score.
         windows_open: that may still grow, scored where that was asked for.
@@ -67,6 +68,7 @@ class Summary:
     events_duplicate: int = 0
     events_late: int = 0
     events_rejected: int = 0
+    unknown_actions: int = 0
     quarantined: int = 0
     windows_closed: int = 0
     windows_open: int = 0
@@ -99,6 +101,9 @@ class Summary:
 
 Progress = Callable[[Summary], None]
 """Told after each batch what is done so far."""
+
+Told = Callable[[pl.DataFrame, Standing], None]
+"""Told of the rows of each batch once they are kept, and where the job stands after it."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,7 @@ class ScoreJob:
         settings: how.
         role: champion or challenger.
         close: what turns events into scored windows, such as `buckets.Buckets`.
+        told: of each batch.
     """
 
     bundle: Bundle
@@ -157,6 +163,7 @@ class ScoreJob:
     settings: JobSettings = field(default_factory=JobSettings)
     role: str = CHAMPION
     close: Closer = close_here
+    told: Told | None = None
 
     def __post_init__(self) -> None:
         self.version = version_of(self.bundle.manifest)
@@ -186,7 +193,12 @@ class ScoreJob:
         for events in in_batches(self._new(standing), self.settings.batch_events):
             scored = score_events(standing, events, self.settings.overlap, self.close)
             first = self._done.first_event or events["timestamp"][0]
-            self._add(events_new=len(events) - len(scored.late), events_late=len(scored.late))
+            unknown = standing.bundle.extractor.vocabulary.unknown(events["action"])
+            self._add(
+                events_new=len(events) - len(scored.late),
+                events_late=len(scored.late),
+                unknown_actions=unknown,
+            )
             self._done = replace(self._done, first_event=first)
             self._keep(scored, _set_apart(scored.late))
             standing = scored.standing
@@ -249,6 +261,8 @@ class ScoreJob:
             standing = scored.standing
             output = Output(rows, with_digest(apart), standing.files(), standing.batches, opened)
             self._add(quarantined=self.store.write(self.version, self.role, output), batches=1)
+            if self.told is not None:
+                self.told(rows, standing)
         self._time()
 
     def _finish(self, standing: Standing) -> Standing:

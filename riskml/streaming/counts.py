@@ -14,6 +14,7 @@ class Counts:
     Args:
         messages: that were read.
         events: that were scored.
+        unknown: of these, whose action training has not seen.
         repeated: left out: an open window of the user has an event of that id.
         late: set apart: their window was closed before.
         ahead: set apart: they lie in the future.
@@ -38,6 +39,7 @@ class Counts:
     early: int = 0
     alerts: int = 0
     withdrawn: int = 0
+    unknown: int = 0
 
     def plus(self, **counts: int) -> Counts:
         """With more of some."""

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import polars as pl
@@ -190,12 +190,10 @@ class StreamJob:
                 now = time.monotonic()
                 last = now if came or not self._partitions else last
                 if now - self._kept_at >= self.pace.checkpoint.total_seconds():
-                    self.keep()
-                    if watcher is not None:
-                        watcher(self.done)
+                    self._keep_and_tell(watcher)
                 if self.pace.idle is not None and now - last >= self.pace.idle.total_seconds():
                     break
-            self.keep()
+            self._keep_and_tell(watcher)
             return self.done
         finally:
             # after an error nothing more is kept: what was told may not have been settled
@@ -212,6 +210,17 @@ class StreamJob:
         """What this process has done so far."""
         return sum((p.counts for p in self._partitions.values()), self._left) - self._before
 
+    @property
+    def watermark(self) -> datetime | None:
+        """Event time before which windows of all partitions at hand are closed."""
+        marks = [p.watermark for p in self._partitions.values() if p.watermark is not None]
+        return min(marks, default=None)
+
+    @property
+    def size(self) -> int:
+        """Bytes of what is known of users."""
+        return sum(partition.size for partition in self._partitions.values())
+
     def keep(self) -> None:
         """Make sure of what was told, then keep state and positions."""
         self._settle()
@@ -219,6 +228,11 @@ class StreamJob:
             partition.checkpoint()
         self.source.kept({name: p.position for name, p in self._partitions.items()})
         self._kept_at = time.monotonic()
+
+    def _keep_and_tell(self, watcher: Watcher | None) -> None:
+        self.keep()
+        if watcher is not None:
+            watcher(self.done)
 
     def _work(self, messages: Messages, position: Any) -> None:
         partition = self._partitions.get(messages.partition)

@@ -94,6 +94,16 @@ class Partition:
         """So far, over all processes that had the partition."""
         return self.scorer.counts
 
+    @property
+    def watermark(self) -> datetime | None:
+        """Event time before which its windows are closed."""
+        return self.scorer.profiles.watermark
+
+    @property
+    def size(self) -> int:
+        """Bytes of what is known of its users."""
+        return self.scorer.profiles.size
+
     def work(self, messages: Messages, position: Any) -> tuple[pl.DataFrame, list[DeadLetter]]:
         """Score some messages.
 

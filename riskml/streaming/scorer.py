@@ -164,6 +164,7 @@ class PartitionScorer:
             repeated=int(repeated.sum()),
             late=int(late.sum()),
             ahead=int(ahead.sum()),
+            unknown=self.bundle.extractor.vocabulary.unknown(fresh["action"]),
         )
         return fresh, apart.cast(_APART)  # type: ignore[arg-type]
 

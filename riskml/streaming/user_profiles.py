@@ -152,6 +152,11 @@ class UserProfiles:
         """Names of those that count, the newest first."""
         return list(self._segments)
 
+    @property
+    def size(self) -> int:
+        """Bytes of what is known of users; of segments, as they are mapped."""
+        return sum(layer.size for layer in (self._hot, *self._segments.values(), self._base))
+
     def of(self, users: Hashes) -> Profile:
         """What is known of some users, with what belongs to everybody.
 

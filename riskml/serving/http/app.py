@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from riskml.core.errors import BundleError
+from riskml.monitoring.metrics_exporter import LogCounter
 from riskml.serving.http.access import Tokens
 from riskml.serving.http.batching import FAILED, Limits, Scorer
 from riskml.serving.http.docs import docs_routes
@@ -79,6 +81,8 @@ class Service:
     async def alive(self, app: Starlette) -> AsyncIterator[None]:
         """Keep the bundle up to date, and in the end finish what waits."""
         self.scorer = Scorer(self.shelf.current, self.settings.limits, self.metrics)
+        counting = LogCounter(self.metrics)
+        logging.getLogger().addHandler(counting)
         watching = None
         if self.settings.watch_s > 0:
             watching = asyncio.create_task(self.shelf.watch(self.settings.watch_s, self.tokens))
@@ -90,6 +94,7 @@ class Service:
                 with suppress(asyncio.CancelledError):
                     await watching
             await asyncio.to_thread(self.scorer.close)
+            logging.getLogger().removeHandler(counting)
 
     # ---- routes: scores
 

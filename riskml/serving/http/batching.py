@@ -120,8 +120,7 @@ class Scorer:
         finally:
             self._waiting -= 1
             self._metrics.queue.set(self._waiting)
-        self._metrics.windows.inc(answer.windows)
-        self._metrics.alerts.inc(answer.alerts)
+        self._metrics.answered(answer)
         return answer
 
     # ---- in the threads

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from http import HTTPStatus
@@ -18,7 +18,16 @@ import orjson
 import polars as pl
 
 from riskml.core.errors import DataError
-from riskml.core.types import PEER, FeatureSpec, FloatArray, Int64Array, Windows
+from riskml.core.types import (
+    PAD,
+    PEER,
+    UNKNOWN_ACTION,
+    FeatureSpec,
+    FloatArray,
+    Int64Array,
+    IntArray,
+    Windows,
+)
 from riskml.export.bundle import Bundle, load_bundle
 from riskml.features.profile import USER
 from riskml.scoring.alerting import FixedThreshold
@@ -49,6 +58,26 @@ BY_DAY = (FixedThreshold, RollingBudget, SpotTail)
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What a request was about, without its users.
+
+    Args:
+        scores, p_values: of its windows [n].
+        actions: of its windows.
+        unknown_actions: of these, that training has not seen.
+        events, late, repeated: that were posted: scored, too late, or a second time.
+    """
+
+    scores: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32))
+    p_values: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    actions: int = 0
+    unknown_actions: int = 0
+    events: int = 0
+    late: int = 0
+    repeated: int = 0
+
+
+@dataclass(frozen=True)
 class Answer:
     """What a request comes to.
 
@@ -56,12 +85,42 @@ class Answer:
         version: of the model.
         body: JSON.
         windows, alerts: how many are in it.
+        seen: what metrics are made of.
     """
 
     version: str
     body: bytes
     windows: int
     alerts: int
+    seen: Seen = field(default_factory=Seen)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Windows of one or more requests with their scores.
+
+    Args:
+        rows: as they are told.
+        tokens: int32 [n, L], of their actions.
+        scores, p_values: [n].
+        alert: [n].
+    """
+
+    rows: list[dict[str, Any]]
+    tokens: IntArray
+    scores: FloatArray
+    p_values: npt.NDArray[np.float64]
+    alert: npt.NDArray[np.bool_]
+
+    def seen(self, part: Int64Array) -> Seen:
+        """What metrics are told of some of the rows."""
+        tokens = self.tokens[part]
+        actions = int(np.count_nonzero(tokens != PAD))
+        unknown = int(np.count_nonzero(tokens == UNKNOWN_ACTION))
+        return Seen(self.scores[part], self.p_values[part], actions, unknown)
+
+
+_NO_ALERT = np.zeros(0, np.bool_)
 
 
 @dataclass(frozen=True)
@@ -116,12 +175,12 @@ class Model:
         windows = together(drafts, self.spec, self.bundle.extractor.max_tokens, self._groups)
         ends = np.cumsum([0, *map(len, drafts)])
         parts = [np.arange(a, b) for a, b in pairwise(ends.tolist())]
-        rows, alert, risk = self._scored(windows, parts)
+        found = self._scored(windows, parts)
         answers = []
         for part, how in zip(parts, asked, strict=True):
-            self._explain(windows, rows, part, alert, risk, how)
-            mine = rows[part[0] : part[-1] + 1] if len(part) else []
-            answers.append(self._answer(mine, int(alert[part].sum())))
+            self._explain(windows, found, part, how)
+            mine = found.rows[part[0] : part[-1] + 1] if len(part) else []
+            answers.append(self._answer(mine, int(found.alert[part].sum()), found.seen(part)))
         return answers
 
     def score_events(self, events: pl.DataFrame, repeated: int, asked: Asked) -> Answer:
@@ -131,33 +190,35 @@ class Model:
             Problem: a column is missing or holds something else, or a time zone is not known.
         """
         if events.is_empty():
-            return self._answer([], 0, late_events=0, repeated_events=repeated)
+            seen = Seen(repeated=repeated)
+            return self._answer([], 0, seen, late_events=0, repeated_events=repeated)
         # windows of others that are still open are not asked for
         known = self.bundle.profile.of(events["user_id"].unique())
         try:
             windows, after = self.bundle.extractor.transform(events, known, open_windows=True)
         except DataError as error:
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)[:500]) from error
-        rows, alert, risk = self._scored(windows, [np.arange(len(windows))])
-        self._explain(windows, rows, np.arange(len(windows)), alert, risk, asked)
+        rows = np.arange(len(windows))
+        found = self._scored(windows, [rows])
+        self._explain(windows, found, rows, asked)
         late = after.late - known.late
-        return self._answer(rows, int(alert.sum()), late_events=late, repeated_events=repeated)
+        seen = replace(found.seen(rows), events=len(events) - late, late=late, repeated=repeated)
+        alerts = int(found.alert.sum())
+        return self._answer(found.rows, alerts, seen, late_events=late, repeated_events=repeated)
 
     # ---- steps
 
-    def _answer(self, rows: list[dict[str, Any]], alerts: int, **more: int) -> Answer:
+    def _answer(self, rows: list[dict[str, Any]], alerts: int, seen: Seen, **more: int) -> Answer:
         content = {"model_version": self.version, "windows": rows, **more}
-        return Answer(self.version, orjson.dumps(content, option=AS_JSON), len(rows), alerts)
+        body = orjson.dumps(content, option=AS_JSON)
+        return Answer(self.version, body, len(rows), alerts, seen)
 
-    def _scored(
-        self, windows: Windows, requests: Sequence[Int64Array]
-    ) -> tuple[list[dict[str, Any]], npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+    def _scored(self, windows: Windows, requests: Sequence[Int64Array]) -> Scored:
         if not len(windows):
-            return [], np.zeros(0, np.bool_), np.zeros(0)
+            return Scored([], windows.tokens, np.zeros(0, np.float32), np.zeros(0), _NO_ALERT)
         scores = self._finite_scores(windows)
         peers, bundle = windows.keys[PEER], self.bundle
         p_values = bundle.calibration.p_value(scores, peers)
-        risk = risk_of(p_values)
         alert = np.zeros(len(windows), np.bool_)
         for part in self._decided_together(windows.keys, requests):
             # taking rows out of a frame costs more than all the rest: mostly there is no need
@@ -166,12 +227,12 @@ class Model:
         columns: dict[str, list[Any]] = {
             "score": scores.tolist(),
             "p_value": p_values.tolist(),
-            "risk": risk.tolist(),
+            "risk": risk_of(p_values).tolist(),
             "alert": alert.tolist(),
             "learning": bundle.explainer.is_learning(windows.keys["user_id"]).tolist(),
             "reasons": [None] * len(windows),
         }
-        return plain(windows.keys, columns), alert, risk
+        return Scored(plain(windows.keys, columns), windows.tokens, scores, p_values, alert)
 
     def _finite_scores(self, windows: Windows) -> FloatArray:
         scores = self.bundle.score_windows(windows)
@@ -184,20 +245,19 @@ class Model:
     def _explain(
         self,
         windows: Windows,
-        rows: list[dict[str, Any]],
+        scored: Scored,
         part: Int64Array,
-        alert: npt.NDArray[np.bool_],
-        risk: npt.NDArray[np.float64],
         asked: Asked,
     ) -> None:
         """Put reasons into some of the rows."""
         if asked == "none":
             return
-        wanted = part if asked == "all" else part[alert[part]]
+        wanted = part if asked == "all" else part[scored.alert[part]]
         if len(wanted) > MOST_EXPLAINED:
-            wanted = wanted[np.argsort(-risk[wanted], kind="stable")[:MOST_EXPLAINED]]
+            riskiest = np.argsort(-risk_of(scored.p_values[wanted]), kind="stable")
+            wanted = wanted[riskiest[:MOST_EXPLAINED]]
         for row, found in zip(wanted, reasons(self.bundle, windows, wanted), strict=True):
-            rows[row]["reasons"] = [
+            scored.rows[row]["reasons"] = [
                 {"topic": reason.topic, "share": float(reason.share), "text": reason.text}
                 for reason in found
             ]

@@ -30,7 +30,7 @@ class Shelf:
         self._seen = signature(path)
         self._model = Model.load(path, runtime)
         self._lock = asyncio.Lock()
-        metrics.show(self._model)
+        metrics.show_model(self._model)
 
     def current(self) -> Model:
         """The model that answers now."""
@@ -60,7 +60,7 @@ class Shelf:
             self._metrics.reloads.labels(LOADED if changed else UNCHANGED).inc()
             if changed:
                 self._model = model
-                self._metrics.show(model)
+                self._metrics.show_model(model)
                 _logger.info("bundle %s answers in place of %s", model.version, before)
             return changed
 

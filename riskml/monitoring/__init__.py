@@ -1,0 +1,1 @@
+"""What riskml tells of its own work: metrics, dashboards (docs/monitoring.md)."""
