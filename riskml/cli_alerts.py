@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from riskml.cli_alerts_page import token, ui
 from riskml.cli_types import DURATION, MOMENT, PAIR, exporting, metrics_option
 from riskml.core.errors import ConfigError, DataError
 from riskml.core.redaction import printable
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 NOT_ALL, MINUTE_S = 4, 60.0
 STATES = ("open", "acknowledged", "resolved", "false_alarm", "accepted_risk")
-VERDICTS = {"resolved": "true_incident", "false_alarm": "false_alarm"}
 SEVERITIES = ("low", "medium", "high", "critical")
 
 _log = click.option(
@@ -54,6 +54,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
       riskml alerts list --state open --least high
       riskml alerts show 1f0c9a3b5d7e
       riskml alerts set 1f0c9a3b5d7e false_alarm --who kim --why "on call that night"
+      riskml alerts ui --tokens people.txt
       riskml alerts verify
     """
 )
@@ -349,16 +350,17 @@ def show(alert_id: str, as_json: bool, url: str) -> None:
 @_log
 def set_(alert_id: str, state: str, who: str, why: str, store: str | None, url: str) -> None:
     """Give an ALERT another state; an ended one is opened again with `open`."""
+    from riskml.alerting.feedback import FeedbackStore
     from riskml.alerting.states import AlertState
+    from riskml.alerting.verdicts import VERDICTS, give_verdict
 
-    log = _open(url)
-    verdict = VERDICTS.get(state)
-    if store is not None and verdict is None:
+    given = AlertState(state)
+    if store is not None and given not in VERDICTS:
         raise ConfigError(f"--feedback: {state} is no verdict, {' and '.join(VERDICTS)} are")
-    log.change(alert_id, AlertState(state), who, why)
+    kept = None if store is None else FeedbackStore(store)
+    stored = give_verdict(_open(url), alert_id, given, who, why, kept)
     if store is not None:
-        stored = _judge(log, alert_id, str(verdict), who, why, store)
-        click.echo(f"{stored:,} new verdicts of {verdict}", err=True)
+        click.echo(f"{stored:,} new verdicts of {VERDICTS[given]}", err=True)
     click.echo(f"alert {printable(alert_id)} is {state}", err=True)
 
 
@@ -382,14 +384,8 @@ def verify(head: str | None, as_json: bool, url: str) -> None:
         raise DataError(f"the alert log was tampered with: {found.count:,} {faults}")
 
 
-def _judge(log: AlertLog, alert_id: str, verdict: str, who: str, why: str, store: str) -> int:
-    from riskml.alerting.feedback import FeedbackStore, Judgement
-
-    now = datetime.now(UTC)
-    return FeedbackStore(store).add(
-        Judgement(each["window_id"], each["user_id"], verdict, who, now, each["model_version"], why)
-        for each in log.history(alert_id).sightings
-    )
+alerts.add_command(ui)
+alerts.add_command(token)
 
 
 def _open(url: str) -> AlertLog:

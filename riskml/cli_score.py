@@ -20,6 +20,7 @@ from riskml.cli_types import (
     SOURCE_OPTIONS,
     exporting,
     metrics_option,
+    named_columns,
     options_for_settings,
     source_options,
 )
@@ -190,7 +191,6 @@ def score(
     often as you like, and again after it was cut off: nothing is lost or written twice.
     """
     from riskml.data.event_mapping import EventMapping
-    from riskml.data.table_source import DEFAULT_TIME
     from riskml.export.bundle import load_bundle
     from riskml.serving.events import open_source
     from riskml.serving.job import JobSettings, ScoreJob, open_store
@@ -205,11 +205,8 @@ def score(
     if batch is None:
         batch = BATCH if engine == HERE else LARGE_BATCH
     settings = JobSettings(since, until, overlap, batch, open_windows, dry_run, wait)
-    named: dict[str, str | None] = dict(columns)
-    if "://" in source:
-        named = {"timestamp": DEFAULT_TIME, **named}
     mapping = EventMapping(
-        columns=named,
+        columns=named_columns(source, columns),
         time_zone=time_zone,
         timestamp_format=timestamp_format,
         default_action=default_action,

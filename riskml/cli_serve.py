@@ -89,17 +89,17 @@ def serve(
     Stateless: what is known of users is what the bundle knew when it was exported. Refuses to start
     without a token of at least 32 characters. A new bundle is taken up without a pause.
     """
+    from riskml.core.listening import Address
+
     with needing("serve"):
         from riskml.serving.http.access import Tokens
         from riskml.serving.http.app import Settings
         from riskml.serving.http.batching import Limits
-        from riskml.serving.http.server import Address, serve
+        from riskml.serving.http.server import serve
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     logging.getLogger("riskml.features").setLevel(logging.ERROR)  # late events are in the answer
     address = Address(host, port, certfile, keyfile)
-    if (certfile is None) != (keyfile is None):
-        raise ConfigError("TLS needs both --certfile and --keyfile")
     if insecure_local and not address.is_local:
         raise ConfigError(f"--insecure-local is for this machine alone, not for --host {host}")
     limits = Limits(

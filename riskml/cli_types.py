@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -173,6 +173,18 @@ _SOURCE_OPTIONS = (
         help="Of unusable rows; with more nothing is done.",
     ),
 )
+
+
+def named_columns(
+    source: str, columns: Iterable[tuple[str, str]], time: str = "login_time"
+) -> dict[str, str | None]:
+    """Event column → that of the source; a table's time has a name of its own unless told.
+
+    >>> named_columns("sqlite:///risk.db", [("user_id", "employee")])
+    {'timestamp': 'login_time', 'user_id': 'employee'}
+    """
+    usual: dict[str, str | None] = {"timestamp": time} if "://" in source else {}
+    return {**usual, **dict(columns)}
 
 
 @contextmanager

@@ -39,6 +39,9 @@ RAISED, SEEN = "raised", "seen"
 CHANGED, ESCALATED = "changed", "escalated"
 """Kinds of notices, beside those of `suppression.Notice`."""
 
+UNVEILED = "unveiled"
+"""What the trail says where somebody was shown whose alert it is."""
+
 DAY = timedelta(days=1)
 
 AlertRow = dict[str, Any]
@@ -161,6 +164,27 @@ class AlertLog:
             trail.add(alert_id, moment, who, state.value, why, notice=key)
             _post(connection, alert_id, CHANGED, key, moment, state=state)
 
+    def unveil(self, alert_id: str, who: str, why: str, at: datetime | None = None) -> str:
+        """Whose alert it is, by a name that was not shown; the trail says who asked, and why.
+
+        Args:
+            alert_id: of the alert.
+            who: asks.
+            why: in a sentence.
+            at: now, unless given.
+
+        Raises:
+            DataError: no such alert, or nobody or no reason is given.
+        """
+        for name, value in (("who", who), ("why", why)):
+            if not value.strip():
+                raise DataError(f"{name} is empty: the trail says who was shown a name, and why")
+        moment = datetime.now(UTC) if at is None else at
+        with self._alone("the database refused to log the unveiling") as connection:
+            row = self._row(connection, alert_id)
+            Trail(connection).add(alert_id, moment, who, UNVEILED, why)
+        return str(row["user_id"])
+
     def escalate(self, alert_id: str, severity: str, to: Sequence[str], at: datetime) -> None:
         """Put by that further people are to be told; once for each severity of an alert.
 
@@ -208,6 +232,12 @@ class AlertLog:
             rows = [tuple(row) for row in connection.execute(query)]
         names = [column.name for column in ALERTS.c]
         return pl.DataFrame(rows, schema=names, orient="row", infer_schema_length=None)
+
+    def has(self, alert_id: str) -> bool:
+        """Whether there is such an alert."""
+        query = select(ALERTS.c.alert_id).where(ALERTS.c.alert_id == alert_id)
+        with self.reading() as connection:
+            return connection.execute(query).first() is not None
 
     def history(self, alert_id: str) -> AlertHistory:
         """All that is known of an alert.

@@ -13,14 +13,15 @@ import smtplib
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from html import escape
 from pathlib import Path
 from typing import Any, ClassVar
 
+from riskml.alerting.links import KEY_VARIABLE, OFFERED, Links, Offer
 from riskml.alerting.messages import AlertMessage
-from riskml.alerting.states import FromFile, Severity
+from riskml.alerting.states import AlertState, FromFile, Severity, may_become
 from riskml.core.errors import ConfigError, DataError
 
 WAIT_S = 10.0
@@ -222,6 +223,10 @@ class Email(Channel):
         user: at the server; None: nobody signs in.
         password: variable with the user's password.
         tls: `starttls`, `tls` from the first byte, or `none`.
+        page: where `riskml alerts ui` is reached; each of `to` then gets a mail of their own, with
+            links for verdicts in their name. None: no links.
+        link_key: variable with the key that seals the links.
+        links_last: how long they may be used.
     """
 
     host: str
@@ -231,6 +236,9 @@ class Email(Channel):
     user: str | None = None
     password: str = "RISKML_SMTP_PASSWORD"
     tls: str = "starttls"
+    page: str | None = None
+    link_key: str = KEY_VARIABLE
+    links_last: timedelta = timedelta(days=3)
 
     def __post_init__(self) -> None:
         if self.tls not in ("starttls", "tls", "none"):
@@ -239,26 +247,16 @@ class Email(Channel):
             raise ConfigError("to is empty: name at least one address")
 
     def check(self) -> None:
-        """See that the password is there."""
+        """See that the secrets are there."""
         if self.user is not None:
             secret_of(self.password, "email")
+        if self.page is not None:
+            Links(secret_of(self.link_key, "email"))
 
     def send(self, messages: Sequence[AlertMessage]) -> None:
-        """One mail."""
-        mail = EmailMessage()
-        mail["Subject"] = _subject(messages)
-        mail["From"], mail["To"] = self.sender, ", ".join(self.to)
-        digest = hashlib.sha256(messages[0].key.encode()).hexdigest()[:24]
-        mail["Message-ID"] = f"<{digest}@riskml>"  # a mail that comes twice is known by it
-        mail["Auto-Submitted"] = "auto-generated"
-        mail.set_content("\n\n".join("\n".join([m.title, *m.lines]) for m in messages))
-        parts = [
-            f"<h3>{escape(m.title)}</h3><ul>"
-            + "".join(f"<li>{escape(line)}</li>" for line in m.lines)
-            + "</ul>"
-            for m in messages
-        ]
-        mail.add_alternative("".join(parts), subtype="html")
+        """One mail, or one to each where there are links."""
+        each_to = [self.to] if self.page is None else [(address,) for address in self.to]
+        mails, refused = [self._mail(messages, to) for to in each_to], ""
         kind = smtplib.SMTP_SSL if self.tls == "tls" else smtplib.SMTP
         try:
             with kind(self.host, self.port, timeout=WAIT_S) as server:
@@ -266,13 +264,46 @@ class Email(Channel):
                     server.starttls()
                 if self.user is not None:
                     server.login(self.user, secret_of(self.password, "email"))
-                server.send_message(mail)
-        except (smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused) as error:
-            raise RefusedError(
-                f"the mail server refuses an address ({type(error).__name__})"
-            ) from error
+                for mail in mails:
+                    try:
+                        server.send_message(mail)
+                    except (smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused) as error:
+                        refused = type(error).__name__  # the others get theirs
         except (OSError, smtplib.SMTPException) as error:
             raise AwayError(f"the mail server: {type(error).__name__}") from error
+        if refused:
+            raise RefusedError(f"the mail server refuses an address ({refused})")
+
+    def _mail(self, messages: Sequence[AlertMessage], to: tuple[str, ...]) -> EmailMessage:
+        mail = EmailMessage()
+        mail["Subject"] = _subject(messages)
+        mail["From"], mail["To"] = self.sender, ", ".join(to)
+        told = messages[0].key if self.page is None else f"{messages[0].key}\n{to[0]}"
+        digest = hashlib.sha256(told.encode()).hexdigest()[:24]
+        mail["Message-ID"] = f"<{digest}@riskml>"  # a mail that comes twice is known by it
+        mail["Auto-Submitted"] = "auto-generated"
+        texts, parts = [], []
+        for each in messages:
+            links = self._links(each, to[0])
+            ways = [f"{name}: {url}" for name, url in links]
+            texts.append("\n".join([each.title, *each.lines, *ways]))
+            lines = "".join(f"<li>{escape(line)}</li>" for line in each.lines)
+            buttons = " · ".join(f'<a href="{escape(url)}">{name}</a>' for name, url in links)
+            end = f"<p>{buttons}</p>" if buttons else ""
+            parts.append(f"<h3>{escape(each.title)}</h3><ul>{lines}</ul>{end}")
+        mail.set_content("\n\n".join(texts))
+        mail.add_alternative("".join(parts), subtype="html")
+        return mail
+
+    def _links(self, message: AlertMessage, who: str) -> list[tuple[str, str]]:
+        """Names and addresses: to look, and to give each verdict that can be given now."""
+        if self.page is None:
+            return []
+        links, until = Links(secret_of(self.link_key, "email")), datetime.now(UTC) + self.links_last
+        may = [each for each in may_become(AlertState(message.state)) if each in OFFERED]
+        offers = [Offer(message.alert_id, state, who, until) for state in may]
+        look = f"{self.page.rstrip('/')}/alerts/{message.alert_id}"
+        return [("Look", look), *((OFFERED[o.state], links.url(self.page, o)) for o in offers)]
 
 
 def _subject(messages: Sequence[AlertMessage]) -> str:

@@ -35,6 +35,7 @@ LENGTHS = (
     "lease",
     "every",
     "lasts",
+    "links_last",
     "after",
 )
 

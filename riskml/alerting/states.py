@@ -28,16 +28,20 @@ class AlertState(StrEnum):
 ENDED = (AlertState.RESOLVED, AlertState.FALSE_ALARM, AlertState.ACCEPTED_RISK)
 
 
+def may_become(now: AlertState) -> tuple[AlertState, ...]:
+    """Open alerts are acknowledged or ended, acknowledged ones ended, ended ones opened again."""
+    if now is AlertState.OPEN:
+        return (AlertState.ACKNOWLEDGED, *ENDED)
+    return ENDED if now is AlertState.ACKNOWLEDGED else (AlertState.OPEN,)
+
+
 def check_change(alert_id: str, now: AlertState, then: AlertState) -> None:
-    """An open alert is acknowledged or ended, an acknowledged one ended, an ended one opened again.
+    """Refuse what `may_become` does not have.
 
     Raises:
         DataError: it does not go from one to the other.
     """
-    may = {
-        AlertState.OPEN: (AlertState.ACKNOWLEDGED, *ENDED),
-        AlertState.ACKNOWLEDGED: ENDED,
-    }.get(now, (AlertState.OPEN,))
+    may = may_become(now)
     if then not in may:
         raise DataError(
             f"alert {printable(alert_id)} is {now} and cannot become {then}; it can become "

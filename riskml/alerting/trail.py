@@ -31,7 +31,7 @@ class Entry:
         alert_id: of the alert.
         at: when.
         who: did it; the job where nobody did.
-        what: `raised`, `seen`, or the state that the alert was given.
+        what: `raised`, `seen`, `escalated`, `unveiled`, or the state that the alert was given.
         why: in the words of `who`, or the rule that decided; may be empty.
         content: what else belongs to it, as JSON.
         before: digest of the entry before.

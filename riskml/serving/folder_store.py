@@ -196,6 +196,18 @@ def alert_files(folder: Path) -> list[Path]:
     ]
 
 
+def score_files(folder: Path, version: str) -> list[Path]:
+    """Files of a model's scores that count.
+
+    Raises:
+        BundleError: the folder's state cannot be read.
+    """
+    store = FolderStore(folder)
+    last = store._state.get(version, {"batch": 0})["batch"]
+    files = sorted(store._room(SCORES, version).glob("batch=*.parquet"))
+    return [file for file in files if _number(file) <= last]
+
+
 def _number(path: Path) -> int:
     return int(path.name.removeprefix("batch=").removesuffix(".parquet"))
 

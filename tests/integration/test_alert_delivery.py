@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -14,8 +15,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from email.policy import default
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -30,6 +34,7 @@ from riskml.alerting.alertmanager import Alertmanager
 from riskml.alerting.calendars import Times
 from riskml.alerting.channels import Channel, Email, PagerDuty, Slack, Webhook
 from riskml.alerting.delivery import Delivered, DeliverySettings, Worker
+from riskml.alerting.links import Links
 from riskml.alerting.log_tables import REFUSED
 from riskml.alerting.routing import Escalation, Route, Routing
 from riskml.alerting.sightings import Sighting
@@ -302,12 +307,22 @@ class Mailbox:
     def __init__(self) -> None:
         self.mails: list[Any] = []
 
+    async def handle_RCPT(
+        self, server: Any, session: Any, envelope: Any, address: str, options: Any
+    ) -> str:
+        if address.startswith("nobody@"):
+            return "550 no such mailbox"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         self.mails.append(envelope)
         return "250 OK"
 
 
-def test_a_mail_in_text_and_html(log: AlertLog) -> None:
+@contextmanager
+def post_office() -> Iterator[tuple[Mailbox, int]]:
+    """An SMTP server, and its port."""
     box = Mailbox()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -315,13 +330,18 @@ def test_a_mail_in_text_and_html(log: AlertLog) -> None:
     server = Controller(box, hostname="127.0.0.1", port=port)
     server.start()
     try:
+        yield box, port
+    finally:
+        server.stop()
+
+
+def test_a_mail_in_text_and_html(log: AlertLog) -> None:
+    with post_office() as (box, port):
         log.take([sighting(0)])
         mail = Email(
             host="127.0.0.1", port=port, sender="risk@a.example", to=("k@a.example",), tls="none"
         )
         assert worker(log, mail=mail).round().sent == 1
-    finally:
-        server.stop()
     log.take([sighting(1)])
     assert worker(log, mail=mail).round().away == 1  # nobody there any more
     [envelope] = box.mails
@@ -329,6 +349,39 @@ def test_a_mail_in_text_and_html(log: AlertLog) -> None:
     assert envelope.rcpt_tos == ["k@a.example"]
     assert "Subject: riskml: MEDIUM risk 60: user0" in content
     assert "at 03:00, <b>usually</b> 09:00" in content and "&lt;b&gt;usually" in content
+
+
+def test_each_gets_a_mail_of_their_own_with_links(
+    log: AlertLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "a key for tests and for nothing else"
+    to = ("nobody@a.example", "k@a.example", "l@a.example")
+    about = {"sender": "risk@a.example", "to": to, "tls": "none", "page": "https://risk.example/"}
+    with post_office() as (box, port):
+        mail = Email(host="127.0.0.1", port=port, **about)
+        log.take([sighting(0)])
+        with pytest.raises(ConfigError, match="set RISKML_LINK_KEY"):
+            worker(log, mail=mail).round()
+        monkeypatch.setenv("RISKML_LINK_KEY", key)
+        assert worker(log, mail=mail).round() == Delivered(refused=1)  # the others have theirs
+        log.change(alert_name(sighting(0)), AlertState.RESOLVED, "kim")
+        worker(log, mail=mail).round()
+    first, second, ended, _ = (message_from_bytes(e.content, policy=default) for e in box.mails)
+    assert (first["To"], second["To"]) == ("k@a.example", "l@a.example")
+    assert first["Message-ID"] != second["Message-ID"]
+    part = first.get_body(("html",))
+    assert part is not None
+    urls = re.findall(r'href="([^"]+)">([^<]+)<', part.get_content())
+    look, *verdicts = urls
+    assert look == (f"https://risk.example/alerts/{alert_name(sighting(0))}", "Look")
+    offers = {name: Links(key).open(url.rpartition("/")[2]) for url, name in verdicts}
+    assert {offer.who for offer in offers.values()} == {"k@a.example"}
+    assert [(name, offer.state.value) for name, offer in offers.items()] == [
+        ("Acknowledge", "acknowledged"),
+        ("True incident", "resolved"),
+        ("False alarm", "false_alarm"),
+    ]
+    assert "/verdict/" not in str(ended), "nothing is left to decide"
 
 
 @pytest.fixture

@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import ipaddress
 import logging
 import signal
 import socket
 import struct
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import uvicorn
 
-from riskml.core.errors import ConfigError
+from riskml.core.listening import Address
 from riskml.serving.http.app import Service, Settings, make_app
 from riskml.serving.http.reloading import refresh
 
@@ -29,29 +26,6 @@ QUIET_S = 2.0
 """How long kept connections have to be silent, once stopping, before they are closed."""
 HANDSHAKE_S = 0.2
 """How long connections are still accepted, once stopping, whose handshake has begun."""
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where it is reached.
-
-    Args:
-        host, port: port 0 takes any that is free.
-        certfile, keyfile: for TLS.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8080
-    certfile: Path | None = None
-    keyfile: Path | None = None
-
-    @property
-    def is_local(self) -> bool:
-        """Whether only this machine reaches it."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
 
 
 def serve(
@@ -75,11 +49,9 @@ def serve(
         ConfigError: the address cannot be had.
     """
     torch.set_num_threads(threads)
-    listening = _listen(address)
+    listening = address.listen()
     try:
-        host, port = listening.getsockname()[:2]
-        scheme = "http" if address.certfile is None else "https"
-        url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+        url = address.url(listening)
         config = uvicorn.Config(
             make_app(settings),
             lifespan="on",
@@ -176,23 +148,3 @@ def _refuse_new_connections(listening: socket.socket) -> None:
         SO_ATTACH_FILTER,
         struct.pack("HL", len(program), ctypes.addressof(held)),
     )
-
-
-def _listen(address: Address) -> socket.socket:
-    try:
-        family, *_, where = socket.getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind(where)
-        except OSError:
-            listening.close()
-            raise
-    except OSError as error:
-        raise ConfigError(
-            f"cannot listen at {address.host}, port {address.port}: {error.strerror}; "
-            "choose others with --host and --port"
-        ) from error
-    return listening

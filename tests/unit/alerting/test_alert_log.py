@@ -213,3 +213,20 @@ def test_what_was_capped_is_told_once_there_is_room(log: AlertLog) -> None:
     assert (done.alerts, done.told, done.rules) == (0, 1, {"first": 1})
     assert log.take([sighting(2, topic="resources")], rules).rules == {"repeat": 1}
     assert verify(log).faults == ()
+
+
+def test_whoever_is_shown_a_name_is_in_the_trail(log: AlertLog) -> None:
+    log.take([sighting(0)], at=NOON)
+    alert_id = alert_name(sighting(0))
+    before = verify(log)
+    assert log.unveil(alert_id, "ada", "asked by HR", NOON) == "ann"
+    entry = log.history(alert_id).trail[-1]
+    assert (entry.who, entry.what, entry.why) == ("ada", "unveiled", "asked by HR")
+    for who, why in (("", "asked by HR"), ("ada", " ")):
+        with pytest.raises(DataError, match="is empty"):
+            log.unveil(alert_id, who, why)
+    with pytest.raises(DataError, match="has no alert"):
+        log.unveil("none", "ada", "asked by HR")
+    after = verify(log, before.head)
+    assert (after.entries, after.faults) == (before.entries + 1, ())
+    assert verify(log, after.head).faults == ()

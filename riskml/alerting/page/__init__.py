@@ -1,0 +1,1 @@
+"""`riskml alerts ui`: the alert log as pages for people."""

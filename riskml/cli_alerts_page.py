@@ -1,0 +1,199 @@
+"""`riskml alerts ui` and `riskml alerts token`: the alert log as a page, and who may see it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from riskml.cli_types import (
+    DURATION,
+    SOURCE_OPTIONS,
+    named_columns,
+    needing,
+    options_for_settings,
+    source_options,
+)
+
+if TYPE_CHECKING:
+    from riskml.alerting.page.looking import Events
+    from riskml.core.pseudonyms import Pseudonyms
+    from riskml.data.event_mapping import EventMapping
+
+ROLES = ("viewer", "analyst", "admin")
+BATCH = 50_000
+_path = click.Path(path_type=Path)
+
+
+@click.command(
+    epilog="""\b
+    Examples:
+      riskml alerts token kim --role analyst --tokens people.txt
+      riskml alerts ui --tokens people.txt --log sqlite:///alerts.db
+      riskml alerts ui --tokens people.txt --scores scores --events 'log/**/*.parquet'
+
+    \b
+    RISKML_PSEUDONYM_KEY is the key of the pseudonyms, RISKML_LINK_KEY that of links in mails.
+    Signals: TERM and INT end it once what was asked is answered (exit code 0).
+    """
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--port", default=8090, show_default=True, help="0 takes any that is free.")
+@click.option("--certfile", type=_path, help="TLS certificate chain, PEM.")
+@click.option("--keyfile", type=_path, help="Its private key, PEM.")
+@click.option(
+    "--tokens",
+    type=_path,
+    help="File of those who may sign in, made by `riskml alerts token`; else the variable "
+    "RISKML_PAGE_PEOPLE has its lines.",
+)
+@click.option(
+    "--session", type=DURATION, default="8h", show_default=True, help="How long one is signed in."
+)
+@click.option(
+    "--scores",
+    metavar="FOLDER_OR_URL",
+    help="What `riskml score --out` wrote to, for the risk over time; else only raised windows.",
+)
+@click.option(
+    "--events",
+    "source",
+    metavar="URL_OR_PATH",
+    envvar="RISKML_SCORE_SOURCE",
+    show_envvar=True,
+    help="Raw events, as for `riskml score --source`.",
+)
+@source_options
+@click.option(
+    "--triage",
+    metavar="RUN",
+    type=_path,
+    help="Folder in which `riskml triage` ranked; its chances count for the order of the queue.",
+)
+@click.option(
+    "--feedback",
+    metavar="URL",
+    envvar="RISKML_FEEDBACK_URL",
+    show_envvar=True,
+    help="Also store a verdict on each window; resolved is a true incident.",
+)
+@click.option(
+    "--log",
+    "url",
+    metavar="URL",
+    required=True,
+    envvar="RISKML_ALERTS_URL",
+    show_envvar=True,
+    help="Database of the alert log, SQLite or PostgreSQL.",
+)
+@options_for_settings({**SOURCE_OPTIONS, "--source": "--events"})
+def ui(
+    host: str,
+    port: int,
+    certfile: Path | None,
+    keyfile: Path | None,
+    tokens: Path | None,
+    session: timedelta,
+    scores: str | None,
+    source: str | None,
+    table: str,
+    columns: tuple[tuple[str, str], ...],
+    time_zone: str | None,
+    timestamp_format: str | None,
+    separator: str | None,
+    default_action: str | None,
+    max_rejected_share: float,
+    triage: Path | None,
+    feedback: str | None,
+    url: str,
+) -> None:
+    """Serve pages on which people look at alerts and give verdicts (docs/alerts.md).
+
+    Users are shown by pseudonym, until an admin asks for a name and says why.
+    """
+    with needing("alerts"):
+        from riskml.alerting.alert_log import AlertLog
+        from riskml.alerting.channels import secret_of
+        from riskml.alerting.feedback import FeedbackStore
+        from riskml.alerting.links import KEY_VARIABLE, Links
+        from riskml.alerting.page.app import PageSettings
+        from riskml.alerting.page.people import People
+        from riskml.alerting.page.queue import Chances
+        from riskml.alerting.page.server import serve
+        from riskml.core.listening import Address
+        from riskml.data.event_mapping import EventMapping
+        from riskml.serving.risk_history import RiskHistory
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    address = Address(host, port, certfile, keyfile)
+    log = AlertLog(url)
+    with log.reading():
+        pass  # tables that are not there should say so now
+    mapping = EventMapping(
+        columns=named_columns(source or "", columns),
+        time_zone=time_zone,
+        timestamp_format=timestamp_format,
+        default_action=default_action,
+        max_rejected_share=max_rejected_share,
+    )
+    has_links = any(name in os.environ for name in (KEY_VARIABLE, f"{KEY_VARIABLE}_FILE"))
+    settings = PageSettings(
+        log,
+        People(tokens),
+        _pseudonyms(),
+        None if feedback is None else FeedbackStore(feedback),
+        Links(secret_of(KEY_VARIABLE, "links in mails")) if has_links else None,
+        None if triage is None else Chances(triage),
+        None if scores is None else RiskHistory(scores).of,
+        None if source is None else _events(source, table, mapping, separator),
+        session,
+    )
+    if not address.is_local and certfile is None:
+        told = "tokens travel in clear: give --certfile and --keyfile, or put TLS in front of it"
+        click.echo(f"warning: --host {host} without TLS: {told}", err=True)
+    serve(settings, address, lambda where: click.echo(f"the alerts are at {where}", err=True))
+
+
+@click.command()
+@click.argument("name")
+@click.option("--role", type=click.Choice(ROLES), required=True, help="What NAME may do.")
+@click.option(
+    "--tokens", "file", type=_path, help="Also put the line at the end of this file of people."
+)
+def token(name: str, role: str, file: Path | None) -> None:
+    """Draw a token for NAME, who may then sign in to `riskml alerts ui`.
+
+    viewer looks, analyst also gives verdicts, admin also asks for names. The token is shown once;
+    the line for the file has only its hash.
+    """
+    from riskml.alerting.page.people import Role, add_person, new_person
+
+    person, drawn = new_person(name, Role(role))
+    if file is None:
+        click.echo(f"line: {person.line}", err=True)
+    else:
+        add_person(file, person)
+    click.echo(drawn)
+
+
+def _events(source: str, table: str, mapping: EventMapping, separator: str | None) -> Events:
+    from riskml.serving.events import open_source
+    from riskml.serving.user_events import UserEvents
+
+    return UserEvents(open_source(source, table, mapping, BATCH, separator)).of
+
+
+def _pseudonyms() -> Pseudonyms:
+    from riskml.core.pseudonyms import DEFAULT_KEY_VARIABLE, MIN_KEY_BYTES, Pseudonyms, read_key
+
+    if DEFAULT_KEY_VARIABLE in os.environ:
+        return Pseudonyms(read_key())
+    click.echo(
+        f"pseudonyms are others with each start: {DEFAULT_KEY_VARIABLE} is not set", err=True
+    )
+    return Pseudonyms(secrets.token_bytes(MIN_KEY_BYTES))
