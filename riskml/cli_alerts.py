@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from riskml.alerting.alert_log import AlertLog
 
 NOT_ALL, MINUTE_S = 4, 60.0
+SHOWN_IDS = 3
 STATES = ("open", "acknowledged", "resolved", "false_alarm", "accepted_risk")
 SEVERITIES = ("low", "medium", "high", "critical")
 
@@ -253,7 +254,7 @@ def list_silences(ended: bool, as_json: bool, place: str) -> None:
             click.echo(json.dumps(asdict(each), default=_text))
             continue
         labels = " ".join(f"{n}={v}" for n, v in each.matches.items() if n != "alertname")
-        line = f"{each.name}  {each.state}  until {each.until:%F %H:%M}  {labels}"
+        line = f"{each.name}  {each.state}  until {each.until:%F %H:%M} UTC  {labels}"
         click.echo(printable(f"{line}  by {each.who}: {each.why}"))
 
 
@@ -302,7 +303,8 @@ def list_(
             continue
         times = f"{row['count']} window{'' if row['count'] == 1 else 's'}"
         told = f"{row['alert_id']}  {row['severity']:<8}  {row['risk']:5.1f}  {row['state']:<13}  "
-        told += f"{row['user_id']}  {row['signature']}  {times}, last {row['last_seen']:%F %H:%M}"
+        told += f"{row['user_id']}  {row['signature']}  {times}, "
+        told += f"last {row['last_seen']:%F %H:%M} UTC"
         click.echo(printable(told))
     click.echo(f"{len(found):,} alert{'' if len(found) == 1 else 's'}", err=True)
 
@@ -326,14 +328,16 @@ def show(alert_id: str, as_json: bool, url: str) -> None:
     )
     for window in found.sightings:
         told = "told" if window["told"] else "not told"
-        span = f"{window['window_start']:%F %H:%M} to {window['window_end']:%H:%M}"
+        span = f"{window['window_start']:%F %H:%M} to {window['window_end']:%F %H:%M} UTC"
         line = f"  {window['window_id']}  {span}  risk {window['risk']:.1f}  "
         click.echo(printable(f"{line}p {window['p_value']:.2g}  {window['rule']}, {told}"))
         for reason in window["reasons"]:
             click.echo(printable(f"      {reason['text']}"))
+        if window["event_ids"] is not None:
+            click.echo(printable(f"      {_events(window['event_ids'])}"))
     for entry in found.trail:
         why = f": {entry.why}" if entry.why else ""
-        click.echo(printable(f"  {entry.at:%F %H:%M:%S}  {entry.what} by {entry.who}{why}"))
+        click.echo(printable(f"  {entry.at:%F %H:%M:%S} UTC  {entry.what} by {entry.who}{why}"))
 
 
 @alerts.command("set")
@@ -392,6 +396,13 @@ def _open(url: str) -> AlertLog:
     from riskml.alerting.alert_log import AlertLog
 
     return AlertLog(url)
+
+
+def _events(found: dict[str, Any]) -> str:
+    """Some ids of a window's events in a line; --json gives all that are kept."""
+    ids, count = found["ids"], found["count"]
+    some = ids if len(ids) <= 2 * SHOWN_IDS else [*ids[:SHOWN_IDS], "…", *ids[-SHOWN_IDS:]]
+    return f"{count:,} event{'' if count == 1 else 's'}: {', '.join(some) or 'ids not known'}"
 
 
 def _text(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from riskml.graph.store import Answer, GraphStore
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+OF_LOG = re.compile(r"[0-9a-f]{12}")
+"""The id of an alert of the log."""
 
 NEEDS = "pip install 'riskml[graph]'"
 
@@ -85,10 +89,17 @@ class Parameter(click.ParamType[tuple[str, str | None, str]]):
 @click.option(
     "--alerts",
     metavar="URL_OR_FOLDER",
-    required=True,
     envvar=["RISKML_GRAPH_ALERTS", "RISKML_SCORE_OUT"],
     show_envvar=True,
     help="Where alerts are: what `riskml score --out` wrote to, or the folder of a run.",
+)
+@click.option(
+    "--log",
+    "log",
+    metavar="URL",
+    envvar="RISKML_ALERTS_URL",
+    show_envvar=True,
+    help="Database of the alert log, for an ALERT of `riskml alerts list`.",
 )
 @click.option(
     "--picture", type=click.Path(path_type=Path, dir_okay=False), help="Write a PNG or SVG."
@@ -104,19 +115,20 @@ def explain(
     store: str | None,
     user: str,
     database: str | None,
-    alerts: str,
+    alerts: str | None,
+    log: str | None,
     picture: Path | None,
     page: Path | None,
     as_json: bool,
 ) -> None:
     """Show what makes an ALERT odd: what was touched, who else uses it, and since when.
 
-    ALERT is its window_id. What came after the alert's window does not count.
+    ALERT is a window_id of --alerts, or the id of an alert of --log, whose riskiest window counts.
+    What came after the window does not.
     """
     from riskml.graph.neighbourhood import neighbourhood
-    from riskml.serving.alerts import find_alert
 
-    alert: Alert = find_alert(alerts, alert_id)
+    alert = _alert(alert_id, alerts, log)
     with open_store(store, user, database) as opened:
         found = neighbourhood(opened, alert)
     if picture is not None:
@@ -220,6 +232,19 @@ def open_store(
         if ready:
             require_graph(opened, store)
         yield opened
+
+
+def _alert(alert_id: str, alerts: str | None, log: str | None) -> Alert:
+    """From the log where the id has its form, or where there is nothing else."""
+    if log is not None and (alerts is None or OF_LOG.fullmatch(alert_id)):
+        from riskml.alerting.alert_log import AlertLog
+
+        return AlertLog(log).history(alert_id).riskiest
+    if alerts is None:
+        raise ConfigError("give --alerts for a window, or --log for an alert of the log")
+    from riskml.serving.alerts import find_alert
+
+    return find_alert(alerts, alert_id)
 
 
 def _lines(found: Neighbourhood) -> list[str]:

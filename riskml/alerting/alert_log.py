@@ -28,13 +28,15 @@ from riskml.alerting.suppression import (
     Told,
 )
 from riskml.alerting.trail import Entry, Trail, entries
+from riskml.core.alert import Alert
 from riskml.core.errors import DataError, did_you_mean
 from riskml.core.redaction import printable
-from riskml.data.database import database_errors, open_engine
+from riskml.data.database import database_errors, open_engine, require_file
 
 JOB = "riskml"
 """Who raises alerts, in the trail."""
 
+MAKE = "riskml alerts init makes it"
 RAISED, SEEN = "raised", "seen"
 CHANGED, ESCALATED = "changed", "escalated"
 """Kinds of notices, beside those of `suppression.Notice`."""
@@ -79,6 +81,14 @@ class AlertHistory:
     alert: AlertRow
     sightings: list[AlertRow]
     trail: list[Entry]
+
+    @property
+    def riskiest(self) -> Alert:
+        """The window with the highest risk, of several the first."""
+        window = max(self.sightings, key=lambda each: float(each["risk"]))
+        reasons = tuple(str(reason["text"]) for reason in window["reasons"])
+        span = (window["window_start"], window["window_end"])
+        return Alert(window["window_id"], window["user_id"], *span, window["risk"], reasons)
 
 
 class AlertLog:
@@ -255,6 +265,7 @@ class AlertLog:
             windows = [dict(each) for each in connection.execute(query).mappings()]
             for window in windows:
                 window["reasons"] = json.loads(window["reasons"])
+                window["event_ids"] = json.loads(window["event_ids"] or "null")
             return AlertHistory(row, windows, list(entries(connection, alert_id)))
 
     @contextmanager
@@ -264,6 +275,7 @@ class AlertLog:
         Raises:
             DataError: they are not, or the database cannot be read.
         """
+        require_file(self.engine, MAKE)
         with database_errors("the alerts cannot be read"), self.engine.connect() as connection:
             check_migrated(connection)
             yield connection
@@ -275,6 +287,7 @@ class AlertLog:
         Raises:
             DataError: the tables are not there, or the database refuses.
         """
+        require_file(self.engine, MAKE)
         with database_errors("the alert log refuses"), self.engine.begin() as connection:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -381,6 +394,7 @@ class AlertLog:
     @contextmanager
     def _alone(self, refused: str) -> Iterator[Connection]:
         """A transaction in which nobody else changes the log: the trail is one chain."""
+        require_file(self.engine, MAKE)
         with database_errors(refused), self.engine.begin() as connection:
             if connection.dialect.name == "postgresql":
                 lock = "SELECT pg_advisory_xact_lock(hashtextextended('riskml_alert_log', 0))"

@@ -34,7 +34,8 @@ class Sighting:
         reasons: topic, share and text of each, the weightiest first.
         peer: the user's peer group, where it is known.
         threshold: that the score's evidence was over, where it is known.
-        event_ids: of the window's events, where they are known.
+        event_ids: `count` of the window's events and `ids` of the first and the last of them, where
+            they are known.
     """
 
     window_id: str
@@ -48,7 +49,7 @@ class Sighting:
     reasons: tuple[dict[str, Any], ...] = ()
     peer: str | None = None
     threshold: float | None = None
-    event_ids: tuple[str, ...] | None = None
+    event_ids: dict[str, Any] | None = None
 
     @property
     def signature(self) -> str:
@@ -70,7 +71,9 @@ class Sighting:
             "risk": float(self.risk),
             "threshold": None if self.threshold is None else float(self.threshold),
             "reasons": json.dumps(self.reasons, ensure_ascii=False),
-            "event_ids": None if self.event_ids is None else json.dumps(self.event_ids),
+            "event_ids": None
+            if self.event_ids is None
+            else json.dumps(self.event_ids, ensure_ascii=False),
         }
 
 
@@ -79,10 +82,10 @@ def sightings_of(alerts: pl.DataFrame) -> Iterator[Sighting]:
 
     Args:
         alerts: window_id, model_version, user_id, window_start, window_end, score, p_value, risk
-            and reasons (JSON, or null).
+            and, as JSON or null, reasons and event_ids.
 
     Raises:
-        DataError: a row has no window, user, model or risk, or its reasons are no JSON.
+        DataError: a row has no window, user, model or risk, or its reasons or ids are no JSON.
     """
     for row in alerts.sort("window_end", "window_id").iter_rows(named=True):
         empty = [name for name in NEEDED if row.get(name) is None]
@@ -92,11 +95,16 @@ def sightings_of(alerts: pl.DataFrame) -> Iterator[Sighting]:
             )
         try:
             reasons = tuple(json.loads(row["reasons"] or "[]"))
+            event_ids = json.loads(row.get("event_ids") or "null")
         except (TypeError, ValueError) as error:
             window = printable(str(row["window_id"]))
-            raise DataError(f"the reasons of window {window} are no JSON: {error}") from error
+            told = f"the reasons or event_ids of window {window} are no JSON: {error}"
+            raise DataError(told) from error
         yield Sighting(
-            **{name: row[name] for name in NEEDED}, reasons=reasons, peer=row.get("peer")
+            **{name: row[name] for name in NEEDED},
+            reasons=reasons,
+            peer=row.get("peer"),
+            event_ids=event_ids,
         )
 
 

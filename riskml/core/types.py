@@ -133,6 +133,8 @@ class Windows:
         times: float32 [n, L, 2] of each token, padded with 0: log(1 + seconds since the event
             before in the window), 0 for the window's first event; and the hour of the user's own
             clock, 0 to 24. [n, 0, 2] where the spec has no `event_times`.
+        event_ids: lists of the ids of a window's events, of many only the first and the last, where
+            they were asked for.
 
     Raises:
         DataError: the parts disagree in length, or a feature value is not finite.
@@ -144,6 +146,7 @@ class Windows:
     tokens: IntArray
     lengths: IntArray
     times: FloatArray = field(default_factory=lambda: np.zeros((0, 0, 2), np.float32))
+    event_ids: pl.Series | None = None
 
     def __post_init__(self) -> None:
         if PEER not in self.keys.columns:
@@ -190,6 +193,7 @@ class Windows:
             self.tokens[index],
             self.lengths[index],
             self.times[index],
+            None if self.event_ids is None else self.event_ids[index],
         )
 
 

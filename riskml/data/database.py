@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, make_url
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from riskml.core.errors import ConfigError, DataError
@@ -47,9 +48,35 @@ def open_engine(url: str, setting: str = "database", writes: bool = True) -> Eng
         raise ConfigError(f"the {setting} URL needs the driver {error.name}; {_FORM}") from error
     except (ArgumentError, TypeError) as error:
         raise ConfigError(f"cannot use the {setting} URL; {_FORM}") from error
-    if writes and engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _let_readers_be)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "handle_error", _name_file)
+        if writes:
+            event.listen(engine, "connect", _let_readers_be)
     return engine
+
+
+def require_file(engine: Engine, remedy: str) -> None:
+    """Refuse an SQLite file that is not there: looking into it would make it.
+
+    Args:
+        engine: of any database.
+        remedy: ends the message.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    place = engine.url.database
+    is_file = engine.dialect.name == "sqlite" and place and not place.startswith((":", "file:"))
+    if is_file and not Path(str(place)).exists():
+        raise DataError(f"there is no file {place}: {remedy}")
+
+
+def _name_file(context: ExceptionContext) -> None:
+    if "unable to open database file" in str(context.original_exception):
+        place = "" if context.engine is None else f" {context.engine.url.database}"
+        raise DataError(
+            f"cannot open the database file{place}: is its folder there, and may you write in it?"
+        ) from context.original_exception
 
 
 def _connect_args(url: URL) -> dict[str, Any]:

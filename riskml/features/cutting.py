@@ -29,6 +29,12 @@ from riskml.features.rows import (
 )
 from riskml.features.windows import WINDOW_ID, Windowing, is_closed
 
+EVENT_ID = "_event_id"
+"""Column of events whose ids are asked for."""
+
+IDS = 50
+"""Of a window the first and the last so many ids are kept."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -71,15 +77,18 @@ def join(
     Raises:
         DataError: the events of the profile have other columns.
     """
+    if EVENT_ID in arrived.columns:
+        # last, as where open events had none
+        arrived = arrived.select(pl.exclude(EVENT_ID), EVENT_ID)
     if arrived.is_empty():
         return (arrived if profile.open is None else profile.open), profile
     mark = watermark_after(arrived["timestamp"], profile, lateness)
     profile = replace(profile, watermark=mark, users=_users_after(arrived, profile.users))
     if profile.open is not None and not profile.open.is_empty():
-        if set(profile.open.columns) != set(arrived.columns):
+        if (set(profile.open.columns) ^ set(arrived.columns)) - {EVENT_ID}:
             raise DataError("the profile was made with other features: begin with a new one")
-        both = pl.concat([profile.open, arrived[profile.open.columns]])
-        arrived = _in_order(both)
+        # events of before ids were asked for have none
+        arrived = _in_order(pl.concat([profile.open, arrived], how="diagonal"))
     return arrived, profile
 
 
@@ -188,3 +197,14 @@ def close(windows: WindowEvents, rule: Windowing, profile: Profile) -> Profile:
     until[known] = np.maximum(until[known], latest)
     users = profile.users.with_columns(instants(until).alias("closed_until"))
     return replace(profile, users=users)
+
+
+def event_ids(windows: WindowEvents) -> pl.Series | None:
+    """Lists of the ids of each window's events (see `IDS`); None: they were not asked for."""
+    if EVENT_ID not in windows.events.columns:
+        return None
+    place = np.arange(len(windows.events)) - windows.first[windows.row]
+    kept = np.flatnonzero((place < IDS) | (place >= windows.counts[windows.row] - IDS))
+    ids = pl.DataFrame({"row": windows.row[kept], EVENT_ID: windows.events[EVENT_ID][index(kept)]})
+    by_window = ids.group_by("row", maintain_order=True)
+    return by_window.agg(pl.col(EVENT_ID).drop_nulls())[EVENT_ID]

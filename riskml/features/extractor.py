@@ -19,7 +19,16 @@ from riskml.core.schema import EVENT_SCHEMA, TIME_ZONE
 from riskml.core.types import PEER, Feature, FeatureSpec, FloatArray, Windows
 from riskml.features.action_embedding import ActionEmbeddingFeatures
 from riskml.features.actions import ActionVocabulary
-from riskml.features.cutting import close, cut, is_late, join, take, without_late
+from riskml.features.cutting import (
+    EVENT_ID,
+    close,
+    cut,
+    event_ids,
+    is_late,
+    join,
+    take,
+    without_late,
+)
 from riskml.features.family import Columns, FeatureFamily
 from riskml.features.graph import GraphFeatures
 from riskml.features.hashing import by_user, hashed
@@ -187,13 +196,18 @@ class FeatureExtractor:
         return windows, profile
 
     def closing(
-        self, events: pl.DataFrame, profile: Profile, open_windows: bool = False
+        self,
+        events: pl.DataFrame,
+        profile: Profile,
+        open_windows: bool = False,
+        with_ids: bool = False,
     ) -> tuple[Windows, pl.Series, Profile]:
         """As `transform`, and from what time on no event could join each window.
 
         In the order of these times windows close the same, however a log is cut into calls.
+        `with_ids` gives windows the ids of their events, and keeps those of open windows.
         """
-        return self.close(*self.meet(events, profile), open_windows)
+        return self.close(*self.meet(events, profile, with_ids), open_windows)
 
     def close(
         self, met: pl.DataFrame, profile: Profile, open_windows: bool = False
@@ -223,7 +237,9 @@ class FeatureExtractor:
         rows = windows.keys[index(order)]
         closed_from, peer = rows["closed_from"], self.peers.named(rows[PEER])
         keys = rows[[WINDOW_ID, "user_id", "start", "end", "n_events"]].hstack([peer])
-        return Windows(keys, x[order], spec, tokens, lengths, times), closed_from, profile
+        ids = event_ids(windows)
+        ids = None if ids is None else ids[index(order)]
+        return Windows(keys, x[order], spec, tokens, lengths, times, ids), closed_from, profile
 
     def late(self, events: pl.DataFrame, profile: Profile) -> pl.Series:
         """Which of the events came after their window was closed, so that `transform` drops them.
@@ -323,9 +339,13 @@ class FeatureExtractor:
         met, profile = self.meet(events, profile)
         return join(met, profile, self.lateness)
 
-    def meet(self, events: pl.DataFrame, profile: Profile) -> tuple[pl.DataFrame, Profile]:
+    def meet(
+        self, events: pl.DataFrame, profile: Profile, with_ids: bool = False
+    ) -> tuple[pl.DataFrame, Profile]:
         """New events alone with what the families say of them: the first half of `closing`."""
-        prepared, names = self._prepare(events)
+        if with_ids:
+            events = events.with_columns(pl.col("event_id").alias(EVENT_ID))
+        prepared, names = self._prepare(events, (EVENT_ID,))
         profile = profile.ordered()
         new = find(profile.names[USER].to_numpy(), names[USER].to_numpy()) < 0
         names = upsert(profile.names, names.filter(new))

@@ -166,10 +166,7 @@ class Profile:
             marks += [] if part.watermark is None else [part.watermark]
             for name, table in part.frames().items():
                 found.setdefault(name, []).append(table)
-        frames = {
-            name: pl.concat([table.select(tables[0].columns) for table in tables])
-            for name, tables in found.items()
-        }
+        frames = {name: pl.concat(tables, how="diagonal") for name, tables in found.items()}
         return cls.of_frames(frames, max(marks, default=None), late)
 
     def frames(self) -> dict[str, pl.DataFrame]:

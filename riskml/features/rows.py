@@ -81,7 +81,7 @@ def put(table: pl.DataFrame, rows: pl.DataFrame, key: str, wanted: Array) -> pl.
 
     Args:
         table: in order of the key.
-        rows: likewise, in the table's columns.
+        rows: likewise, in the table's columns, and perhaps more.
         key: the name of a column.
         wanted: rising values; those of `rows` are among them.
     """
@@ -89,7 +89,7 @@ def put(table: pl.DataFrame, rows: pl.DataFrame, key: str, wanted: Array) -> pl.
     kept[rows_of(table[key].to_numpy(), wanted)] = False
     left, keys = np.flatnonzero(kept), rows[key].to_numpy()
     if not len(left):
-        return rows[table.columns]
+        return pl.concat([table.clear(), rows], how="diagonal")
     first = np.flatnonzero(begins(keys))
     at = np.searchsorted(table[key].to_numpy()[left], keys[first])
     place = np.repeat(at, np.diff(np.append(first, len(keys)))) + np.arange(len(keys))
@@ -97,4 +97,5 @@ def put(table: pl.DataFrame, rows: pl.DataFrame, key: str, wanted: Array) -> pl.
     others = np.ones(len(order), bool)
     others[place] = False
     order[others], order[place] = left, len(table) + np.arange(len(keys))
-    return table.vstack(rows[table.columns])[index(order)]
+    # a column that the older rows do not have is null there
+    return pl.concat([table, rows], how="diagonal")[index(order)]

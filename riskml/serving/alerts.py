@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from sqlalchemy import MetaData, Table, and_, select, type_coerce
+from sqlalchemy import ColumnElement, MetaData, Table, and_, null, select, type_coerce
 
 from riskml.core.alert import Alert
 from riskml.core.errors import DataError, did_you_mean, reading
 from riskml.core.redaction import printable
 from riskml.core.schema import TIMESTAMP
-from riskml.data.database import database_errors, open_engine
+from riskml.data.database import database_errors, open_engine, require_file
 from riskml.serving import folder_store
 from riskml.serving.score_tables import ALERTS, SCORES
 
@@ -29,9 +29,11 @@ RAISED: dict[str, pl.DataType] = {
     "p_value": pl.Float64(),
     "risk": pl.Float64(),
     "reasons": pl.String(),
+    "event_ids": pl.String(),
     "peer": pl.String(),
 }
-"""Columns of what was raised; the peer group stands with the scores."""
+"""Columns of what was raised; the peer group stands with the scores, and an older riskml wrote no
+`event_ids`."""
 _OF_RUN = {"start": "window_start", "end": "window_end"}
 _NEEDED = ("window_id", "user_id", "window_start", "window_end", "risk", "reasons")
 
@@ -75,7 +77,7 @@ def raised_alerts(where: str) -> pl.DataFrame:
             or the URL of a database.
 
     Returns:
-        `RAISED`; reasons as JSON.
+        `RAISED`; reasons and event_ids as JSON.
 
     Raises:
         ConfigError: the URL is not understood.
@@ -88,6 +90,7 @@ def raised_alerts(where: str) -> pl.DataFrame:
         parts = [_with_peers(file) for file in folder_store.alert_files(path)]
         return pl.concat(parts) if parts else pl.DataFrame(schema=RAISED)
     engine = open_engine(where, "alerts", writes=False)
+    require_file(engine, "give what `riskml score --out` or `riskml stream --sink` wrote to")
     found = [pl.DataFrame(schema=RAISED)]
     with database_errors("the alerts cannot be read"), engine.connect() as connection:
         tables = [n for n in (ALERTS.name, STREAMED) if engine.dialect.has_table(connection, n)]
@@ -100,8 +103,12 @@ def raised_alerts(where: str) -> pl.DataFrame:
             # both have these columns, and those of times are written alike
             table = Table(name, MetaData(), autoload_with=connection)
             same = and_(*(table.c[key] == SCORES.c[key] for key in ("window_id", "model_version")))
-            columns = [
-                SCORES.c[n] if n == "peer" else type_coerce(table.c[n], ALERTS.c[n].type)
+            columns: list[ColumnElement[Any]] = [
+                SCORES.c.peer
+                if n == "peer"
+                else type_coerce(table.c[n], ALERTS.c[n].type)
+                if n in table.c
+                else null()
                 for n in RAISED
             ]
             query = select(*columns).select_from(table.outerjoin(SCORES, same))
@@ -121,7 +128,8 @@ def _with_peers(file: Path) -> pl.DataFrame:
     with reading(scores):
         peers = pl.read_parquet(scores, columns=["window_id", "peer"], glob=False)
     found = found.join(peers, on="window_id", how="left", maintain_order="left")
-    return found.select(*RAISED).cast(RAISED)  # type: ignore[arg-type]
+    missing = {n: pl.lit(None, kind) for n, kind in RAISED.items() if n not in found.columns}
+    return found.with_columns(**missing).select(*RAISED).cast(RAISED)  # type: ignore[arg-type]
 
 
 def _of_files(path: Path) -> pl.DataFrame:

@@ -38,7 +38,7 @@ from riskml.features.window_files import from_frame, to_frame
 from riskml.serving.scoring import CLOSING_ORDER, Closed, close_here
 from riskml.serving.standing import version_of
 
-BUCKET, CLOSED_FROM, SCORE = "bucket", CLOSING_ORDER[0], "score"
+BUCKET, CLOSED_FROM, SCORE, EVENT_IDS = "bucket", CLOSING_ORDER[0], "score", "event_ids"
 EVENTS, MET, WINDOWS = "events.arrow", "met.arrow", "windows.arrow"
 BEFORE, LEARNT, AFTER = "before", "learnt", "after"
 FIRST_TIMES = "first_times.arrow"
@@ -102,7 +102,8 @@ class Buckets:
             if dealt and extractor.shares_first_times:
                 everybody |= self._first_times(task, sorted(dealt), everybody)
             self._each(task.close, there)
-            found = pl.concat(map(task.closed, there)).sort(*CLOSING_ORDER)
+            closed = map(task.closed, there)
+            found = pl.concat(closed, how="diagonal").sort(*CLOSING_ORDER)
             if not open_windows:
                 parts = [task.after(b) if b in there else part for b, part in enumerate(parts)]
         if not open_windows:
@@ -110,8 +111,11 @@ class Buckets:
             tables = {**whole.tables, **everybody}
             profile = replace(whole, tables=tables, watermark=mark, late=before.late)
             bundle = replace(bundle, profile=profile)
-        windows = from_frame(found.drop(CLOSED_FROM, SCORE), extractor.spec)
-        return Closed(windows, found[SCORE].to_numpy(), bundle)
+        ids = found[EVENT_IDS] if EVENT_IDS in found.columns else None
+        windows = from_frame(
+            found.drop(CLOSED_FROM, SCORE, EVENT_IDS, strict=False), extractor.spec
+        )
+        return Closed(replace(windows, event_ids=ids), found[SCORE].to_numpy(), bundle)
 
     def _first_times(self, task: Task, buckets: Sequence[int], known: Frames) -> Frames:
         """What belongs to everybody once each bucket has told what is new to its users."""
@@ -164,7 +168,8 @@ class Task:
     def meet(self, bucket: int) -> int:
         """The first half, where users share first times: what is new to whom. Gives the bucket."""
         before = self._before(bucket)
-        met, learnt = self._load().extractor.meet(read_frame(self._of(bucket) / EVENTS), before)
+        events = read_frame(self._of(bucket) / EVENTS)
+        met, learnt = self._load().extractor.meet(events, before, with_ids=True)
         known = before.frames()
         changed = {name: t for name, t in learnt.frames().items() if t is not known.get(name)}
         first = changed.pop(FIRST, None)
@@ -183,6 +188,8 @@ class Task:
         found = to_frame(windows).with_columns(
             closed_from.alias(CLOSED_FROM), pl.Series(SCORE, scores, pl.Float32)
         )
+        if windows.event_ids is not None:
+            found = found.with_columns(windows.event_ids.alias(EVENT_IDS))
         write_frame(found, self._of(bucket) / WINDOWS)
         if not self.open_windows:
             # first times of groups belong to all buckets
@@ -195,7 +202,7 @@ class Task:
         extractor, before = self._load().extractor, self._before(bucket)
         file, first_times = self._of(bucket) / MET, self.room / FIRST_TIMES
         if not file.is_file():
-            return extractor.meet(read_frame(self._of(bucket) / EVENTS), before)
+            return extractor.meet(read_frame(self._of(bucket) / EVENTS), before, with_ids=True)
         frames = {**before.frames(), **read_frames(self._of(bucket) / LEARNT)}
         met, profile = read_frame(file), Profile.of_frames(frames, self.watermark)
         if not first_times.is_file():

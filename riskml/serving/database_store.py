@@ -25,6 +25,7 @@ from riskml.serving.score_tables import (
     STATE,
     STATE_FILES,
     inserting,
+    make_tables,
     upsert,
 )
 from riskml.serving.standing import Files
@@ -117,12 +118,7 @@ class DatabaseStore:
 
     def _prepare(self) -> None:
         with self._engine.begin() as connection:
-            # one at a time: two who find no table would both make it
-            if self._dialect == "postgresql":
-                connection.execute(
-                    text("SELECT pg_advisory_xact_lock(hashtextextended('riskml_score', 1))")
-                )
-            METADATA.create_all(connection)
+            make_tables(connection, *METADATA.sorted_tables)
 
     def _next(self, connection: Connection, version: str, batch: int, now: datetime) -> None:
         """Count the batch, and hold the row against others until the transaction ends."""

@@ -15,9 +15,11 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    inspect,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
+from sqlalchemy.schema import CreateColumn
 
 from riskml.data.event_tables import UtcTime
 
@@ -58,6 +60,7 @@ SCORES = Table(
     Column("learning", Boolean, nullable=False),
     Column("open", Boolean, nullable=False),
     Column("reasons", Text),
+    Column("event_ids", Text),
     Column("scored_at", UtcTime, nullable=False),
     Index("riskml_scores_user", "user_id", "window_start"),
     Index("riskml_scores_end", "model_version", "window_end"),
@@ -68,6 +71,7 @@ ALERTS = Table(
     METADATA,
     *alert_columns(),
     Column("reasons", Text),
+    Column("event_ids", Text),
     Column("raised_at", UtcTime, nullable=False),
     Index("riskml_alerts_raised", "raised_at"),
 )
@@ -99,6 +103,22 @@ STATE_FILES = Table(
     Column("name", Text, primary_key=True),
     Column("content", LargeBinary, nullable=False),
 )
+
+
+def make_tables(connection: Connection, *tables: Table) -> None:
+    """Make tables that are missing, and columns that may be empty in those of an older riskml."""
+    if connection.dialect.name == "postgresql":
+        # one at a time: two who find no table would both make it
+        lock = "SELECT pg_advisory_xact_lock(hashtextextended('riskml_score', 1))"
+        connection.exec_driver_sql(lock)
+    for table in tables:
+        table.create(connection, checkfirst=True)
+        there = {each["name"] for each in inspect(connection).get_columns(table.name)}
+        name = connection.dialect.identifier_preparer.format_table(table)
+        for column in table.columns:
+            if column.name not in there and column.nullable:
+                clause = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {clause}")
 
 
 def inserting(connection: Connection, table: Table) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -30,8 +31,10 @@ SCORE_SCHEMA: dict[str, pl.DataType] = {
     "learning": pl.Boolean(),
     "open": pl.Boolean(),
     "reasons": pl.String(),
+    "event_ids": pl.String(),
 }
-"""Columns of a scored window; `reasons` is a JSON list, of alerts only."""
+"""Columns of a scored window. Of alerts only, as JSON: `reasons`, a list, and `event_ids`, the
+`count` of events and the `ids` of the first and the last of them."""
 
 
 CLOSING_ORDER = ("closed_from", "window_id")
@@ -87,7 +90,9 @@ class Closer(Protocol):
 
 def close_here(bundle: Bundle, events: pl.DataFrame, open_windows: bool = False) -> Closed:
     """All in this process."""
-    windows, closed_from, profile = bundle.extractor.closing(events, bundle.profile, open_windows)
+    windows, closed_from, profile = bundle.extractor.closing(
+        events, bundle.profile, open_windows, with_ids=True
+    )
     after = replace(bundle, profile=profile)
     if not len(windows):
         return Closed(windows, np.zeros(0, np.float32), after)
@@ -171,9 +176,14 @@ def score_rows(
     """Scored windows as they are told, columns of `SCORE_SCHEMA`; alerts with their reasons."""
     keys, peers = windows.keys, windows.keys[PEER]
     told: list[str | None] = [None] * len(windows)
+    ids = told.copy()
     alerting = np.flatnonzero(alerts).astype(np.int64)
     for row, found in zip(alerting, reasons(bundle, windows, alerting), strict=True):
         told[row] = as_json(found)
+        if windows.event_ids is not None:
+            some = windows.event_ids[int(row)].to_list()
+            content = {"count": keys["n_events"][int(row)], "ids": some}
+            ids[row] = json.dumps(content, ensure_ascii=False)
     columns = keys.select(
         "window_id",
         "user_id",
@@ -190,6 +200,7 @@ def score_rows(
         pl.Series("learning", bundle.explainer.is_learning(keys["user_id"])),
         pl.Series("open", [is_open] * len(windows), pl.Boolean),
         pl.Series("reasons", told, pl.String),
+        pl.Series("event_ids", ids, pl.String),
     ).select(*SCORE_SCHEMA)
 
 

@@ -196,4 +196,5 @@ def _stored(place: str, version: str) -> pl.DataFrame:
 
 def _read(file: Path) -> pl.DataFrame:
     with reading(file):
-        return pl.read_parquet(file, glob=False, hive_partitioning=False)
+        columns = [*_ROWS, "open"]
+        return pl.read_parquet(file, columns=columns, glob=False, hive_partitioning=False)

@@ -24,6 +24,7 @@ ALERT_COLUMNS = (
     "p_value",
     "risk",
     "reasons",
+    "event_ids",
 )
 """What an alert has of a scored window, beside the model version and when it was raised."""
 

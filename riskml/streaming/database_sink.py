@@ -15,7 +15,7 @@ from tenacity import Retrying, before_sleep_log, retry_if_exception, wait_random
 from riskml.core.errors import ConfigError, DataError
 from riskml.data.database import database_errors, open_engine
 from riskml.data.event_tables import DIALECTS, UtcTime
-from riskml.serving.score_tables import ROWS, SCORES, alert_columns, upsert
+from riskml.serving.score_tables import ROWS, SCORES, alert_columns, make_tables, upsert
 from riskml.serving.stores import CHAMPION
 from riskml.streaming.scorer import EARLY, WITHDRAWN
 
@@ -28,6 +28,7 @@ ALERTS = Table(
     *alert_columns(),
     Column("raised", Text, nullable=False),
     Column("reasons", Text),
+    Column("event_ids", Text),
     Column("arrived_at", UtcTime),
     Column("raised_at", UtcTime, nullable=False),
     Column("seconds_to_alert", Double),
@@ -57,11 +58,10 @@ class DatabaseSink:
             raise ConfigError(
                 f"--sink: scores can be written to PostgreSQL or SQLite, not to {dialect}"
             )
-        with database_errors("--sink refused"):
-            METADATA.create_all(self._engine)
-            SCORES.create(self._engine, checkfirst=True)
+        with database_errors("--sink refused"), self._engine.begin() as connection:
+            make_tables(connection, SCORES, ALERTS)
             for table in (SCORES, ALERTS):
-                there = {each["name"] for each in inspect(self._engine).get_columns(table.name)}
+                there = {each["name"] for each in inspect(connection).get_columns(table.name)}
                 missing = [column.name for column in table.columns if column.name not in there]
                 if missing:
                     raise DataError(

@@ -20,10 +20,10 @@ AS_JSON = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 
 
 def row_json(row: dict[str, object]) -> bytes:
-    """A row of a window, its reasons as a list."""
-    reasons = row["reasons"]
-    told = {**row, "reasons": None if reasons is None else orjson.loads(str(reasons))}
-    return orjson.dumps(told, option=AS_JSON)
+    """A row of a window, its reasons and the ids of its events as values."""
+    found = {name: row[name] for name in ("reasons", "event_ids")}
+    told = {n: None if text is None else orjson.loads(str(text)) for n, text in found.items()}
+    return orjson.dumps({**row, **told}, option=AS_JSON)
 
 
 def _opened(path: Path | None, option: str) -> BinaryIO:

@@ -37,6 +37,8 @@ class LineSource:
     def __init__(self, path: Path | None, follow: bool = False) -> None:
         self._path, self._follow = path, follow and path is not None
         self.name = "stdin" if path is None else path.name
+        if path is not None and path.is_dir():
+            raise DataError(f"--source {path} is a folder: give one file of JSON lines, or -")
         try:
             self._file = 0 if path is None else os.open(path, os.O_RDONLY)
         except OSError as error:

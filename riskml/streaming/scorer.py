@@ -191,7 +191,9 @@ class PartitionScorer:
         """Rows of the users' windows that are closed now or have grown; the state moves on."""
         plain = events.drop(USER, "id", AT, ARRIVED, strict=False)
         extractor = self.bundle.extractor
-        windows, closed_from, after = extractor.closing(plain, known, open_windows=True)
+        windows, closed_from, after = extractor.closing(
+            plain, known, open_windows=True, with_ids=True
+        )
         keys = windows.keys.with_columns(
             hashed("user_id").alias(USER),
             due=closed_from,

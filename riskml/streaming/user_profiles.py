@@ -182,10 +182,7 @@ class UserProfiles:
                 for name, table in layer.rows(users[here], names).items():
                     parts.setdefault(name, []).append(table)
                 users = users[~here]
-        return {
-            name: pl.concat([table.select(tables[0].columns) for table in tables])
-            for name, tables in parts.items()
-        }
+        return {name: pl.concat(tables, how="diagonal") for name, tables in parts.items()}
 
     def put(self, part: Profile) -> None:
         """Replace what is known of the users of a profile, and what belongs to everybody."""

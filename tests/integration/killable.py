@@ -9,6 +9,8 @@ from multiprocessing.context import ForkServerContext
 IMPORTED = [
     "pandera.backends.polars.builtin_checks",
     "psycopg",
+    "requests",
+    "riskml.alerting.delivery",
     "riskml.data.batch_checks",
     "riskml.data.incremental",
     "riskml.data.table_source",

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -27,7 +28,8 @@ from typing import Any
 import pytest
 import requests
 from aiosmtpd.controller import Controller
-from sqlalchemy import select
+from killable import forking
+from sqlalchemy import insert, select
 
 from riskml.alerting.alert_log import AlertLog, alert_name
 from riskml.alerting.alertmanager import Alertmanager
@@ -37,12 +39,15 @@ from riskml.alerting.delivery import Delivered, DeliverySettings, Worker
 from riskml.alerting.links import Links
 from riskml.alerting.log_tables import REFUSED
 from riskml.alerting.routing import Escalation, Route, Routing
-from riskml.alerting.sightings import Sighting
+from riskml.alerting.sightings import Sighting, sightings_of
 from riskml.alerting.silences import Silences
 from riskml.alerting.states import AlertState, Severity
 from riskml.alerting.suppression import Suppression
 from riskml.alerting.verification import verify
 from riskml.core.errors import ConfigError, DataError
+from riskml.data.database import open_engine
+from riskml.serving.alerts import raised_alerts
+from riskml.serving.score_tables import ALERTS, METADATA
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
@@ -518,3 +523,57 @@ def test_killed_between_log_and_delivery_every_alert_comes(
     keys = [headers["Idempotency-Key"] for headers, _ in receiver.got]
     assert len(set(keys)) == 100 * kills
     assert len(keys) <= 100 * kills + kills, "a kill repeats at most one message"
+
+
+def take_and_tell(scores: str, log: str, hook: str) -> None:
+    """All the way from what a job has raised to people."""
+    alerts = AlertLog(log)
+    alerts.take(sightings_of(raised_alerts(scores)))
+    short = timedelta(milliseconds=20)
+    settings = DeliverySettings(lease=short, first_wait=short, a_minute=10_000)
+    Worker(alerts, {"hook": Webhook(url=hook)}, settings).round()
+
+
+@pytest.mark.slow
+def test_killed_anywhere_between_score_and_delivery_every_alert_comes(
+    new_database: Any, receiver: Receiver
+) -> None:
+    scores, log = new_database(), AlertLog(url := new_database())
+    log.migrate()
+    engine = open_engine(scores)
+    METADATA.create_all(engine)
+    rng = random.Random(0)
+    kills, each = int(os.environ.get("RISKML_DELIVERY_KILLS", 5)), 20
+
+    def process() -> Any:
+        made = forking().Process(target=take_and_tell, args=(scores, url, receiver.url))
+        made.start()
+        return made
+
+    def score(begin: int) -> None:
+        rows = [
+            {**window, "model_version": "m", "reasons": None, "raised_at": NOON}
+            for number in range(begin, begin + each)
+            for window in [sighting(number).plain()]
+        ]
+        names = set(ALERTS.c.keys())
+        with engine.begin() as connection:
+            connection.execute(insert(ALERTS), [{n: r[n] for n in names} for r in rows])
+
+    score(0)
+    began = time.monotonic()
+    process().join()
+    whole = time.monotonic() - began
+    assert len(receiver.got) == each
+    for kill in range(1, kills + 1):
+        score(each * kill)
+        running = process()
+        running.join(rng.uniform(0, 1.2 * whole))
+        running.kill()
+        running.join()
+    time.sleep(0.1)  # the lease of the last
+    process().join()
+    keys = [headers["Idempotency-Key"] for headers, _ in receiver.got]
+    assert len(set(keys)) == each * (kills + 1)
+    assert len(keys) <= len(set(keys)) + kills, "a kill repeats at most one message"
+    assert verify(log).faults == ()

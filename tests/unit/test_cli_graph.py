@@ -103,6 +103,21 @@ def test_the_same_alert_from_a_folder_a_database_and_a_run(world: Path, tmp_path
     assert found[0]["alert"]["reasons"] == texts[of_job["window_id"].to_list().index(alert)]
 
 
+def test_an_alert_of_the_log(world: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'alerts.db'}"
+    for words in (["init"], ["take", "--from", str(world / "scores")]):
+        assert CliRunner().invoke(main, ["alerts", *words, "--log", url]).exit_code == 0
+    listed = CliRunner().invoke(main, ["alerts", "list", "--json", "--log", url]).stdout
+    alert = json.loads(listed.splitlines()[0])
+    places = ("--log", url, "--alerts", world / "scores")
+    done = graph("explain", alert["alert_id"], "--store", world / "g", *places, "--json")
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)["alert"]
+    assert (found["user_id"], found["risk"]) == (alert["user_id"], alert["risk"])
+    window = graph("explain", found["window_id"], "--store", world / "g", *places, "--json")
+    assert json.loads(window.stdout)["alert"] == found
+
+
 def test_an_alert_in_words_and_pictures(world: Path, tmp_path: Path) -> None:
     alert = alert_ids(world)[0]
     files = [tmp_path / "new" / name for name in ("a.png", "a.svg", "a.html")]
@@ -143,7 +158,9 @@ EXPLAIN = ("explain", "x", *STORED, "--alerts")
         ([*EXPLAIN, "{world}"], "no alerts there; give what `riskml score --out` wrote"),
         ([*EXPLAIN, "none"], "--alerts none: no alerts there"),
         ([*EXPLAIN, "{world}/g"], "is missing, damaged or of another kind"),
-        ([*EXPLAIN, "sqlite:///{world}/other.db"], "has neither riskml_alerts"),
+        ([*EXPLAIN, "sqlite:///{world}/other.db"], "there is no file {world}/other.db"),
+        (["explain", "x", *STORED], "give --alerts for a window, or --log for an alert of the log"),
+        (["explain", "x", *STORED, "--log", "sqlite:///{world}/no.db"], "riskml alerts init makes"),
         ([*EXPLAIN, "{world}/scores", "--picture", "a.gif"], "no alert 'x'"),
         (["explain", "{alert}", "--store", "{world}/none", "--alerts", "{world}/scores"],
          "there is no graph in {world}/none: riskml graph init --store {world}/none"),

@@ -41,6 +41,7 @@ def raised(day: int, **more: object) -> dict[str, object]:
         "p_value": 0.001,
         "risk": 80.0,
         "reasons": json.dumps(reasons),
+        "event_ids": json.dumps({"count": 120, "ids": [f"e{n}" for n in range(100)]}),
         "raised_at": NOON + timedelta(days=day, hours=2),
         **more,
     }
@@ -71,6 +72,10 @@ def test_from_a_job_and_a_stream_to_a_verified_log(url: str, scored: str) -> Non
     done = riskml("set", row["alert_id"], "resolved", "--who", "kim", "--log", url)
     assert done.exit_code == 0
     shown = riskml("show", row["alert_id"], "--log", url).stdout
+    assert "120 events: e0, e1, e2, …, e97, e98, e99" in shown
+    assert "2024-05-01 12:00 to 2024-05-01 13:00 UTC" in shown
+    whole = json.loads(riskml("show", row["alert_id"], "--json", "--log", url).stdout)
+    assert whole["sightings"][0]["event_ids"]["ids"][50] == "e50"
     assert "resolved, high" in shown and "at 03:00, usually 09:00" in shown and "by kim" in shown
     found = riskml("verify", "--log", url)
     assert found.exit_code == 0 and "4 entries, 1 alerts" in found.stdout
@@ -106,6 +111,22 @@ def test_files_of_a_job_are_read_as_well(url: str, tmp_path: Path) -> None:
     assert "1 new alerts, 1 to be told" in done.stderr
     [row] = map(json.loads, riskml("list", "--log", url, "--json").stdout.splitlines())
     assert row["peer"] == "engineer"
+
+
+def test_looking_into_a_file_that_is_not_there_makes_none(url: str, tmp_path: Path) -> None:
+    for words in (["list"], ["set", "abc", "resolved", "--who", "kim"], ["verify"]):
+        done = riskml(*words, "--log", url)
+        assert done.exit_code == 2 and f"there is no file {tmp_path}/alerts.db" in done.stderr
+    riskml("init", "--log", url)
+    done = riskml("take", "--from", f"sqlite:///{tmp_path}/none.db", "--log", url)
+    assert done.exit_code == 2 and f"there is no file {tmp_path}/none.db: give what" in done.stderr
+    assert [path.name for path in tmp_path.glob("*.db")] == ["alerts.db"]
+
+
+def test_a_database_in_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    done = riskml("init", "--log", f"sqlite:///{tmp_path}/no/alerts.db")
+    told = f"cannot open the database file {tmp_path}/no/alerts.db: is its folder there"
+    assert done.exit_code == 2 and told in done.stderr
 
 
 WRONG = {

@@ -36,6 +36,7 @@ def sighting(day: int = 0, user: str = "ann", risk: float = 60.0, topic: str = "
         0.001,
         risk,
         ({"topic": topic, "share": 2.0, "text": f"unusual {topic}"},),
+        event_ids={"count": 2, "ids": [f"{user}-1", f"{user}-2"]},
     )
 
 
@@ -158,6 +159,7 @@ TAMPERED = {
     "UPDATE riskml_alert_log SET signature = 'x'": "signature of alert",
     "UPDATE riskml_alert_log SET last_seen = '2020-01-01 00:00:00.000000'": "last_seen of alert",
     "UPDATE riskml_alert_sightings SET reasons = '[]'": "was changed",
+    "UPDATE riskml_alert_sightings SET event_ids = NULL": "was changed",
     "UPDATE riskml_alert_sightings SET rule = 'repeat'": "was changed",
     "UPDATE riskml_alert_sightings SET told = false": "was changed",
     "DELETE FROM riskml_alert_outbox": "was taken out",

@@ -179,7 +179,9 @@ def test_labels_never_reach_windows() -> None:
         assert same_windows(getattr(a, name), getattr(b, name))
         part: Windows = getattr(a, name)
         assert part.keys.columns == ["window_id", "user_id", "start", "end", "n_events", "peer"]
+        assert part.event_ids is None
         assert {field.name for field in fields(part)} == {
+            "event_ids",
             "keys",
             "x",
             "times",

@@ -56,3 +56,6 @@ def test_rows_take_the_place_of_others(seed: int) -> None:
     rest = table.filter(~pl.col("key").is_in(wanted.tolist()))
     expected = pl.concat([rest, rows]).sort("key", maintain_order=True)
     assert_frame_equal(put(table, rows.select("value", "key"), "key", wanted), expected)
+    more = put(table, rows.with_columns(new=pl.lit(1)), "key", wanted)
+    assert_frame_equal(more.drop("new"), expected)
+    assert more["new"].null_count() == len(rest)

@@ -19,6 +19,7 @@ from riskml.core.errors import BundleError, ConfigError, DataError
 from riskml.data.database import open_engine
 from riskml.export.bundle import Bundle, load_bundle
 from riskml.features.profile import Profile
+from riskml.serving.alerts import raised_alerts
 from riskml.serving.folder_store import FolderStore
 from riskml.serving.job import JobSettings, open_store
 from riskml.serving.scoring import SCORE_SCHEMA
@@ -83,6 +84,36 @@ def test_alerts_have_reasons_and_others_none(run: Run, tmp_path: Path) -> None:
     for told in alerts["reasons"]:
         assert all(set(reason) == {"topic", "share", "text"} for reason in json.loads(told))
     assert any(json.loads(told) for told in alerts["reasons"])
+
+
+def test_alerts_name_their_events(run: Run, log: pl.DataFrame, tmp_path: Path) -> None:
+    for days in (3.4, 9, 20.5, 33):
+        run(until=later(days), batch_events=50)
+    alerts = read(tmp_path / "scores", "alerts")
+    assert len(alerts)
+    for row in alerts.iter_rows(named=True):
+        within = pl.col("timestamp").is_between(row["window_start"], row["window_end"])
+        mine = log.filter(within, user_id=row["user_id"]).sort("timestamp", "event_id")
+        ids = mine["event_id"].to_list()
+        assert json.loads(row["event_ids"]) == {"count": len(ids), "ids": ids}
+    others = read(tmp_path / "scores").filter(~pl.col("alert"))
+    assert others["event_ids"].null_count() == len(others)
+
+
+def test_tables_of_an_older_riskml_get_what_they_lack(run: Run, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'scores.db'}"
+    run(out=url, until=later(10.4))
+    engine = open_engine(url)
+    with engine.begin() as connection:
+        for table in ("riskml_scores", "riskml_alerts"):
+            connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN event_ids")
+        before = pl.read_database("SELECT window_id FROM riskml_alerts", connection)
+    old = raised_alerts(url)
+    assert old["window_id"].sort().to_list() == before["window_id"].sort().to_list()
+    assert old["event_ids"].null_count() == len(old) > 0
+    run(out=url)
+    new = raised_alerts(url).filter(~pl.col("window_id").is_in(before["window_id"].to_list()))
+    assert new["event_ids"].null_count() == 0 < len(new)
 
 
 def test_both_stores_hold_the_same(run: Run, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from streams import batch_rows, people, scorer, steps
 
 from riskml.export.bundle import Bundle
+from riskml.features.cutting import EVENT_ID
+from riskml.features.profile import OPEN
 from riskml.scoring.alerting import FixedThreshold
 from riskml.streaming.scorer import (
     EARLY,
@@ -44,6 +47,8 @@ def assert_same(found: pl.DataFrame, expected: pl.DataFrame) -> None:
     for name in ("score", "p_value", "risk"):
         np.testing.assert_allclose(left[name], right[name], rtol=1e-5, atol=1e-6)
     assert (found["reasons"].is_null() == expected["reasons"].is_null()).all()
+    if "event_ids" in found.columns:
+        assert found["event_ids"].to_list() == expected["event_ids"].to_list()
 
 
 @pytest.mark.parametrize("most", [1, 25, 1_000])
@@ -75,6 +80,33 @@ def test_a_partition_goes_on_from_what_was_flushed(rich: Bundle, tmp_path: Path)
         )
         made = PartitionScorer(made.bundle, again, made.settings, made.newest, made.counts)
     assert_same(closed(pl.concat(rows)), batch_rows(rich, events))
+
+
+def test_a_state_of_before_ids_goes_on(rich: Bundle, tmp_path: Path) -> None:
+    """Events of then have no ids; the scores are the same."""
+    events = people(15, 6)
+    made = scorer(rich, tmp_path)
+    half = events["timestamp"][len(events) // 2]
+    parts = [events.filter(earlier := pl.col("timestamp") < half), events.filter(~earlier)]
+    rows = [run(made, parts[0])]
+    made.profiles.flush(1)
+    for file in tmp_path.glob(f"*/{OPEN}.arrow"):
+        older = tmp_path / "older.arrow"
+        pl.read_ipc(file).drop(EVENT_ID).write_ipc(older)
+        older.replace(file)
+    again = UserProfiles(
+        tmp_path,
+        rich.profile,
+        made.profiles.segments,
+        made.profiles.shared,
+        made.profiles.watermark,
+    )
+    made = PartitionScorer(made.bundle, again, made.settings, made.newest, made.counts)
+    found, expected = closed(pl.concat([*rows, run(made, parts[1])])), batch_rows(rich, events)
+    assert_same(found.drop("event_ids"), expected.drop("event_ids"))
+    ids = [json.loads(text) for text in found["event_ids"].drop_nulls()]
+    assert any(len(each["ids"]) < each["count"] for each in ids)
+    assert any(len(each["ids"]) == each["count"] for each in ids)
 
 
 def test_each_window_is_told_as_it_grows_and_once_it_is_closed(
