@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 from datetime import timedelta
+from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,10 @@ from riskml.cli_types import (
     options_for_settings,
     source_options,
 )
+from riskml.core.errors import DataError
 
 if TYPE_CHECKING:
-    from riskml.alerting.page.looking import Events
+    from riskml.alerting.page.looking import Events, Risks
     from riskml.core.pseudonyms import Pseudonyms
     from riskml.data.event_mapping import EventMapping
 
@@ -127,7 +129,6 @@ def ui(
         from riskml.alerting.page.server import serve
         from riskml.core.listening import Address
         from riskml.data.event_mapping import EventMapping
-        from riskml.serving.risk_history import RiskHistory
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     address = Address(host, port, certfile, keyfile)
@@ -149,7 +150,7 @@ def ui(
         None if feedback is None else FeedbackStore(feedback),
         Links(secret_of(KEY_VARIABLE, "links in mails")) if has_links else None,
         None if triage is None else Chances(triage),
-        None if scores is None else RiskHistory(scores).of,
+        None if scores is None else _risks(scores),
         None if source is None else _events(source, table, mapping, separator),
         session,
     )
@@ -181,10 +182,20 @@ def token(name: str, role: str, file: Path | None) -> None:
     click.echo(drawn)
 
 
+def _risks(where: str) -> Risks:
+    from riskml.serving.risk_history import RiskHistory  # with torch, which takes seconds
+
+    return RiskHistory(where).of
+
+
 def _events(source: str, table: str, mapping: EventMapping, separator: str | None) -> Events:
+    from riskml.data.sources.files import not_found
     from riskml.serving.events import open_source
     from riskml.serving.user_events import UserEvents
 
+    path = Path(source).expanduser()
+    if "://" not in source and not has_magic(source) and not path.exists():
+        raise DataError(f"--events {not_found(path)}")
     return UserEvents(open_source(source, table, mapping, BATCH, separator)).of
 
 

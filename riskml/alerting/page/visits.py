@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from riskml.alerting.page.people import Role
 from riskml.alerting.page.sessions import Session, Sessions
 from riskml.core.errors import DataError, RiskmlError
+from riskml.core.redaction import hiding_values
 
 Form = dict[str, str]
 
@@ -77,7 +78,7 @@ class Door:
             if not session.person.may(least):
                 detail = f"This needs the role {least}; yours is {session.person.role}."
                 raise HTTPException(HTTPStatus.FORBIDDEN, detail)
-            with told():
+            with told(), hiding_values():
                 return await run_in_threadpool(serve, Visit(request, session, form))
 
         return endpoint

@@ -37,6 +37,7 @@ document.addEventListener("keydown", press);
 verdict?.elements.why.addEventListener("keydown", (event) => {
   if (event.key === "Escape") {
     choose(null);
+    event.target.value = "";
     event.target.blur();
   } else if (event.key === "Enter") {
     // never the first button by chance: only the one that was chosen
