@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from http import HTTPStatus
 from importlib.resources import files
@@ -16,7 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from riskml import __version__
 from riskml.alerting.page.people import Role
+from riskml.core.errors import ConfigError
 from riskml.core.redaction import printable
+
+_logger = logging.getLogger(__name__)
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; "
@@ -32,6 +36,8 @@ HEADERS = {
 HSTS = "max-age=31536000"
 
 STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+
+MORE = "the log of the server says why."
 
 WORDS = {
     HTTPStatus.FORBIDDEN: "Not allowed",
@@ -97,9 +103,12 @@ class Templates:
         """The page of an error."""
         if isinstance(error, HTTPException):
             status, told = HTTPStatus(error.status_code), error.detail
+        elif isinstance(error, ConfigError):
+            _logger.error("%s", error)
+            status, told = HTTPStatus.SERVICE_UNAVAILABLE, f"Not possible now; {MORE}"
         else:
             status = HTTPStatus.INTERNAL_SERVER_ERROR
-            told = "Something went wrong here; the log of the server says more."
+            told = f"Something went wrong here; {MORE}"
         title = WORDS.get(status, status.phrase)
         answer = self.answer("message.html.j2", status, title=title, told=told)
         answer.headers.update(getattr(error, "headers", None) or {})

@@ -30,6 +30,7 @@ from riskml.alerting.page.veil import Veils
 from riskml.alerting.page.visits import Door, Visit, cookie_name, posted, told
 from riskml.alerting.states import AlertState, Severity, may_become
 from riskml.alerting.verdicts import give_verdict
+from riskml.core.errors import ConfigError
 from riskml.core.pseudonyms import Pseudonyms
 
 SIGN_IN = "riskml_sign_in"
@@ -96,8 +97,7 @@ class Page:
             detail = f"Too many attempts failed. Wait {wait / 60:.0f} minutes and try again."
             headers = {"Retry-After": f"{wait:.0f}"}
             raise HTTPException(HTTPStatus.TOO_MANY_REQUESTS, detail, headers)
-        with told():
-            person = self.settings.people.with_token(form.get("token", ""))
+        person = self.settings.people.with_token(form.get("token", ""))
         if person is None:
             self.attempts.failed(address)
             return self._sign_in_page(request, "This token is not known.", HTTPStatus.FORBIDDEN)
@@ -268,7 +268,7 @@ def make_app(settings: PageSettings) -> ASGIApp:
         Route(f"{PATH}{{sealed}}", page.follow, methods=post),
     ]
     of_error = page.templates.of_error
-    handlers = {HTTPException: of_error, Exception: of_error}
+    handlers = dict.fromkeys((HTTPException, ConfigError, Exception), of_error)
     return Secured(Starlette(routes=routes, exception_handlers=handlers))
 
 

@@ -34,7 +34,9 @@ def sighting(
     reasons = ({"topic": "hour", "share": 2.0, "text": text},)
     window = f"{user}/{start:%F}"
     end = start + timedelta(hours=2)
-    return Sighting(window, "m1", user, start, end, 3.5, 0.001, risk, reasons, peer="sales")
+    ids = {"count": 3, "ids": ["e1", "e2", "e3"]}
+    scores = (3.5, 0.001, risk)
+    return Sighting(window, "m1", user, start, end, *scores, reasons, peer="sales", event_ids=ids)
 
 
 def name_of(*about: Any, **more: Any) -> str:
@@ -88,9 +90,9 @@ class Served:
 
 
 @contextmanager
-def serving(folder: Path, **settings: Any) -> Iterator[Served]:
-    """A page over a log in a folder, until the block ends."""
-    log = AlertLog(f"sqlite:///{folder}/alerts.db")
+def serving(folder: Path, url: str | None = None, **settings: Any) -> Iterator[Served]:
+    """A page over a log, in the folder unless told, until the block ends."""
+    log = AlertLog(url or f"sqlite:///{folder}/alerts.db")
     log.migrate()
     file, tokens = folder / "people.txt", {}
     for name, role in (("vera", Role.VIEWER), ("kim", Role.ANALYST), ("ada", Role.ADMIN)):

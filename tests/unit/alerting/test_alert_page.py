@@ -303,13 +303,19 @@ def test_the_queue_goes_by_risk_and_by_what_the_triage_says(tmp_path: Path) -> N
         assert in_order(kim.get("/alerts?state=odd&least=odd&page=-7").text) == [ann, cy]
 
 
-def test_a_long_queue_has_pages(served: Served) -> None:
-    served.log.take(sighting(f"user{n:02d}", risk=90 - n) for n in range(ON_PAGE + 3))
-    kim = served.browser("kim")
-    first, second = (in_order(kim.get(f"/alerts?page={n}").text) for n in (1, 2))
-    assert (len(first), len(second)) == (ON_PAGE, 3) and not set(first) & set(second)
-    assert in_order(kim.get("/alerts?page=99").text) == second
-    assert 'rel="next"' in kim.get("/alerts").text
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_long_queue_has_pages(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    url = request.getfixturevalue("new_database")() if kind == "postgresql" else None
+    with serving(tmp_path, url) as page:
+        page.log.take(sighting(f"user{n:02d}", risk=90 - n) for n in range(ON_PAGE + 3))
+        kim = page.browser("kim")
+        first, second = (in_order(kim.get(f"/alerts?page={n}").text) for n in (1, 2))
+        assert (len(first), len(second)) == (ON_PAGE, 3) and not set(first) & set(second)
+        assert in_order(kim.get("/alerts?page=99").text) == second
+        assert 'rel="next"' in kim.get("/alerts").text
+        assert kim.give(first[0], "resolved").status_code == 200
+        assert "<circle" in kim.get(f"/alerts/{first[0]}").text
+        assert in_order(kim.get("/alerts?state=resolved").text) == first[:1]
 
 
 def test_an_alert_shows_risk_over_time_and_earlier_ones(served: Served) -> None:
@@ -320,6 +326,7 @@ def test_an_alert_shows_risk_over_time_and_earlier_ones(served: Served) -> None:
     assert text.count("<circle") == 2 * 2 and text.count('class="dot alert"') == 2
     assert "Highest risk 90 on 06 May, in 2 windows" in text and "<polygon" in text
     assert f'href="/alerts/{ANN}"' in text  # of before
+    assert "3 ids of its events" in text and "e1 e2 e3" in text
     assert "Only windows that were raised" in text and "--events SOURCE" in text
 
 
@@ -351,6 +358,14 @@ def test_a_database_that_is_away_is_said(page: Served) -> None:
 
 
 # ---- people
+
+
+def test_a_file_of_people_that_is_spoilt_lets_nobody_in(page: Served) -> None:
+    kim = page.browser("kim")
+    page.file.write_text("kim analyst\n")
+    for answer in (kim.get("/alerts"), Browser(page.url).sign_in(page.tokens["kim"])):
+        assert answer.status_code == 503 and "log of the server" in answer.text
+        assert "people.txt" not in answer.text
 
 
 WRONG = {
