@@ -47,6 +47,7 @@ class Alertmanager(Channel):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.lasts < 2 * self.every:
             raise ConfigError(f"lasts={self.lasts} must be at least twice every={self.every}")
         for name in self.labels:

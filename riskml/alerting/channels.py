@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 from riskml.alerting.links import KEY_VARIABLE, OFFERED, Links, Offer
 from riskml.alerting.messages import AlertMessage
 from riskml.alerting.states import AlertState, FromFile, Severity, may_become
-from riskml.core.errors import ConfigError, DataError
+from riskml.core.errors import ConfigError, DataError, require
 
 WAIT_S = 10.0
 FILE_VARIABLE = "_FILE"
@@ -65,10 +65,19 @@ class Channel(FromFile):
     Args:
         least: severity at least.
         changes: also tell that an alert was acknowledged, ended or opened again.
+        a_minute: messages in a minute at most; None: as the delivery says.
+
+    Raises:
+        ConfigError: no message a minute.
     """
 
     least: Severity = Severity.LOW
     changes: bool = True
+    a_minute: int | None = None
+
+    def __post_init__(self) -> None:
+        some = self.a_minute is None or self.a_minute >= 1
+        require("a_minute", self.a_minute, some, "must be at least 1")
 
     @property
     def repeats(self) -> timedelta | None:
@@ -241,6 +250,7 @@ class Email(Channel):
     links_last: timedelta = timedelta(days=3)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.tls not in ("starttls", "tls", "none"):
             raise ConfigError(f"tls={self.tls} must be starttls, tls or none")
         if not self.to:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -35,6 +36,8 @@ Clock = Callable[[], datetime]
 NOTICES, DIGESTS, STANDING, MUTED = "notices", "digests", "standing", "muted"
 """What is told at once, what is gathered, what is said again while it stands, and what came while
 the channel was mute."""
+
+MINUTE = timedelta(minutes=1)
 
 AT_ONCE = 200
 """Alerts of a message that says again what stands."""
@@ -110,6 +113,9 @@ class Worker:
     clock: Clock = lambda: datetime.now(UTC)
     chance: Callable[[], float] = random.random
 
+    def __post_init__(self) -> None:
+        self._sent: dict[str, deque[datetime]] = {}
+
     def round(self) -> Delivered:
         """Send what is due, over all channels.
 
@@ -159,9 +165,12 @@ class Worker:
         position, failures = place["position"], place["failures"]
         wait_until = None
         try:
-            for _ in range(self.settings.a_minute):
+            while True:
                 messages, last = self._next(name, channel, queue, position)
                 if messages:
+                    wait_until = self._full_until(name, channel)
+                    if wait_until is not None:
+                        return done + Delivered(held=1)
                     try:
                         channel.send(messages)
                         done += Delivered(sent=1)
@@ -183,12 +192,19 @@ class Worker:
                 self._move(name, queue, position)
                 if wait_until is not None:
                     break
-            else:
-                wait_until = self.clock() + timedelta(minutes=1)
-                done += Delivered(held=1)
             return done
         finally:
             self._leave(name, queue, position, failures, wait_until)
+
+    def _full_until(self, name: str, channel: Channel) -> datetime | None:
+        """When the channel may get its next message, else None: now, and one more is counted."""
+        now, sent = self.clock(), self._sent.setdefault(name, deque())
+        while sent and sent[0] <= now - MINUTE:
+            sent.popleft()
+        if len(sent) >= (channel.a_minute or self.settings.a_minute):
+            return sent[0] + MINUTE
+        sent.append(now)
+        return None
 
     def _next(
         self, name: str, channel: Channel, queue: str, position: int

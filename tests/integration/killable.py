@@ -7,6 +7,7 @@ from multiprocessing.context import ForkServerContext
 
 # not the tests' own modules, which it would not find
 IMPORTED = [
+    "aiosmtpd.controller",
     "pandera.backends.polars.builtin_checks",
     "psycopg",
     "requests",

@@ -152,6 +152,22 @@ def test_what_was_away_gets_all_in_order_once_it_is_back(
     assert receiver.users() == [f"user{number}" for number in range(60)]
 
 
+def test_a_channel_gets_few_messages_in_any_minute(log: AlertLog, receiver: Receiver) -> None:
+    clock = Clock()
+    two = {"few": Webhook(url=receiver.url, a_minute=2), "many": Webhook(url=receiver.url)}
+    told = worker(log, clock, **two)
+    log.take([sighting(0)])
+    assert told.round() == Delivered(sent=2)
+    clock.now += timedelta(seconds=30)
+    log.take([sighting(1), sighting(2), sighting(3)])
+    assert told.round() == Delivered(sent=4, held=1)
+    assert told.round() == Delivered()
+    for _ in range(2):
+        clock.now += timedelta(seconds=30)
+        assert told.round().sent == 1
+    assert sorted(receiver.users()) == sorted(2 * ["user0", "user1", "user2", "user3"])
+
+
 def test_what_is_refused_is_kept_apart_and_the_rest_goes_on(
     log: AlertLog, receiver: Receiver
 ) -> None:
@@ -525,8 +541,9 @@ def test_killed_between_log_and_delivery_every_alert_comes(
     assert len(keys) <= 100 * kills + kills, "a kill repeats at most one message"
 
 
-def take_and_tell(scores: str, log: str, hook: str) -> None:
-    """All the way from what a job has raised to people."""
+def take_and_tell(scores: str, log: str, hook: str, ready: Any) -> None:
+    """All the way from what a job has raised to people, in a process that has imported all."""
+    ready.set()
     alerts = AlertLog(log)
     alerts.take(sightings_of(raised_alerts(scores)))
     short = timedelta(milliseconds=20)
@@ -546,8 +563,11 @@ def test_killed_anywhere_between_score_and_delivery_every_alert_comes(
     kills, each = int(os.environ.get("RISKML_DELIVERY_KILLS", 5)), 20
 
     def process() -> Any:
-        made = forking().Process(target=take_and_tell, args=(scores, url, receiver.url))
+        ready = forking().Event()
+        words = (scores, url, receiver.url, ready)
+        made = forking().Process(target=take_and_tell, args=words)
         made.start()
+        assert ready.wait(90)
         return made
 
     def score(begin: int) -> None:
@@ -561,8 +581,9 @@ def test_killed_anywhere_between_score_and_delivery_every_alert_comes(
             connection.execute(insert(ALERTS), [{n: r[n] for n in names} for r in rows])
 
     score(0)
+    first = process()
     began = time.monotonic()
-    process().join()
+    first.join()
     whole = time.monotonic() - began
     assert len(receiver.got) == each
     for kill in range(1, kills + 1):

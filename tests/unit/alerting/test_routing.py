@@ -200,6 +200,7 @@ def test_a_wrong_file_names_its_place(content: str, tmp_path: Path) -> None:
         ("channels: {}", "name at least one"),
         ("channels: {x: {kind: slak}}", "channels.x.kind: did you mean 'slack'?"),
         ("channels: {x: {kind: webhook}}", "channels.x: url"),
+        ("channels: {x: {kind: slack, a_minute: 0}}", "channels.x: a_minute=0 must be at least 1"),
         ("channels: {x: {kind: email, host: h, sender: s, to: []}}", "to is empty"),
         ("channels: {x: {kind: alertmanager, url: u, lasts: 1m}}", "at least twice"),
         ("channels: {x: {kind: alertmanager, url: u, labels: {user: a}}}", "labels.user"),
