@@ -189,7 +189,8 @@ def _read(path: Path, where: str) -> dict[str, Any]:
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{where}: {error.strerror}") from error
+        told = "it is a folder; give a YAML file" if path.is_dir() else error.strerror
+        raise ConfigError(f"{where}: {told}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         told = " ".join(str(error).split())
         raise ConfigError(f"{where} is no YAML: {printable(told)}") from error

@@ -133,6 +133,7 @@ WRONG = {
     "no tables": (["list"], "riskml alerts init makes it"),
     "no alerts there": (["take", "--from", "nowhere"], "nowhere: no alerts there"),
     "no such alert": (["show", "abc"], "has no alert 'abc'"),
+    "a folder": (["take", "--from", "x", "--rules", "."], "it is a folder; give a YAML file"),
     "no rules": (["take", "--from", "x", "--rules", "none.yaml"], "none.yaml: No such file"),
 }
 

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from streams import Kept, KeptLetters, ListSource, as_messages, batch_rows, people, stream
 
-from riskml.core.errors import BundleError
+from riskml.core.errors import BundleError, DataError
 from riskml.export.bundle import Bundle
 from riskml.streaming.json_lines import LineLetters, LineSink, read_letters
 from riskml.streaming.lines import LineSource
@@ -173,3 +173,8 @@ def test_sinks_and_letters_of_lines(rich: Bundle, tmp_path: Path) -> None:
     assert replay([letter], lambda one: None, ["late_event"]) == (0, 1)
     line = json.loads((tmp_path / "dead.jsonl").read_text())
     assert base64.b64decode(line["value"]) == mixed[0]
+
+
+def test_a_folder_is_no_stream(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is a folder: give one file of JSON lines, or -"):
+        LineSource(tmp_path)
