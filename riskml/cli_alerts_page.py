@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 ROLES = ("viewer", "analyst", "admin")
 BATCH = 50_000
+EVENT_OPTIONS = {**SOURCE_OPTIONS, "--source": "--events"}
 _path = click.Path(path_type=Path)
 
 
@@ -93,7 +94,7 @@ _path = click.Path(path_type=Path)
     show_envvar=True,
     help="Database of the alert log, SQLite or PostgreSQL.",
 )
-@options_for_settings({**SOURCE_OPTIONS, "--source": "--events"})
+@options_for_settings(EVENT_OPTIONS)
 def ui(
     host: str,
     port: int,
@@ -196,7 +197,8 @@ def _events(source: str, table: str, mapping: EventMapping, separator: str | Non
     path = Path(source).expanduser()
     if "://" not in source and not has_magic(source) and not path.exists():
         raise DataError(f"--events {not_found(path)}")
-    return UserEvents(open_source(source, table, mapping, BATCH, separator)).of
+    events = UserEvents(open_source(source, table, mapping, BATCH, separator))
+    return options_for_settings(EVENT_OPTIONS)(events.of)
 
 
 def _pseudonyms() -> Pseudonyms:

@@ -8,6 +8,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 from starlette.applications import Starlette
@@ -84,24 +85,27 @@ class Page:
 
     async def sign_in_form(self, request: Request) -> Response:
         """GET /login."""
-        return self._sign_in_page(request, "")
+        return self._sign_in_page(request, request.query_params.get("next", ""))
 
     async def sign_in(self, request: Request) -> Response:
         """POST /login."""
         form = await posted(request)
         given, kept = form.get("csrf", ""), request.cookies.get(SIGN_IN, "")
+        where = _inside(form.get("next", ""))
         if not kept or not hmac.compare_digest(given.encode(), kept.encode()):
-            return self._sign_in_page(request, "Please try again: the form had grown old.")
+            wrong = "Please try again: the form had grown old."
+            return self._sign_in_page(request, where, wrong)
         address = request.client.host if request.client else ""
         if wait := self.attempts.wait(address):
-            detail = f"Too many attempts failed. Wait {wait / 60:.0f} minutes and try again."
+            detail = f"Too many attempts failed. Wait {ceil(wait / 60)} min and try again."
             headers = {"Retry-After": f"{wait:.0f}"}
             raise HTTPException(HTTPStatus.TOO_MANY_REQUESTS, detail, headers)
         person = self.settings.people.with_token(form.get("token", ""))
         if person is None:
             self.attempts.failed(address)
-            return self._sign_in_page(request, "This token is not known.", HTTPStatus.FORBIDDEN)
-        answer = RedirectResponse(_inside(form.get("next", "")), HTTPStatus.SEE_OTHER)
+            wrong = "This token is not known."
+            return self._sign_in_page(request, where, wrong, HTTPStatus.FORBIDDEN)
+        answer = RedirectResponse(where, HTTPStatus.SEE_OTHER)
         lasts, is_https = self.settings.session, request.url.scheme == "https"
         answer.set_cookie(
             cookie_name(request),
@@ -122,10 +126,20 @@ class Page:
         answer.delete_cookie(cookie_name(visit.request), secure=secure, httponly=True)
         return answer
 
-    def _sign_in_page(self, request: Request, wrong: str, status: int = HTTPStatus.OK) -> Response:
+    def _sign_in_page(
+        self, request: Request, where: str, wrong: str = "", status: int = HTTPStatus.OK
+    ) -> Response:
+        """The form.
+
+        Args:
+            request: that is answered.
+            where: to go on to.
+            wrong: what was, before.
+            status: of the answer.
+        """
         csrf = secrets.token_urlsafe(32)
-        where = _inside(request.query_params.get("next", ""))
-        answer = self.templates.answer("login.html.j2", status, csrf=csrf, next=where, wrong=wrong)
+        about = {"csrf": csrf, "next": _inside(where), "wrong": wrong}
+        answer = self.templates.answer("login.html.j2", status, **about)
         secure = request.url.scheme == "https"
         answer.set_cookie(
             SIGN_IN, csrf, 3600, path="/login", secure=secure, httponly=True, samesite="strict"

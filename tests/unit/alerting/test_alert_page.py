@@ -116,6 +116,8 @@ def test_signing_in_leads_only_to_our_pages(page: Served) -> None:
         form = {"csrf": browser.csrf("/login"), "token": page.tokens["kim"], "next": wanted}
         answer = browser.post("/login", form, allow_redirects=False)
         assert answer.headers["location"] == got
+    form = {"csrf": browser.csrf("/login"), "token": "wrong", "next": f"/alerts/{ANN}"}
+    assert f'name="next" value="/alerts/{ANN}"' in browser.post("/login", form).text
 
 
 def test_who_signs_out_or_loses_the_token_is_out(page: Served) -> None:
