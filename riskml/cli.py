@@ -13,6 +13,7 @@ from riskml import __version__
 from riskml.cli_alerts import alerts
 from riskml.cli_bundle import bundle
 from riskml.cli_compare import compare
+from riskml.cli_dashboards import dashboards
 from riskml.cli_features import features
 from riskml.cli_feedback import feedback, triage
 from riskml.cli_graph import graph
@@ -92,6 +93,7 @@ main.add_command(alerts)
 main.add_command(bundle)
 main.add_command(registry)
 main.add_command(compare)
+main.add_command(dashboards)
 main.add_command(serve)
 main.add_command(stream)
 main.add_command(score)

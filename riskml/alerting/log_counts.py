@@ -55,5 +55,6 @@ def count_outbox(log: AlertLog, channels: Mapping[str, Channel]) -> OutboxCounts
                     oldest.append(first)
                 failures[name] = max([failures[name], *(p["failures"] for p in mine)])
         counted = select(REFUSED.c.channel, func.count()).group_by(REFUSED.c.channel)
-        refused = {name: n for name, n in connection.execute(counted) if name in channels}
-    return OutboxCounts(waiting, min(oldest, default=None), failures, refused)
+        refused = {name: n for name, n in connection.execute(counted)}
+    of_channels = {name: refused.get(name, 0) for name in channels}
+    return OutboxCounts(waiting, min(oldest, default=None), failures, of_channels)
