@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, RowMapping, insert, select, true, update
+from sqlalchemy import ColumnElement, RowMapping, func, insert, select, true, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
@@ -38,6 +38,9 @@ NOTICES, DIGESTS, STANDING, MUTED = "notices", "digests", "standing", "muted"
 the channel was mute."""
 
 MINUTE = timedelta(minutes=1)
+
+FEW, MANY = 50, 1_000
+"""Notices that are looked at together for one message, and for a digest."""
 
 AT_ONCE = 200
 """Alerts of a message that says again what stands."""
@@ -216,10 +219,14 @@ class Worker:
             select(*OUTBOX.c)
             .where(OUTBOX.c.number > position, kinds[queue])
             .order_by(OUTBOX.c.number)
+            .limit(FEW if queue == NOTICES else MANY)
         )
         found: dict[str, AlertMessage] = {}
         with self.log.reading() as connection:
-            for notice in connection.execute(query).mappings().fetchmany(1_000):
+            if queue == MUTED and not self._may_be_mute:
+                newest = connection.execute(select(func.max(OUTBOX.c.number))).scalar()
+                return [], max(position, newest or 0)
+            for notice in connection.execute(query).mappings().all():
                 message = self._placed(message_of(connection, notice))
                 if channel.takes(message) and self._is_in(queue, name, channel, message, notice):
                     if queue == MUTED and name in self._way(message, self.clock()).muted:
@@ -240,6 +247,10 @@ class Worker:
         if queue == MUTED:
             return channel.repeats is None and name in way.muted
         return _is_told(name, channel, way)
+
+    @property
+    def _may_be_mute(self) -> bool:
+        return self.routing is not None and any(route.mute for route in self.routing.routes)
 
     def _placed(self, message: AlertMessage) -> AlertMessage:
         return message if self.routing is None else self.routing.placed(message)
