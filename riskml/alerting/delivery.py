@@ -16,26 +16,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, RowMapping, func, insert, select, true, update
-from sqlalchemy.engine import Connection
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import RowMapping, func, insert, select, true
 
 from riskml.alerting.alert_log import ESCALATED, AlertLog
 from riskml.alerting.channels import AwayError, Channel, RefusedError
-from riskml.alerting.log_tables import OUTBOX, PLACES, REFUSED
+from riskml.alerting.log_tables import OUTBOX, REFUSED
 from riskml.alerting.messages import AlertMessage, message_of, standing
+from riskml.alerting.places import DIGESTS, MUTED, NOTICES, STANDING, Clock, Places
 from riskml.alerting.routing import Routing, Way
 from riskml.alerting.states import AlertState, FromFile
 from riskml.alerting.suppression import Notice
 from riskml.core.errors import require
 
 _logger = logging.getLogger(__name__)
-
-Clock = Callable[[], datetime]
-
-NOTICES, DIGESTS, STANDING, MUTED = "notices", "digests", "standing", "muted"
-"""What is told at once, what is gathered, what is said again while it stands, and what came while
-the channel was mute."""
 
 MINUTE = timedelta(minutes=1)
 
@@ -118,6 +111,7 @@ class Worker:
 
     def __post_init__(self) -> None:
         self._sent: dict[str, deque[datetime]] = {}
+        self._places = Places(self.log, self.settings.lease, self.clock)
 
     def round(self) -> Delivered:
         """Send what is due, over all channels.
@@ -138,7 +132,7 @@ class Worker:
         return done
 
     def _say_again(self, name: str, channel: Channel, every: timedelta) -> Delivered:
-        place = self._take(name, STANDING)
+        place = self._places.take(name, STANDING)
         if place is None:
             return Delivered()
         with self.log.reading() as connection:
@@ -158,13 +152,13 @@ class Worker:
             wait = min(self._wait(failures), every)
             _logger.warning("%s: %s", name, error)
         finally:
-            self._leave(name, STANDING, 0, failures, self.clock() + wait)
+            self._places.leave(name, STANDING, 0, failures, self.clock() + wait)
         return done
 
     def _queue(self, name: str, channel: Channel, queue: str) -> Delivered:
-        done, place = Delivered(), self._take(name, queue)
+        done, place = Delivered(), self._places.take(name, queue)
         if place is None:
-            return Delivered(away=1) if self._failed(name, queue) else done
+            return Delivered(away=1) if self._places.failed(name, queue) else done
         position, failures = place["position"], place["failures"]
         wait_until = None
         try:
@@ -192,12 +186,12 @@ class Worker:
                 if last == position:
                     break
                 position = last
-                self._move(name, queue, position)
+                self._places.move(name, queue, position)
                 if wait_until is not None:
                     break
             return done
         finally:
-            self._leave(name, queue, position, failures, wait_until)
+            self._places.leave(name, queue, position, failures, wait_until)
 
     def _full_until(self, name: str, channel: Channel) -> datetime | None:
         """When the channel may get its next message, else None: now, and one more is counted."""
@@ -281,61 +275,6 @@ class Worker:
         wait: timedelta = min(doubled, self.settings.longest_wait) * (1 - self.chance() / 2)
         return wait
 
-    # ---- the place ----------------------------------------------------------------------------
-
-    def _take(self, name: str, queue: str) -> RowMapping | None:
-        """The queue's place, for this worker alone; None: it is another's, or it has to wait."""
-        now = self.clock()
-        mine = _place(name, queue)
-        with self.log.writing() as connection:
-            self._make(connection, name, queue)
-            free = mine & (PLACES.c.busy_until <= now) & (PLACES.c.next_at <= now)
-            until = now + self.settings.lease
-            if not connection.execute(update(PLACES).where(free).values(busy_until=until)).rowcount:
-                return None
-            return connection.execute(select(*PLACES.c).where(mine)).mappings().one()
-
-    def _failed(self, name: str, queue: str) -> bool:
-        """Whether the queue waits since its channel did not answer."""
-        mine = _place(name, queue)
-        with self.log.reading() as connection:
-            query = select(PLACES.c.failures).where(mine)
-            return bool(connection.execute(query).scalar_one())
-
-    def _make(self, connection: Connection, name: str, queue: str) -> None:
-        start = datetime(1970, 1, 1, tzinfo=UTC)
-        mine = _place(name, queue)
-        if connection.execute(select(PLACES.c.position).where(mine)).first() is None:
-            told = select(PLACES.c.position).where(_place(name, NOTICES))
-            # a channel that is mute from now on has told already what came before
-            position = connection.execute(told).scalar() or 0 if queue == MUTED else 0
-            row = {"channel": name, "queue": queue, "position": position, "failures": 0}
-            values = {**row, "next_at": start, "busy_until": start}
-            try:
-                with connection.begin_nested():
-                    connection.execute(insert(PLACES), [values])
-            except IntegrityError:
-                return  # another worker was quicker
-
-    def _move(self, name: str, queue: str, position: int) -> None:
-        mine = _place(name, queue)
-        until = self.clock() + self.settings.lease
-        with self.log.writing() as connection:
-            connection.execute(
-                update(PLACES).where(mine).values(position=position, busy_until=until)
-            )
-
-    def _leave(
-        self, name: str, queue: str, position: int, failures: int, until: datetime | None
-    ) -> None:
-        mine = _place(name, queue)
-        now = self.clock()
-        values = {"position": position, "failures": failures, "busy_until": now}
-        with self.log.writing() as connection:
-            connection.execute(
-                update(PLACES).where(mine).values(**values, next_at=now if until is None else until)
-            )
-
     def _refuse(self, name: str, messages: list[AlertMessage], error: RefusedError) -> None:
         rows = [
             {"channel": name, "key": each.key, "at": self.clock(), "reason": str(error)}
@@ -353,8 +292,3 @@ class Worker:
 def _is_told(name: str, channel: Channel, way: Way) -> bool:
     """Whether a channel tells of an alert at once; an Alertmanager has mute times of its own."""
     return name in way.channels or (channel.repeats is not None and name in way.muted)
-
-
-def _place(name: str, queue: str) -> ColumnElement[bool]:
-    """Which row of the places is a queue's."""
-    return (PLACES.c.channel == name) & (PLACES.c.queue == queue)

@@ -8,8 +8,8 @@ from sqlalchemy import func, select
 
 from riskml.alerting.alert_log import AlertLog
 from riskml.alerting.channels import Channel
-from riskml.alerting.delivery import DIGESTS, NOTICES
 from riskml.alerting.log_tables import ALERTS, OUTBOX, PLACES, REFUSED, SIGHTINGS
+from riskml.alerting.places import DIGESTS, NOTICES
 from riskml.alerting.suppression import Notice
 from riskml.monitoring.metrics_exporter import AlertLogCounts, OutboxCounts
 
