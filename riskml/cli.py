@@ -14,6 +14,7 @@ from riskml.cli_alerts import alerts
 from riskml.cli_bundle import bundle
 from riskml.cli_compare import compare
 from riskml.cli_dashboards import dashboards
+from riskml.cli_drift import drift
 from riskml.cli_features import features
 from riskml.cli_feedback import feedback, triage
 from riskml.cli_graph import graph
@@ -94,6 +95,7 @@ main.add_command(bundle)
 main.add_command(registry)
 main.add_command(compare)
 main.add_command(dashboards)
+main.add_command(drift)
 main.add_command(serve)
 main.add_command(stream)
 main.add_command(score)

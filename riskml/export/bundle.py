@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -137,6 +138,7 @@ def export_bundle(
     alerting: Alerting | None = None,
     model_card: str | None = None,
     onnx: bool = False,
+    further: Mapping[str, str] | None = None,
 ) -> Path:
     """Write a bundle in one step: the folder is either whole or not there.
 
@@ -152,6 +154,7 @@ def export_bundle(
         alerting: a rule that goes on learning; None keeps the threshold fixed.
         model_card: what users of the model have to know, in Markdown; goes along where given.
         onnx: also write the graph for ONNX Runtime (needs `riskml[onnx]`; takes some seconds).
+        further: files that it is not scored with, by name: their text.
 
     Raises:
         BundleError: the detector cannot be exported.
@@ -170,6 +173,8 @@ def export_bundle(
     _write(draft / OUTPUT_SCHEMA, output_schema())
     if model_card is not None:
         (draft / MODEL_CARD).write_text(model_card, encoding="utf-8")
+    for name, text in (further or {}).items():
+        (draft / name).write_text(text, encoding="utf-8")
     write_manifest(draft, {**about_now(), **about, "graph": graph}, key)
     shutil.rmtree(folder, ignore_errors=True)
     return draft.rename(folder)

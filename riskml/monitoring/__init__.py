@@ -1,1 +1,1 @@
-"""What riskml tells of its own work: metrics, dashboards (docs/monitoring.md)."""
+"""How a model does at work: metrics and dashboards (docs/monitoring.md), drift (docs/drift.md)."""

@@ -10,7 +10,7 @@ import polars as pl
 import pytorch_lightning
 from omegaconf import DictConfig
 
-from riskml.core.errors import BundleError
+from riskml.core.errors import BundleError, DataError
 from riskml.core.schema import time_span
 from riskml.core.types import PEER, Windows
 from riskml.core.versions import git_commit
@@ -28,6 +28,8 @@ from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows
 from riskml.features.profile import Profile
 from riskml.models.base import Detector
+from riskml.monitoring.drift_reference import FILE as DRIFT_FILE
+from riskml.monitoring.drift_reference import DriftReference
 from riskml.runs.assembly import (
     build_detector,
     build_scoring,
@@ -121,7 +123,8 @@ def train_in(
     report(run, comparison)
     card = write_card(run, comparison, windows, detector)
     begin = start_of_bundle(run, detector, extractor, evaluation, windows, dataset)
-    export(run, begin, extractor, evaluation, explainer, windows, comparison.about, card)
+    watched = drift_reference(run, detector, windows)
+    export(run, begin, extractor, evaluation, explainer, windows, comparison.about, card, watched)
     return Trained(cfg, run.folder, dataset, extractor, windows, detector)
 
 
@@ -181,6 +184,19 @@ def start_of_bundle(
     return Start(detector, profile, alerting)
 
 
+def drift_reference(run: Run, detector: Detector, windows: PreparedWindows) -> dict[str, str]:
+    """The file that `riskml drift` holds later windows to; none where they are too few."""
+    if not windows.over_time:
+        return {}
+    scored = windows.calibration
+    try:
+        reference = DriftReference.of([windows.train, scored], scored, detector.score(scored))
+    except DataError as error:
+        run.say(f"drift       not watched: {error}")
+        return {}
+    return {DRIFT_FILE: reference.text()}
+
+
 def export(
     run: Run,
     begin: Start,
@@ -190,6 +206,7 @@ def export(
     windows: PreparedWindows,
     origin: About,
     card: str,
+    further: dict[str, str],
 ) -> None:
     """Write the bundle and check that it scores the whole test set as the detector does.
 
@@ -223,6 +240,7 @@ def export(
         begin.alerting,
         card,
         run.cfg.get("onnx", False),
+        further,
     )
     again = load_bundle(folder).score_windows(windows.test)
     difference = float(np.abs(again - leaving.score(windows.test)).max())

@@ -1,7 +1,8 @@
-"""A whole simulated world as a stream and in batches: the same windows, alerts and incidents."""
+"""A whole simulated world as a stream and in batches, and what drifts in it: the same bundle."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -106,3 +107,36 @@ def test_each_alert_says_when_it_was_raised(scored: Path) -> None:
     alerts = stream.filter("alert")
     assert alerts["raised"].to_list() == ["final"] * len(alerts)
     assert alerts["raised_at"].null_count() == 0
+
+
+def drift(scored: Path, log: Path, *words: str) -> tuple[int, str]:
+    """Exit code and standard output of `riskml drift`; periods are small as the world is."""
+    [run] = (scored / "outputs" / "train").iterdir()
+    command = ["drift", "--bundle", str(run / "bundle"), "--source", str(log), "--least", "150"]
+    done = subprocess.run(
+        [sys.executable, "-m", "riskml.cli", *command, *words],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        cwd=ROOT,
+    )
+    assert done.stderr == ""
+    return done.returncode, done.stdout
+
+
+def test_an_upgrade_that_renames_an_action_is_drift(scored: Path, tmp_path: Path) -> None:
+    page = tmp_path / "drift.html"
+    code, told = drift(scored, scored / "log.jsonl", "--report", str(page))
+    assert code == 0, told
+    assert "nothing drifts at present" in told
+    assert "data:image/svg+xml" in page.read_text()
+    events = pl.read_ndjson(scored / "log.jsonl", infer_schema_length=None)
+    other = pl.col("action").replace("web_visit", "visit")
+    renamed = tmp_path / "renamed.parquet"
+    events.with_columns(other).write_parquet(renamed)
+    code, told = drift(scored, renamed, "--json")
+    assert code == 3
+    found = json.loads(told)
+    assert {"actions", "count:web_visit"} <= set(found["wakes"])
+    changes = {(each["action"], each["change"]) for each in found["actions"]}
+    assert changes == {("<unknown>", "unknown"), ("web_visit", "gone")}

@@ -1,0 +1,317 @@
+"""Whether windows and scores are still what they were: period by period, held to the reference.
+
+A quantity drifts in a period when its shares lie further from the reference than chance and the
+differences among the reference's own days explain (false discovery rate over all quantities, under
+any dependence), and far enough to matter (PSI). People are woken by the second period in a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from scipy.stats import f as f_distribution
+from scipy.stats import false_discovery_control
+
+from riskml.core.errors import DataError, require
+from riskml.core.types import UNKNOWN_ACTION, FloatArray, Windows
+from riskml.monitoring.drift_reference import (
+    ACTIONS,
+    GRID,
+    LEAST_WINDOWS,
+    SCORE,
+    DriftReference,
+    Floats,
+    Ints,
+    Quantity,
+    action_counts,
+    counted,
+    days_of,
+    expected,
+    period_starts,
+    stability,
+    watched,
+)
+
+FEWEST_EVENTS = 30
+"""Expected of an action in a period before its absence says that it is gone."""
+
+TRIMMED = slice(1, -1)
+"""Quantiles that a distance is taken over: all but the lowest and the highest."""
+
+SCHEMA = {
+    "begin": pl.Date(),
+    "end": pl.Date(),
+    "windows": pl.Int64(),
+    "quantity": pl.String(),
+    "psi": pl.Float64(),
+    "q_value": pl.Float64(),
+    "distance": pl.Float64(),
+    "drifts": pl.Boolean(),
+    "wakes": pl.Boolean(),
+}
+"""A row a period and quantity."""
+
+
+@dataclass(frozen=True)
+class DriftRules:
+    """When drift is called so.
+
+    Args:
+        least_windows: of a period.
+        psi: from which on a shift matters; 0.1 is said to be a moderate one, 0.2 a large one.
+        significance: share of false ones among the quantities that are called drifting.
+        in_a_row: periods in which a quantity drifts before anybody is woken.
+
+    Raises:
+        ConfigError: a setting is impossible.
+    """
+
+    least_windows: int = LEAST_WINDOWS
+    psi: float = 0.1
+    significance: float = 0.01
+    in_a_row: int = 2
+
+    def __post_init__(self) -> None:
+        require("--least", self.least_windows, self.least_windows >= 1, "must be at least 1")
+        require("--psi", self.psi, self.psi >= 0, "must not be negative")
+        fits = 0 < self.significance < 1
+        require("--significance", self.significance, fits, "must lie between 0 and 1")
+        require("--in-a-row", self.in_a_row, self.in_a_row >= 1, "must be at least 1")
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What was found.
+
+    Args:
+        rules: that it was found by.
+        reference: that it was held to.
+        table: a row a period and quantity, columns of `SCHEMA`.
+        actions: a row a period and action that came or went: begin, action, expected and seen
+            (shares of events), change (`gone`, or `unknown` for those that training had not).
+        waiting: windows after the last period, too few for one.
+    """
+
+    rules: DriftRules
+    reference: DriftReference
+    table: pl.DataFrame
+    actions: pl.DataFrame
+    waiting: int = 0
+
+    @property
+    def wakes(self) -> list[str]:
+        """Quantities that somebody should look at now, the furthest first."""
+        last = self.table.filter(pl.col("begin") == self.table["begin"].max(), pl.col("wakes"))
+        return last.sort("psi", descending=True)["quantity"].to_list()
+
+    def episodes(self) -> pl.DataFrame:
+        """Stretches of time in which anybody was woken: begin, end, quantities."""
+        woken = (
+            self.table.group_by("begin", "end")
+            .agg(
+                any=pl.col("wakes").any(),
+                quantities=pl.col("quantity").filter(pl.col("wakes")),
+            )
+            .sort("begin")
+            .with_columns(
+                episode=(pl.col("any") & ~pl.col("any").shift(fill_value=False)).cum_sum()
+            )
+        )
+        return (
+            woken.filter("any")
+            .group_by("episode", maintain_order=True)
+            .agg(
+                pl.col("begin").min(),
+                pl.col("end").max(),
+                pl.col("quantities")
+                .list.explode(keep_nulls=False, empty_as_null=False)
+                .unique()
+                .sort(),
+            )
+            .drop("episode")
+        )
+
+    def plain(self) -> dict[str, Any]:
+        """Values for JSON."""
+        latest = self.table.filter(pl.col("begin") == self.table["begin"].max())
+        return {
+            "format": 1,
+            "rules": asdict(self.rules),
+            "reference": {
+                "begin": self.reference.begin,
+                "end": self.reference.end,
+                "windows": self.reference.windows,
+            },
+            "periods": self.table["begin"].n_unique(),
+            "waiting_windows": self.waiting,
+            "wakes": self.wakes,
+            "episodes": [
+                {name: _plain(value) for name, value in row.items()}
+                for row in self.episodes().iter_rows(named=True)
+            ],
+            "latest": [
+                {name: _plain(value) for name, value in row.items()}
+                for row in latest.sort("psi", descending=True).iter_rows(named=True)
+            ],
+            "actions": [
+                {name: _plain(value) for name, value in row.items()}
+                for row in self.actions.iter_rows(named=True)
+            ],
+        }
+
+
+def find_drift(
+    reference: DriftReference,
+    windows: Windows,
+    scores: FloatArray,
+    rules: DriftRules | None = None,
+) -> Drift:
+    """Hold windows to the reference.
+
+    Args:
+        reference: of the bundle that the windows were made with.
+        windows: closed ones.
+        scores: of them [n].
+        rules: when drift is called so.
+
+    Raises:
+        DataError: they are fewer than a period takes.
+    """
+    rules = rules or DriftRules()
+    days = days_of(windows)
+    starts = period_starts(days, rules.least_windows)
+    if not len(starts):
+        raise DataError(
+            f"{len(windows):,} windows are too few: a period takes {rules.least_windows:,} "
+            "(--least)"
+        )
+    values = {feature.name: windows.x[:, column] for column, feature in watched(windows.spec)}
+    values[SCORE] = scores
+    parts = []
+    ends = _ends(days, starts, rules.least_windows)
+    for quantity in reference.quantities:
+        if quantity.name == ACTIONS:
+            counts, samples = action_counts(windows, days), None
+        else:
+            samples = values[quantity.name]
+            counts = counted(quantity.binned(samples), days, quantity.bins)
+        parts.append(_measured(quantity, counts, samples, days, starts, ends, reference.windows))
+    table = _judged(pl.concat(parts), rules)
+    counts = action_counts(windows, days)
+    held = next(each for each in reference.quantities if each.name == ACTIONS)
+    actions = _actions(held, counts, windows.spec.actions, int(days.min()), starts, ends)
+    return Drift(rules, reference, table, actions, int((days > ends[-1]).sum()))
+
+
+def _ends(days: Ints, starts: Ints, least: int) -> Ints:
+    """Last days of the periods."""
+    counts = np.bincount(days - days.min())
+    last = int(starts[-1] - days.min())
+    held = np.cumsum(counts[last:])
+    final = int(days.min()) + last + int(np.argmax(held >= least))
+    return np.append(starts[1:] - 1, final)
+
+
+def _measured(
+    quantity: Quantity,
+    counts: Floats,
+    samples: FloatArray | None,
+    days: Ints,
+    starts: Ints,
+    ends: Ints,
+    reference_windows: int,
+) -> pl.DataFrame:
+    """PSI, its p-value and the distance of each period."""
+    first, shares = int(days.min()), np.array(quantity.shares)
+    rows = []
+    for begin, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        part = counts[begin - first : end - first + 1]
+        seen, wanted = part.sum(axis=0), expected(shares, part, begin)
+        n, bins = seen.sum(), len(seen)
+        psi = stability(seen, wanted)
+        if quantity.rises_only and seen @ np.arange(bins) / n <= wanted @ np.arange(bins):
+            psi = 0.0
+        others = reference_windows * (n / max(1, ((days >= begin) & (days <= end)).sum()))
+        statistic = psi * n * others / (n + others) / (bins - 1) / quantity.dispersion
+        freedom = (bins - 1) * max(1, quantity.periods - 1)
+        within = None if samples is None else samples[(days >= begin) & (days <= end)]
+        rows.append(
+            {
+                "begin": begin,
+                "end": end,
+                "windows": int(((days >= begin) & (days <= end)).sum()),
+                "quantity": quantity.name,
+                "psi": psi,
+                "p_value": float(f_distribution.sf(statistic, bins - 1, freedom)),
+                "distance": None if within is None else _distance(quantity, within),
+            }
+        )
+    return pl.DataFrame(rows, schema_overrides={"distance": pl.Float64})
+
+
+def _distance(quantity: Quantity, values: FloatArray) -> float:
+    """Wasserstein distance of the trimmed distributions, in deviations of the reference's.
+
+    The deviation is that of the reference's quantiles, so no single value sets it.
+    """
+    was = np.array(quantity.quantiles)
+    now = np.quantile(values.astype(np.float64), GRID)
+    unit = max(float(was[TRIMMED].std()), 1e-9)
+    return float(np.abs(now - was)[TRIMMED].mean() / unit)
+
+
+def _judged(measured: pl.DataFrame, rules: DriftRules) -> pl.DataFrame:
+    """Corrected for many quantities, and for one period that is odd by itself."""
+    parts = []
+    for (_,), part in measured.group_by("begin", maintain_order=True):
+        q_values = false_discovery_control(part["p_value"].to_numpy(), method="by")
+        parts.append(part.with_columns(pl.Series("q_value", q_values)))
+    drifts = (pl.col("q_value") <= rules.significance) & (pl.col("psi") >= rules.psi)
+    table = pl.concat(parts).with_columns(drifts.alias("drifts")).sort("quantity", "begin")
+    in_a_row = pl.col("drifts").cast(pl.Int64).rolling_sum(rules.in_a_row).over("quantity")
+    return (
+        table.with_columns(wakes=(in_a_row >= rules.in_a_row).fill_null(False))
+        .with_columns(pl.col("begin", "end").cast(pl.Int32).cast(pl.Date))
+        .select(*SCHEMA)
+        .sort("begin", "quantity")
+    )
+
+
+def _actions(
+    held: Quantity, counts: Floats, names: Sequence[str], first: int, starts: Ints, ends: Ints
+) -> pl.DataFrame:
+    shares, rows = np.array(held.shares), []
+    for begin, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        part = counts[begin - first : end - first + 1]
+        seen, wanted = part.sum(axis=0), expected(shares, part, begin)
+        n = seen.sum()
+        gone = (seen == 0) & (wanted * n >= FEWEST_EVENTS)
+        new = np.zeros(len(names), np.bool_)
+        new[UNKNOWN_ACTION] = seen[UNKNOWN_ACTION] > max(FEWEST_EVENTS, 2 * wanted[1] * n)
+        for action in np.flatnonzero(gone | new).tolist():
+            rows.append(
+                {
+                    "begin": begin,
+                    "action": names[action],
+                    "expected": float(wanted[action]),
+                    "seen": float(seen[action] / n),
+                    "change": "gone" if gone[action] else "unknown",
+                }
+            )
+    schema = {
+        "begin": pl.Int64(),
+        "action": pl.String(),
+        "expected": pl.Float64(),
+        "seen": pl.Float64(),
+        "change": pl.String(),
+    }
+    found = pl.DataFrame(rows, schema=schema)
+    return found.with_columns(pl.col("begin").cast(pl.Int32).cast(pl.Date))
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if hasattr(value, "isoformat") else value

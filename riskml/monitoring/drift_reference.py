@@ -1,0 +1,308 @@
+"""What windows looked like before the bundle went to work: the measure that drift is held to.
+
+Each quantity (a feature, the score, the actions) is cut into few bins once, at the deciles of the
+reference days; the outermost bins are open, so that no outlier moves an edge. Days of a weekday are
+compared with the same weekday, and how much the days differ among themselves is part of the
+reference: people who share a calendar are not independent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from riskml.core.errors import DataError, reading
+from riskml.core.types import Feature, FeatureKind, FeatureSpec, FloatArray, Windows
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+FILE = "drift.json"
+"""Of a bundle, beside what it scores with."""
+
+SCORE, ACTIONS = "score", "actions"
+"""Quantities that are no feature."""
+
+BINS, WEEKDAYS, PRIOR = 10, 7, 20
+"""PRIOR: windows of all days that stand beside those of a weekday, of which there may be few."""
+
+LEAST_WINDOWS = 500
+"""Of a period: with fewer, chance moves any measure of drift too far."""
+
+LEAST_PERIODS = 4
+"""Of a reference: with fewer nobody knows how much days differ."""
+
+SMALLEST_SHARE = 1e-3
+"""What an empty bin counts as, or its logarithm would say more than it knows."""
+
+GRID = np.linspace(0, 1, 101)
+"""Quantiles that a distribution is kept as."""
+
+REFERENCE_DAYS = 56
+"""The last of what was known before the test period."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One number of windows, as it was in the reference.
+
+    Args:
+        name, meaning: of it.
+        edges: inner edges of its bins, increasing; None for actions, which are their own bins.
+        shares: expected share of each bin, a row a weekday [7][bins].
+        dispersion: how much further apart the reference days are than independent windows, >= 1.
+        periods: that the dispersion was seen in.
+        quantiles: at `GRID`; empty for actions.
+        rises_only: drift is a rise alone, since the more is known, the less is new.
+    """
+
+    name: str
+    meaning: str
+    edges: list[float] | None
+    shares: list[list[float]]
+    dispersion: float
+    periods: int
+    quantiles: list[float]
+    rises_only: bool = False
+
+    @property
+    def bins(self) -> int:
+        """How many."""
+        return len(self.shares[0])
+
+    def binned(self, values: FloatArray | Floats) -> Ints:
+        """Bin of each value [n]."""
+        assert self.edges is not None
+        return np.searchsorted(np.array(self.edges), values, side="left")
+
+
+@dataclass(frozen=True)
+class DriftReference:
+    """All quantities of windows in a stretch of time.
+
+    Args:
+        begin, end: first and last day, ISO.
+        windows: of them.
+        quantities: of them; constant ones, the calendar's and those that only tell how long
+            somebody has been watched are left out.
+    """
+
+    begin: str
+    end: str
+    windows: int
+    quantities: tuple[Quantity, ...]
+
+    @classmethod
+    def of(cls, parts: Sequence[Windows], scored: Windows, scores: FloatArray) -> Self:
+        """What drift is held to: the last `REFERENCE_DAYS` days of some windows.
+
+        Args:
+            parts: windows before the bundle's work, when users were known already; of one spec.
+            scored: windows that the detector has not learnt from.
+            scores: of those [n].
+
+        Raises:
+            DataError: they are too few to tell how much days differ.
+        """
+        spec = parts[0].spec
+        days = np.concatenate([days_of(part) for part in parts])
+        recent = days > (days.max() if len(days) else 0) - REFERENCE_DAYS
+        x = np.concatenate([part.x for part in parts])[recent].astype(np.float64)
+        tokens = np.concatenate([_actions_of(part) for part in parts])
+        lengths = np.concatenate([part.lengths for part in parts])
+        days, tokens = days[recent], tokens[np.repeat(recent, lengths)]
+        if len(period_starts(days)) < LEAST_PERIODS:
+            raise DataError(
+                f"{len(days):,} windows are no reference for drift: it takes {LEAST_PERIODS} "
+                f"periods of {LEAST_WINDOWS} windows each"
+            )
+        found = [_quantity(feature, x[:, column], days) for column, feature in watched(spec)]
+        score = Feature(SCORE, "", FeatureKind.CONTINUOUS, "score of a window")
+        found.append(_quantity(score, scores.astype(np.float64), days_of(scored)))
+        bins = counted(tokens, np.repeat(days, lengths[recent]), len(spec.actions))
+        found.append(_actions(bins, days))
+        first, last = (str(np.datetime64(int(day), "D")) for day in (days.min(), days.max()))
+        return cls(first, last, len(days), tuple(each for each in found if each is not None))
+
+    def text(self) -> str:
+        """JSON."""
+        return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Of a bundle, whose files have been checked.
+
+        Raises:
+            DataError: it has none.
+            BundleError: the file is damaged.
+        """
+        path = folder / FILE
+        if not path.is_file():
+            raise DataError(
+                f"{folder} has no {FILE}: it was exported without one; train again with at least "
+                f"{LEAST_PERIODS * LEAST_WINDOWS:,} windows before the test period"
+            )
+        with reading(path):
+            state: Mapping[str, Any] = json.loads(path.read_text())
+            quantities = tuple(Quantity(**each) for each in state["quantities"])
+            return cls(state["begin"], state["end"], state["windows"], quantities)
+
+
+def watched(spec: FeatureSpec) -> list[tuple[int, Feature]]:
+    """Columns and features that drift may show in.
+
+    The weekday is the calendar's; an absence is at most as long as somebody has been watched.
+    """
+    return [
+        (column, feature)
+        for column, feature in enumerate(spec.features)
+        if feature.aspect != "weekday" and not feature.aspect.startswith("absence_")
+    ]
+
+
+def days_of(windows: Windows) -> Ints:
+    """Day of each window's start, from 1970 [n]."""
+    return windows.keys["start"].dt.date().cast(pl.Int32).to_numpy().astype(np.int64)
+
+
+def weekdays(days: Ints) -> Ints:
+    """Monday is 0."""
+    return (days + 3) % WEEKDAYS
+
+
+def period_starts(days: Ints, least: int = LEAST_WINDOWS) -> Ints:
+    """First days of the periods that windows of some days make.
+
+    Days follow each other until a period has `least` windows; what is left at the end is none.
+
+    Args:
+        days: of the windows [n].
+        least: windows of a period.
+    """
+    if not len(days):
+        return np.zeros(0, np.int64)
+    first, counts = int(days.min()), np.bincount(days - days.min())
+    starts, begin, held = [], 0, 0
+    for day, count in enumerate(counts):
+        held += int(count)
+        if held >= least:
+            starts.append(first + begin)
+            begin, held = day + 1, 0
+    return np.array(starts, np.int64)
+
+
+def counted(bins: Ints, days: Ints, n_bins: int) -> Floats:
+    """How many windows of each day and bin [days from the first to the last, bins]."""
+    first, last = int(days.min()), int(days.max())
+    cells = (days - first) * n_bins + bins
+    found = np.bincount(cells, minlength=(last - first + 1) * n_bins)
+    return found.reshape(-1, n_bins).astype(np.float64)
+
+
+def expected(shares: Floats, counts: Floats, first: int) -> Floats:
+    """Shares of bins that windows of some days should have [bins].
+
+    Args:
+        shares: a row a weekday [7, bins].
+        counts: windows by day [days, bins].
+        first: of the days.
+    """
+    mix = np.zeros(WEEKDAYS)
+    np.add.at(mix, weekdays(first + np.arange(len(counts))), counts.sum(axis=1))
+    made: Floats = mix @ shares / mix.sum()
+    return made
+
+
+def stability(seen: Floats, wanted: Floats) -> float:
+    """Population stability index: 0 for the same shares, from 0.2 on said to be a shift.
+
+    Args:
+        seen: shares of bins, or counts.
+        wanted: likewise.
+    """
+    a, b = (np.maximum(each / each.sum(), SMALLEST_SHARE) for each in (seen, wanted))
+    a, b = a / a.sum(), b / b.sum()
+    return float(((a - b) * np.log(a / b)).sum())
+
+
+def by_weekday(counts: Floats, first: int) -> Floats:
+    """Shares of bins, a row a weekday [7, bins].
+
+    Args:
+        counts: windows by day [days, bins].
+        first: of the days.
+    """
+    sums = np.zeros((WEEKDAYS, counts.shape[1]))
+    np.add.at(sums, weekdays(first + np.arange(len(counts))), counts)
+    overall = sums.sum(axis=0) / sums.sum()
+    made: Floats = (sums + PRIOR * overall) / (sums.sum(axis=1, keepdims=True) + PRIOR)
+    return made
+
+
+def spread(counts: Floats, first: int, starts: Ints) -> tuple[float, int]:
+    """How far periods lie from the others, against what chance would do; and how many there are.
+
+    Under chance alone PSI × n·N/(n+N) is chi-square with a degree of freedom less than bins
+    (Yurdakul and Naranjo 2020).
+    """
+    ends = [*starts[1:], first + len(counts)]
+    found = []
+    for begin, end in zip(starts - first, np.array(ends) - first, strict=True):
+        own = counts[begin:end]
+        rest = counts.copy()
+        rest[begin:end] = 0
+        n, others = own.sum(), rest.sum()
+        if n and others:
+            psi = stability(own.sum(axis=0), expected(by_weekday(rest, first), own, first + begin))
+            found.append(psi * n * others / (n + others) / (counts.shape[1] - 1))
+    return (max(1.0, float(np.mean(found))), len(found)) if found else (1.0, 0)
+
+
+def _quantity(feature: Feature, values: Floats, days: Ints) -> Quantity | None:
+    edges = np.unique(np.quantile(values, GRID[BINS:-1:BINS]))
+    edges = edges[edges < values.max()]  # the last bin would never be met
+    if not len(edges):
+        if values.min() == values.max():
+            return None
+        edges = np.unique(values)[:-1][-1:]
+    bins = np.searchsorted(edges, values, side="left")
+    counts, first = counted(bins, days, len(edges) + 1), int(days.min())
+    dispersion, periods = spread(counts, first, period_starts(days))
+    return Quantity(
+        feature.name,
+        feature.meaning,
+        edges.tolist(),
+        by_weekday(counts, first).tolist(),
+        dispersion,
+        periods,
+        np.quantile(values, GRID).tolist(),
+        feature.aspect.startswith("new_"),
+    )
+
+
+def _actions(counts: Floats, days: Ints) -> Quantity:
+    """Shares of the actions; an unknown one is a bin of its own."""
+    first = int(days.min())
+    dispersion, periods = spread(counts, first, period_starts(days))
+    shares = by_weekday(counts, first).tolist()
+    return Quantity(ACTIONS, "actions", None, shares, dispersion, periods, [])
+
+
+def action_counts(windows: Windows, days: Ints) -> Floats:
+    """Events by day and action [days from the first to the last, actions]."""
+    return counted(
+        _actions_of(windows), np.repeat(days, windows.lengths), len(windows.spec.actions)
+    )
+
+
+def _actions_of(windows: Windows) -> Ints:
+    """Action of each event, window after window, without padding."""
+    used = np.arange(windows.tokens.shape[1]) < windows.lengths[:, None]
+    return windows.tokens[used].astype(np.int64)
