@@ -268,7 +268,8 @@ def stream(
 def replay_dlq(dead_letters: str, to: str, rules: tuple[str, ...], group: str) -> None:
     """Send what was set apart once more, byte for byte, after the cause was put right.
 
-    Letters of a topic are sent once a group; those of a file each time.
+    Letters of a topic are sent once a group, and those that --rule leaves out count as sent; those
+    of a file each time.
     """
     from riskml.streaming.json_lines import read_letters
     from riskml.streaming.kafka import KafkaTopic, KafkaWriter

@@ -78,8 +78,9 @@ class PointStream:
     """
 
     def __init__(self, detector: OnlineDetector, block: int = 512) -> None:
-        fits = 1 <= block <= detector.memory
-        require("block", block, fits, f"must lie between 1 and the memory of {detector.memory}")
+        fits = isinstance(block, int) and 1 <= block <= detector.memory
+        rule = f"must be a whole number between 1 and the memory of {detector.memory}"
+        require("block", block, fits, rule)
         self.detector, self.block, self.seen = detector, block, 0
         self._lessons: Lessons | None = None
         self._judge: _Judge | None = None

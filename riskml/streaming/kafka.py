@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -36,7 +37,28 @@ SESSION_MS = 30_000
 ANSWER_BYTES = 1_000_000_000
 """Of a broker at most: one may send a whole partition, whatever it was asked for."""
 
+TOLD_AGAIN_S = 60.0
+"""How long the same trouble, of whatever broker and connection, is not told again."""
+
+
+class SeldomFilter(logging.Filter):
+    """Lets the same message through once a minute: a broker that is away is told of all along."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Messages are the same but for their numbers."""
+        text = re.sub(r"\d+", "0", record.getMessage())
+        fresh = record.created - self._told.get(text, -TOLD_AGAIN_S) >= TOLD_AGAIN_S
+        if fresh:
+            self._told[text] = record.created
+        return fresh
+
+
 _logger = logging.getLogger(__name__)
+_logger.addFilter(SeldomFilter())
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from riskml.core.errors import DataError
+from riskml.core.redaction import printable
 from riskml.streaming.ends import DeadLetter
 from riskml.streaming.kafka import SESSION_MS, KafkaTopic, client
 
@@ -88,12 +90,18 @@ def replay(
 
     Returns:
         How many were sent, and how many were left out.
+
+    Raises:
+        DataError: there are letters, but none of these rules; nothing was sent.
     """
-    sent = left = 0
+    sent, left = 0, Counter[str]()
     for letter in letters:
         if rules and letter.rule not in rules:
-            left += 1
+            left[letter.rule] += 1
             continue
         send(letter)
         sent += 1
-    return sent, left
+    if left and not sent:
+        there = ", ".join(f"{printable(rule)} ({count:,})" for rule, count in left.most_common())
+        raise DataError(f"--rule: no letter was set apart by {', '.join(rules)}; there are {there}")
+    return sent, left.total()
