@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
@@ -19,6 +19,7 @@ from riskml.cli_features import features
 from riskml.cli_feedback import feedback, triage
 from riskml.cli_graph import graph
 from riskml.cli_load import ddl, load
+from riskml.cli_map import MapGroup, hand_down_examples
 from riskml.cli_registry import registry
 from riskml.cli_score import score
 from riskml.cli_serve import serve
@@ -32,8 +33,16 @@ if TYPE_CHECKING:
 WRONG_INPUT, INTERRUPTED = 2, 130
 
 
-class _Group(click.Group):
+class _Group(MapGroup):
     """Shows what a user can put right as one line, with exit code 2."""
+
+    headings: ClassVar = {
+        "Logs and features": ("simulate", "load", "ddl", "features", "catalogue", "pseudonyms"),
+        "Models": ("bundle", "registry", "compare", "drift", "schema"),
+        "Scoring": ("score", "serve", "stream"),
+        "Alerts": ("alerts", "feedback", "triage", "graph", "report"),
+        "Watching": ("dashboards",),
+    }
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -79,13 +88,25 @@ class Speed(click.ParamType[float]):
             self.fail(f"{value!r} is no factor; write for example 100x", param, ctx)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__)
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+    Completion of commands and options in the shell:
+      eval "$(_RISKML_COMPLETE=bash_source riskml)"     # bash; also zsh_source, fish_source
+
+    \b
+    Exit codes: 0 done, 2 wrong input or setting, 130 interrupted, 1 unexpected; a command's own
+    stand in its --help.
+    """,
+)
+@click.version_option(__version__, prog_name="riskml")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def main(debug: bool) -> None:
     """Find risky user behaviour in audit and login logs.
 
-    Training and evaluation are `python train.py --help` and `python evaluate.py --help`.
+    Train with `python train.py --help`, evaluate with `python evaluate.py --help`; every command
+    below has examples in its own --help.
     """
 
 
@@ -103,8 +124,11 @@ main.add_command(graph)
 
 
 @main.command(
-    epilog="Examples: riskml simulate --out world --plots ; "
-    "riskml simulate --users 50 --days 20 --speed 1000x --late 0.05 | head"
+    epilog="""\b
+    Examples:
+      riskml simulate --out world --plots
+      riskml simulate --users 50 --days 20 --speed 1000x --late 0.05 | head
+    """
 )
 @click.option("--users", default=300, show_default=True, help="Accounts, machines included.")
 @click.option("--days", default=120, show_default=True, help="Length; the last third is the test.")
@@ -169,7 +193,7 @@ def simulate(
             click.echo(f"{lines:,} lines replayed", err=True)
 
 
-@main.command("catalogue")
+@main.command("catalogue", epilog="Example: riskml catalogue > docs/features.md")
 def catalogue_command() -> None:
     """List all features as Markdown: name, kind, unit and meaning, by family."""
     from riskml.features.catalogue import catalogue
@@ -177,7 +201,7 @@ def catalogue_command() -> None:
     click.echo(catalogue(), nl=False)
 
 
-@main.command("schema")
+@main.command("schema", epilog="Example: riskml schema metrics > metrics.schema.json")
 @click.argument("document", type=click.Choice(["metrics"]))
 def schema_command(document: str) -> None:
     """Print the JSON schema of a file that runs write: metrics for metrics.json."""
@@ -246,6 +270,7 @@ main.add_command(ddl)
 main.add_command(features)
 main.add_command(feedback)
 main.add_command(triage)
+hand_down_examples("riskml", main)
 
 if __name__ == "__main__":
     main()

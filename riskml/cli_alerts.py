@@ -55,6 +55,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
       riskml alerts list --state open --least high
       riskml alerts show 1f0c9a3b5d7e
       riskml alerts set 1f0c9a3b5d7e false_alarm --who kim --why "on call that night"
+      riskml alerts deliver --channels conf/alerting/channels.yaml --follow 10s
       riskml alerts ui --tokens people.txt
       riskml alerts verify
     """
@@ -175,7 +176,9 @@ def deliver(
         ctx.exit(NOT_ALL)
 
 
-@alerts.command()
+@alerts.command(
+    epilog="Example: riskml alerts route 1f0c9a3b5d7e --channels conf/alerting/channels.yaml"
+)
 @click.argument("alert_id", metavar="ALERT", required=False)
 @_channels
 @click.option("--at", type=MOMENT, help="When; when people were told, or now, unless given.")
@@ -205,7 +208,10 @@ def route(alert_id: str | None, file: Path, at: datetime | None, url: str | None
             click.echo(f"{verb} {', '.join(takes) or 'nobody'}")
 
 
-@alerts.command("alertmanager")
+@alerts.command(
+    "alertmanager",
+    epilog="Example: riskml alerts alertmanager --channels channels.yaml > alertmanager.yml",
+)
 @_channels
 @click.option(
     "--secrets",
@@ -225,7 +231,15 @@ def alertmanager(file: Path, secrets: str) -> None:
     click.echo(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), nl=False)
 
 
-@alerts.group()
+@alerts.group(
+    epilog="""\b
+    Examples:
+      export RISKML_ALERTMANAGER_URL=http://alertmanager:9093
+      riskml alerts silence list
+      riskml alerts silence add user=u17 --lasts 2h --who kim --why "moves desk"
+      riskml alerts silence end 2f6ad5c1-3b0e-4c55-9d0c-0d3b1f3a7e11
+    """
+)
 def silence() -> None:
     """List, make and end silences of an Alertmanager."""
 

@@ -161,7 +161,7 @@ def ui(
     serve(settings, address, lambda where: click.echo(f"the alerts are at {where}", err=True))
 
 
-@click.command()
+@click.command(epilog="Example: riskml alerts token kim --role analyst --tokens people.txt")
 @click.argument("name")
 @click.option("--role", type=click.Choice(ROLES), required=True, help="What NAME may do.")
 @click.option(

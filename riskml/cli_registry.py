@@ -29,6 +29,7 @@ _store = click.option(
     Examples:
       riskml registry register outputs/train/<date>/bundle --name logins --alias challenger
       riskml registry alias logins 3 champion
+      riskml registry list logins
       riskml registry fetch models:/logins@champion --out bundles/3
     """
 )

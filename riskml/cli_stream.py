@@ -246,7 +246,14 @@ def stream(
         click.echo("what was set apart is kept, with the reason, by --dead-letters", err=True)
 
 
-@stream.command(name="replay-dlq")
+@stream.command(
+    name="replay-dlq",
+    epilog="""\b
+    Examples:
+      riskml stream replay-dlq --dead-letters kafka://broker/logins.dlq --to kafka://broker/logins
+      riskml stream replay-dlq --dead-letters file://dead.jsonl --rule late_event --to -
+    """,
+)
 @click.option(
     "--dead-letters", required=True, metavar="URL", help="kafka://HOST:PORT/TOPIC or file://PATH."
 )

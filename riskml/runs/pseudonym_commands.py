@@ -28,7 +28,16 @@ _key_variable = click.option(
 )
 
 
-@click.group(epilog="USER may be -: it is then read from standard input, and no history keeps it.")
+@click.group(
+    epilog="""\b
+    Examples:
+      export RISKML_PSEUDONYM_STORE=pseudonyms.db
+      riskml pseudonyms show u17
+      riskml pseudonyms forget -
+
+    USER may be -: it is then read from standard input, and no history keeps it.
+    """
+)
 def pseudonyms() -> None:
     """Look up or forget the pseudonym of a user (docs/privacy.md)."""
 
