@@ -26,7 +26,7 @@ def test_the_map_has_every_command_once_under_a_heading() -> None:
     assert f"{OTHERS}:" not in shown
     for name in main.commands:
         assert len(re.findall(rf"^  {name} ", shown, re.MULTILINE)) == 1, name
-    assert "..." not in shown, "a description is cut short"
+    assert "..." not in shown.split("Options:")[1], "a description is cut short"
 
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
