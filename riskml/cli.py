@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import tempfile
 from pathlib import Path
@@ -24,6 +25,7 @@ from riskml.cli_registry import registry
 from riskml.cli_score import score
 from riskml.cli_serve import serve
 from riskml.cli_stream import stream
+from riskml.core import logs
 from riskml.core.errors import ConfigError, RiskmlError
 from riskml.runs.pseudonym_commands import pseudonyms
 
@@ -50,7 +52,7 @@ class _Group(MapGroup):
         except RiskmlError as error:
             if ctx.params.get("debug"):
                 raise
-            click.echo(f"error: {error}", err=True)
+            logs.tell(f"error: {error}", logging.ERROR)
             ctx.exit(WRONG_INPUT)
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
@@ -58,7 +60,7 @@ class _Group(MapGroup):
             if ctx.params.get("debug") or (error.name or "riskml").startswith("riskml"):
                 raise
             remedy = "pip install 'riskml[train]'"
-            click.echo(f"error: {error.name} is not installed: {remedy}", err=True)
+            logs.tell(f"error: {error.name} is not installed: {remedy}", logging.ERROR)
             ctx.exit(WRONG_INPUT)
         except BrokenPipeError:
             # the reader of a stream has gone: nothing more to do, and nothing to flush
@@ -69,7 +71,7 @@ class _Group(MapGroup):
             if ctx.params.get("debug"):
                 raise
             where = f"{error.filename}: " if error.filename is not None else ""
-            click.echo(f"error: {where}{error.strerror or error}", err=True)
+            logs.tell(f"error: {where}{error.strerror or error}", logging.ERROR)
             ctx.exit(WRONG_INPUT)
 
 
@@ -102,12 +104,29 @@ class Speed(click.ParamType[float]):
 )
 @click.version_option(__version__, prog_name="riskml")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-def main(debug: bool) -> None:
+@click.option(
+    "--log-format",
+    type=click.Choice(logs.FORMATS),
+    envvar=logs.FORMAT_VARIABLE,
+    show_envvar=True,
+    help="Of what goes to standard error: for people, or a JSON object a line.",
+)
+@click.option(
+    "--log-level",
+    metavar="LEVELS",
+    envvar=logs.LEVEL_VARIABLE,
+    show_envvar=True,
+    help="Such as info,riskml.streaming=debug (docs/monitoring.md).",
+)
+@click.pass_context
+def main(ctx: click.Context, debug: bool, log_format: str | None, log_level: str | None) -> None:
     """Find risky user behaviour in audit and login logs.
 
     Train with `python train.py --help`, evaluate with `python evaluate.py --help`; every command
     below has examples in its own --help.
     """
+    command = ctx.invoked_subcommand or ""
+    logs.set_up(log_format, log_level, command, "info" if command == "serve" else "warning")
 
 
 main.add_command(pseudonyms)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import signal
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ import click
 
 from riskml.cli_alerts_page import token, ui
 from riskml.cli_types import DURATION, MOMENT, PAIR, exporting, metrics_option
+from riskml.core import logs
 from riskml.core.errors import ConfigError, DataError
 from riskml.core.redaction import printable
 
@@ -73,7 +73,7 @@ def alerts() -> None:
 def init(url: str) -> None:
     """Make the tables, or bring those of an older riskml up to date."""
     version = _open(url).migrate()
-    click.echo(f"the alert log's tables have version {version}", err=True)
+    logs.tell(f"the alert log's tables have version {version}")
 
 
 @alerts.command()
@@ -112,10 +112,9 @@ def take(where: str, rules: Path | None, metrics: str | None, as_json: bool, url
         click.echo(json.dumps(asdict(done)))
     else:
         decided = ", ".join(f"{n:,} {rule}" for rule, n in sorted(done.rules.items()))
-        click.echo(
+        logs.tell(
             f"{done.new:,} new windows ({decided or 'none'}), {done.known:,} known; "
-            f"{done.alerts:,} new alerts, {done.told:,} to be told",
-            err=True,
+            f"{done.alerts:,} new alerts, {done.told:,} to be told"
         )
 
 
@@ -145,7 +144,6 @@ def deliver(
     from riskml.alerting.delivery import Delivered, Worker
     from riskml.alerting.settings_files import read_channels
 
-    logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING, force=True)
     said, stopping, done = read_channels(file), Event(), Delivered()
     log = _open(url)
     worker = Worker(log, said.channels, said.settings, said.routing)
@@ -167,10 +165,9 @@ def deliver(
     if as_json:
         click.echo(json.dumps(asdict(done)))
     else:
-        click.echo(
+        logs.tell(
             f"{done.sent:,} messages sent, {done.refused:,} refused; channels that did not answer: "
-            f"{done.away:,}",
-            err=True,
+            f"{done.away:,}"
         )
     if follow is None and (done.away or done.refused):
         ctx.exit(NOT_ALL)

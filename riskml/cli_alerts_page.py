@@ -20,6 +20,7 @@ from riskml.cli_types import (
     options_for_settings,
     source_options,
 )
+from riskml.core import logs
 from riskml.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -131,7 +132,6 @@ def ui(
         from riskml.core.listening import Address
         from riskml.data.event_mapping import EventMapping
 
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     address = Address(host, port, certfile, keyfile)
     log = AlertLog(url)
     with log.reading():
@@ -157,8 +157,8 @@ def ui(
     )
     if not address.is_local and certfile is None:
         told = "tokens travel in clear: give --certfile and --keyfile, or put TLS in front of it"
-        click.echo(f"warning: --host {host} without TLS: {told}", err=True)
-    serve(settings, address, lambda where: click.echo(f"the alerts are at {where}", err=True))
+        logs.tell(f"warning: --host {host} without TLS: {told}", logging.WARNING)
+    serve(settings, address, lambda where: logs.tell(f"the alerts are at {where}"))
 
 
 @click.command(epilog="Example: riskml alerts token kim --role analyst --tokens people.txt")
@@ -206,7 +206,5 @@ def _pseudonyms() -> Pseudonyms:
 
     if DEFAULT_KEY_VARIABLE in os.environ:
         return Pseudonyms(read_key())
-    click.echo(
-        f"pseudonyms are others with each start: {DEFAULT_KEY_VARIABLE} is not set", err=True
-    )
+    logs.tell(f"pseudonyms are others with each start: {DEFAULT_KEY_VARIABLE} is not set")
     return Pseudonyms(secrets.token_bytes(MIN_KEY_BYTES))

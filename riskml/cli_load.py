@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from riskml.cli_types import DURATION, PAIR, as_options, options_for_settings
+from riskml.core import logs
 from riskml.core.errors import ConfigError
 from riskml.core.redaction import printable
 
@@ -217,10 +219,10 @@ def load(
         try:
             report = _with_progress(loader.run)
         except PipelineBusyError as error:
-            click.echo(f"error: {error}", err=True)
+            logs.tell(f"error: {error}", logging.ERROR)
             ctx.exit(BUSY)
     for warning in report.warnings:
-        click.echo(f"look at {printable(as_options(warning, SETTINGS))}", err=True)
+        logs.tell(f"look at {printable(as_options(warning, SETTINGS))}", logging.WARNING)
     if as_json:
         click.echo(json.dumps(asdict(report), default=str))
     else:

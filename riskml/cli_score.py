@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from riskml.cli_types import (
     options_for_settings,
     source_options,
 )
+from riskml.core import logs
 from riskml.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -217,7 +219,7 @@ def score(
     found = {CHAMPION: folder} | ({} if challenger is None else {CHALLENGER: challenger})
     bundles = {role: load_bundle(path, runtime) for role, path in found.items()}
     if challenger is not None and (different := different_windows(*bundles.values())):
-        click.echo(f"warning: --challenger cuts a log into {different}", err=True)
+        logs.tell(f"warning: --challenger cuts a log into {different}", logging.WARNING)
     with (
         exporting(metrics, "score") as put,
         _closers(engine, workers, address, work, buckets, runtime) as closer,
@@ -232,7 +234,7 @@ def score(
         try:
             done = {job.role: job.run(_progress()) for job in jobs}
         except JobBusyError as error:
-            click.echo(f"error: {error}", err=True)
+            logs.tell(f"error: {error}", logging.ERROR)
             ctx.exit(BUSY)
         if put is not None and metering is not None and not dry_run:
             metering.done(done[CHAMPION])

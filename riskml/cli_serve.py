@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from riskml.cli_types import needing
+from riskml.core import logs
 from riskml.core.errors import ConfigError
 
 _path = click.Path(path_type=Path)
@@ -97,7 +98,6 @@ def serve(
         from riskml.serving.http.batching import Limits
         from riskml.serving.http.server import serve
 
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     logging.getLogger("riskml.features").setLevel(logging.ERROR)  # late events are in the answer
     address = Address(host, port, certfile, keyfile)
     if insecure_local and not address.is_local:
@@ -119,5 +119,5 @@ def serve(
         address,
         grace,
         threads,
-        lambda url: click.echo(f"riskml serves {bundle} at {url}", err=True),
+        lambda url: logs.tell(f"riskml serves {bundle} at {url}"),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import signal
 import sys
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from riskml.cli_types import DURATION, PAIR, needing
+from riskml.core import logs
 from riskml.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -194,7 +194,6 @@ def stream(
     from riskml.streaming.messages import EventReader, decoder
     from riskml.streaming.scorer import StreamSettings
 
-    logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING, force=True)
     mapping = EventMapping(
         dict(columns), time_zone, default_action=default_action, max_rejected_share=1.0
     )
@@ -234,16 +233,15 @@ def stream(
     if as_json:
         click.echo(json.dumps({"model_version": job.version, **asdict(done)}), err=True)
     else:
-        click.echo(done.line(), err=True)
+        logs.tell(done.line())
     known = known_until(loaded)
     if done.late and not done.events and known is not None:
-        click.echo(
+        logs.tell(
             f"all events came too late: the bundle knows the log up to {known:%Y-%m-%d %H:%M} UTC; "
-            "to replay the test period, train with bundle_knows=before_test",
-            err=True,
+            "to replay the test period, train with bundle_knows=before_test"
         )
     if dead_letters is None and done.late + done.ahead + done.poison:
-        click.echo("what was set apart is kept, with the reason, by --dead-letters", err=True)
+        logs.tell("what was set apart is kept, with the reason, by --dead-letters")
 
 
 @stream.command(
@@ -310,7 +308,7 @@ def replay_dlq(dead_letters: str, to: str, rules: tuple[str, ...], group: str) -
                 letters.done()
         finally:
             letters.close()
-    click.echo(f"{sent:,} sent again, {left:,} left out", err=True)
+    logs.tell(f"{sent:,} sent again, {left:,} left out")
 
 
 def _source(
@@ -396,7 +394,7 @@ def _metered(job: StreamJob, host: str, port: int, then: Watcher | None) -> Watc
         from riskml.streaming.metering import Metering
     metering = Metering()
     url = serve_metrics(metering.metrics, host, port)
-    click.echo(f"riskml shows its metrics at {url}", err=True)
+    logs.tell(f"riskml shows its metrics at {url}")
     metering.begin(job)
     job.sinks = [*job.sinks, metering]
 

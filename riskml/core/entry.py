@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import os
 import sys
 import warnings
@@ -18,6 +19,7 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from riskml.core import logs
 from riskml.core.errors import RiskmlError
 from riskml.core.interrupts import quiet_interrupts
 from riskml.core.targets import check_targets
@@ -80,6 +82,8 @@ def _run(task: Callable[[DictConfig], Any], script: Path, config_name: str) -> i
     @functools.wraps(task)
     def checked(cfg: DictConfig) -> Any:
         check_targets(cfg)
+        if logs.is_wanted():  # in place of what Hydra has set up meanwhile
+            logs.set_up(command=script.stem)
         try:
             with _environment(FULL_ERROR, wanted):
                 return task(cfg)
@@ -91,6 +95,8 @@ def _run(task: Callable[[DictConfig], Any], script: Path, config_name: str) -> i
     conf = script.parent / "conf"
     quiet_interrupts()
     try:
+        if logs.is_wanted():
+            logs.set_up(command=script.stem)
         with _stopped_clock():
             with warnings.catch_warnings(action="ignore"):  # Hydra is going to give them again
                 check_command_line(conf, config_name, job_name=script.stem)
@@ -98,13 +104,13 @@ def _run(task: Callable[[DictConfig], Any], script: Path, config_name: str) -> i
             with _environment(FULL_ERROR, "1"):
                 hydra.main(str(conf), config_name, version_base=VERSION_BASE)(checked)()
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        logs.tell("interrupted", logging.WARNING)
         return INTERRUPTED
     except (*expected, _WrongInputError) as error:
         if wanted == "1":
             raise
         cause = error.args[0] if isinstance(error, _WrongInputError) else error
-        print(f"error: {explain(cause)}", file=sys.stderr)
+        logs.tell(f"error: {explain(cause)}", logging.ERROR)
         return WRONG_INPUT
     return 0
 

@@ -8,10 +8,18 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 HIDDEN = "(not shown: pseudonyms are on)"
+HIDDEN_IN_LOGS = "(not shown in logs)"
 MAX_SHOWN = 200
 QUOTED = re.compile(r"(['\"`]).*?\1", re.DOTALL)
 
 _hiding: ContextVar[bool] = ContextVar("_hiding", default=False)
+_always = False  # in all threads, which a context variable is not
+
+
+def hide_always(hide: bool = True) -> None:
+    """Keep the log's values out of all messages of this process, whoever asks for them."""
+    global _always
+    _always = hide
 
 
 @contextmanager
@@ -40,7 +48,7 @@ def without_quoted(text: str) -> str:
     ...     without_quoted('invalid input syntax for type timestamp: "alice"')
     'invalid input syntax for type timestamp: "…"'
     """
-    return QUOTED.sub(r"\1…\1", text) if _hiding.get() else text
+    return QUOTED.sub(r"\1…\1", text) if _always or _hiding.get() else text
 
 
 def shown(value: object) -> str:
@@ -54,5 +62,7 @@ def shown(value: object) -> str:
     """
     if _hiding.get():
         return HIDDEN
+    if _always:
+        return HIDDEN_IN_LOGS
     text = printable(str(value))
     return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"

@@ -8,7 +8,8 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from queue import Empty, SimpleQueue
 
@@ -48,11 +49,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Job:
-    """A request for scores of windows."""
+    """A request for scores of windows, with the context in which its log is written."""
 
     body: bytes
     asked: Asked
     answer: asyncio.Future[Answer]
+    context: Context = field(default_factory=copy_context)
 
 
 class Scorer:
@@ -92,7 +94,9 @@ class Scorer:
             Problem: the body is wrong, too much waits, or it took too long.
         """
         return await self._waited(
-            lambda: self._loop.run_in_executor(self._events, self._of_events, body, asked)
+            lambda: self._loop.run_in_executor(
+                self._events, copy_context().run, self._of_events, body, asked
+            )
         )
 
     def close(self) -> None:
@@ -144,7 +148,7 @@ class Scorer:
                     drafts.append((job, draft))
                     rows += len(draft)
                 except Exception as error:
-                    done.append((job, _as_problem(error)))
+                    done.append((job, job.context.run(_as_problem, error)))
                 if rows >= self._limits.batch_windows:
                     break
                 try:
@@ -179,7 +183,7 @@ class Scorer:
             return list(zip(jobs, answers, strict=True))
         except Exception as error:
             if len(drafts) == 1:
-                return [(jobs[0], _as_problem(error))]
+                return [(jobs[0], jobs[0].context.run(_as_problem, error))]
             return [each for one in drafts for each in self._scored(model, [one])]
 
 
