@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskml.cli_types import MOMENT, SOURCE_OPTIONS, options_for_settings, source_options
+from riskml.cli_types import (
+    MOMENT,
+    SOURCE_OPTIONS,
+    exporting,
+    metrics_option,
+    options_for_settings,
+    source_options,
+)
 from riskml.core.redaction import printable
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from riskml.cli_types import PutMetrics
     from riskml.core.types import FloatArray, Windows
     from riskml.export.bundle import Bundle
     from riskml.monitoring.drift import Drift
@@ -79,6 +87,7 @@ DRIFTS = 3
     help="Store of verdicts: also whether the rate of false alarms rose.",
 )
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="HTML page.")
+@metrics_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/drift.md).")
 @click.pass_context
 @options_for_settings(SOURCE_OPTIONS)
@@ -100,6 +109,7 @@ def drift(
     in_a_row: int,
     feedback: str | None,
     report: Path | None,
+    metrics: str | None,
     as_json: bool,
 ) -> None:
     """Tell whether a log and its scores are still what a bundle was made for (docs/drift.md).
@@ -126,9 +136,12 @@ def drift(
         default_action=default_action,
         max_rejected_share=max_rejected_share,
     )
-    events = read_log(open_source(source, table, mapping, 100_000, separator), (bundle,))
-    windows, scores = _closed(bundle, events, since)
-    found = find_drift(reference, windows, scores, rules)
+    with exporting(metrics, "drift") as put:
+        events = read_log(open_source(source, table, mapping, 100_000, separator), (bundle,))
+        windows, scores = _closed(bundle, events, since)
+        found = find_drift(reference, windows, scores, rules)
+        if put is not None:
+            _put(put, found)
     p_values = bundle.calibration.p_value(scores, windows.keys["peer"])
     seen = changes(p_values, windows.keys["end"])
     agreed = believed(seen)
@@ -153,6 +166,14 @@ def drift(
             click.echo(f"report {report}")
     if found.wakes:
         ctx.exit(DRIFTS)
+
+
+def _put(put: PutMetrics, found: Drift) -> None:
+    from riskml.monitoring.metrics_exporter import drift_registry
+
+    latest = found.table.filter(found.table["begin"] == found.table["begin"].max())
+    shifts = dict(latest.select("quantity", "psi").iter_rows())
+    put(drift_registry(shifts, int(latest["drifts"].sum()), len(found.wakes)))
 
 
 def _closed(

@@ -50,6 +50,7 @@ MOST_DAYS = 400
 """Days of which a run remembers that windows ended on them."""
 
 DAY_S = 86_400
+MOST_QUANTITIES = 20
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -340,6 +341,32 @@ def outbox_registry(counts: OutboxCounts) -> CollectorRegistry:
     )
     oldest.set(0 if counts.oldest is None else counts.oldest.timestamp())
     success_gauge(registry).labels("alerts_deliver").set_to_current_time()
+    return registry
+
+
+def drift_registry(shifts: Mapping[str, float], drifting: int, waking: int) -> CollectorRegistry:
+    """What `riskml drift` exports.
+
+    Args:
+        shifts: population stability index of the last period, by quantity.
+        drifting: how many quantities drift in it.
+        waking: how many somebody should look at.
+    """
+    registry = CollectorRegistry()
+    index = Gauge(
+        "riskml_drift_psi",
+        "Population stability index of the last period, of the quantities that moved furthest.",
+        ["quantity"],
+        registry=registry,
+    )
+    for quantity in sorted(shifts, key=lambda name: -shifts[name])[:MOST_QUANTITIES]:
+        index.labels(quantity).set(shifts[quantity])
+    for name, text, value in (
+        ("drifting", "Quantities that drift in the last period.", drifting),
+        ("waking", "Quantities that somebody should look at.", waking),
+    ):
+        Gauge(f"riskml_drift_{name}_quantities", text, registry=registry).set(value)
+    success_gauge(registry).labels("drift").set_to_current_time()
     return registry
 
 

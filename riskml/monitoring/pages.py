@@ -319,6 +319,19 @@ MODEL = Page(
                     ),
                 ),
                 curves(
+                    "Quantities that moved furthest",
+                    "Population stability index, as riskml drift says; over 0.1 it matters.",
+                    "",
+                    ("riskml_drift_psi", "{{quantity}}"),
+                ),
+                curves(
+                    "Quantities that drift",
+                    "In the last period; somebody should look where it goes on: docs/drift.md.",
+                    "",
+                    ("riskml_drift_drifting_quantities", "drift"),
+                    ("riskml_drift_waking_quantities", "look"),
+                ),
+                curves(
                     "Reloads of the bundle, an hour",
                     "By result; after a refusal the model before goes on.",
                     "",

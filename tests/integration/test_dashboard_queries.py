@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import polars as pl
 import pytest
@@ -21,6 +22,9 @@ import requests
 from click.testing import CliRunner
 
 from riskml.cli import main
+from riskml.export.bundle import load_bundle, reseal
+from riskml.export.manifest import read_manifest
+from riskml.monitoring.drift_reference import FILE, DriftReference
 from riskml.monitoring.pages import PAGES
 
 pytestmark = pytest.mark.slow
@@ -153,9 +157,24 @@ def work(folder: Path, gateway: str) -> None:
     riskml("score", "--bundle", OLD / "bundle", *source, "--until", "2024-02-02", *metrics)
     riskml("alerts", "init", *alerts)
     riskml("alerts", "take", "--from", folder / "scores", *alerts, *metrics)
+    drift = ("drift", "--bundle", with_reference(folder / "bundle"), *source[:2], "--least", 20)
+    riskml(*drift, "--psi", 9, *metrics)
     channels = folder / "channels.yaml"
     channels.write_text("channels: {siem: {kind: webhook, url: 'http://127.0.0.1:9/in'}}")
     riskml("alerts", "deliver", "--channels", channels, *alerts, *metrics, code=4)
+
+
+def with_reference(folder: Path) -> Path:
+    """The bundle as newer ones are, with what drift is held to."""
+    shutil.copytree(OLD / "bundle", folder)
+    bundle = load_bundle(folder)
+    windows = bundle.extractor.windows(pl.read_parquet(OLD / "events.parquet"))
+    many = windows.take(np.repeat(np.arange(len(windows)), 30))  # as of thirty times the users
+    reference = DriftReference.of([many], many, bundle.score_windows(many))
+    manifest = read_manifest(folder)
+    (folder / FILE).write_text(reference.text())
+    reseal(folder, manifest)
+    return folder
 
 
 def test_every_query_has_an_answer(prometheus: Callable[[str], list[Any]]) -> None:

@@ -14,6 +14,7 @@ from riskml.monitoring.metrics_exporter import (
     OutboxCounts,
     RunMetrics,
     alert_log_registry,
+    drift_registry,
     failure_registry,
     outbox_registry,
 )
@@ -47,6 +48,7 @@ def registries() -> dict[str, CollectorRegistry]:
         "stream": stream.registry,
         "score": run.registry,
         "score failed": failure_registry("score", OSError("no room")),
+        "drift": drift_registry({"volume.events": 0.3}, 1, 1),
         "alerts take": alert_log_registry(AlertLogCounts(alerts, {("quiet", "no"): 3})),
         "alerts deliver": outbox_registry(outbox),
     }
