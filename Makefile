@@ -15,7 +15,7 @@ PIP := -m pip --disable-pip-version-check --no-input
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo experiments experiments-quick test coverage test-slow test-flink lint types imports check lock clean python-version
+.PHONY: help setup demo experiments experiments-quick test coverage test-slow test-flink lint types imports check manifest lock clean python-version
 .DELETE_ON_ERROR:
 
 help:  ## show this list
@@ -89,6 +89,9 @@ imports: $(READY)  ## check that imports follow the house plan
 	$(BIN)/lint-imports
 
 check: lint types imports test  ## all of the above, except the slow tests
+
+manifest: $(READY)  ## render the Helm chart into deploy/k8s/k8s_anomaly_manifest.yaml
+	$(BIN)/python deploy/k8s/render.py
 
 lock: | python-version  ## resolve the dependencies of pyproject.toml anew into requirements.lock
 	rm -rf $(VENV)-lock

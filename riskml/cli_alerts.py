@@ -82,6 +82,8 @@ def init(url: str) -> None:
     "where",
     metavar="FOLDER_OR_URL",
     required=True,
+    envvar="RISKML_ALERTS_FROM",
+    show_envvar=True,
     help="What `riskml score --out` (folder or database) or `riskml stream --sink` wrote to.",
 )
 @click.option(
