@@ -191,6 +191,9 @@ def route(alert_id: str | None, file: Path, at: datetime | None, url: str | None
     if alert_id is None:
         routes = len(found.routing.routes)
         click.echo(f"{len(found.channels)} channels, {routes} routes: all is well")
+        for name in found.routing.unnamed:
+            told = "it tells only of what no route matches"
+            click.echo(f"no route names {printable(name)}: {told}")
         return
     if url is None:
         raise ConfigError("give --log, or set RISKML_ALERTS_URL")

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
-from riskml.alerting.channels import Channel, post
+from riskml.alerting.channels import Channel
 from riskml.alerting.messages import AlertMessage
+from riskml.alerting.posting import link_to, post, require_address, require_link
 from riskml.core.errors import ConfigError
 
 
@@ -28,7 +29,8 @@ class Alertmanager(Channel):
         link: address of an alert, with {alert_id}; None: none.
 
     Raises:
-        ConfigError: alerts would end before they are sent again, or a label is one of ours.
+        ConfigError: that is no address, alerts would end before they are sent again, or a label is
+            one of ours.
     """
 
     url: str
@@ -48,6 +50,10 @@ class Alertmanager(Channel):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_address("url", self.url)
+        require_link(self.link)
+        if self.every <= timedelta(0):
+            raise ConfigError(f"every={self.every} must be above 0")
         if self.lasts < 2 * self.every:
             raise ConfigError(f"lasts={self.lasts} must be at least twice every={self.every}")
         for name in self.labels:
@@ -80,9 +86,7 @@ class Alertmanager(Channel):
                 "startsAt": min(each.first_seen, now).isoformat(),
                 "endsAt": (now if each.is_ended else now + self.lasts).isoformat(),
                 **(
-                    {}
-                    if self.link is None
-                    else {"generatorURL": self.link.format(alert_id=each.alert_id)}
+                    {} if self.link is None else {"generatorURL": link_to(self.link, each.alert_id)}
                 ),
             }
             for each in messages

@@ -12,10 +12,11 @@ from typing import Any
 
 from riskml.alerting.alertmanager import Alertmanager
 from riskml.alerting.calendars import DAYS, MONTHS, Times
-from riskml.alerting.channels import Channel, Email, PagerDuty, Slack, Webhook
+from riskml.alerting.channels import Channel, Email
 from riskml.alerting.routing import Route, Routing
 from riskml.alerting.states import Severity
 from riskml.alerting.suppression import EVERYTHING
+from riskml.alerting.webhooks import PagerDuty, Slack, Webhook
 from riskml.core.errors import ConfigError
 
 NOBODY, EVERYBODY = "nobody", "everybody"

@@ -1,4 +1,4 @@
-"""Where people are told: webhooks, Slack, PagerDuty, mailboxes. Each sends once.
+"""Where people are told: what all channels share, and mailboxes. Each sends once.
 
 Secrets come from the environment or from files, by the names that the settings give.
 """
@@ -6,8 +6,6 @@ Secrets come from the environment or from files, by the names that the settings 
 from __future__ import annotations
 
 import hashlib
-import hmac
-import json
 import os
 import smtplib
 from abc import abstractmethod
@@ -17,19 +15,15 @@ from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from html import escape
 from pathlib import Path
-from typing import Any, ClassVar
 
 from riskml.alerting.links import KEY_VARIABLE, OFFERED, Links, Offer
-from riskml.alerting.messages import AlertMessage
+from riskml.alerting.messages import AlertMessage, subject_of
 from riskml.alerting.states import AlertState, FromFile, Severity, may_become
 from riskml.core.errors import ConfigError, DataError, require
 
 WAIT_S = 10.0
 FILE_VARIABLE = "_FILE"
 """Ends the name of a variable that names a file with the secret."""
-
-PAGERDUTY = "https://events.pagerduty.com/v2/enqueue"
-OVERLOADED, WRONG = 429, range(400, 500)
 
 
 class AwayError(DataError):
@@ -109,118 +103,6 @@ class Channel(FromFile):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Webhook(Channel):
-    """JSON to any address, signed.
-
-    `X-Riskml-Signature` is the HMAC-SHA256 of the body, `Idempotency-Key` that of the notice.
-
-    Args:
-        url: where to.
-        secret: variable with the key of the signature; None: it is not signed.
-    """
-
-    url: str
-    secret: str | None = None
-
-    def check(self) -> None:
-        """See that the key is there."""
-        if self.secret is not None:
-            secret_of(self.secret, "webhook")
-
-    def send(self, messages: Sequence[AlertMessage]) -> None:
-        """As `{"alerts": [...]}`."""
-        body = json.dumps({"alerts": [each.plain() for each in messages]}).encode()
-        headers = {"Content-Type": "application/json", "Idempotency-Key": messages[0].key}
-        if self.secret is not None:
-            key = secret_of(self.secret, "webhook").encode()
-            signature = hmac.new(key, body, hashlib.sha256).hexdigest()
-            headers["X-Riskml-Signature"] = f"sha256={signature}"
-        post(self.url, body, headers)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Slack(Channel):
-    """A channel of Slack, by an incoming webhook.
-
-    Args:
-        url: variable with the webhook's address, which is a secret.
-        link: address of an alert, with {alert_id}; None: no button.
-    """
-
-    url: str = "RISKML_SLACK_URL"
-    link: str | None = None
-
-    MOST: ClassVar[int] = 15
-    """Alerts of one message; Slack takes 50 blocks."""
-
-    def check(self) -> None:
-        """See that the address is there."""
-        secret_of(self.url, "slack")
-
-    def send(self, messages: Sequence[AlertMessage]) -> None:
-        """A header, reasons and a button of each."""
-        blocks: list[dict[str, Any]] = []
-        for each in messages[: self.MOST]:
-            blocks.append({"type": "header", "text": _slack(each.title, "plain_text", 150)})
-            text = "\n".join(f"• {line}" for line in each.lines)
-            blocks.append({"type": "section", "text": _slack(_unmarked(text), "mrkdwn", 3000)})
-            if self.link is not None:
-                url = self.link.format(alert_id=each.alert_id)
-                button = {"type": "button", "text": _slack("Look", "plain_text", 75), "url": url}
-                blocks.append({"type": "actions", "elements": [button]})
-        left = len(messages) - self.MOST
-        if left > 0:
-            text = f"and {left} more: riskml alerts list"
-            blocks.append({"type": "section", "text": _slack(text, "mrkdwn", 3000)})
-        body = json.dumps({"text": _subject(messages), "blocks": blocks}).encode()
-        post(secret_of(self.url, "slack"), body, {"Content-Type": "application/json"}, hide=True)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PagerDuty(Channel):
-    """Events API v2: all notices of an alert are one incident.
-
-    Args:
-        key: variable with the integration's routing key.
-        url: of the API.
-    """
-
-    key: str = "RISKML_PAGERDUTY_KEY"
-    url: str = PAGERDUTY
-
-    SEVERITIES: ClassVar[dict[str, str]] = {
-        "low": "info",
-        "medium": "warning",
-        "high": "error",
-        "critical": "critical",
-    }
-
-    def check(self) -> None:
-        """See that the key is there."""
-        secret_of(self.key, "pagerduty")
-
-    def send(self, messages: Sequence[AlertMessage]) -> None:
-        """Trigger, acknowledge or resolve, by the state of each."""
-        for each in messages:
-            action = "acknowledge" if each.state == "acknowledged" else "trigger"
-            event: dict[str, Any] = {
-                "routing_key": secret_of(self.key, "pagerduty"),
-                "event_action": "resolve" if each.is_ended else action,
-                "dedup_key": f"riskml/{each.alert_id}",
-                "payload": {
-                    "summary": each.title[:1024],
-                    "source": each.user_id,
-                    "severity": self.SEVERITIES[each.severity],
-                    "timestamp": each.last_seen.isoformat(),
-                    "component": "riskml",
-                    "class": each.signature,
-                    "custom_details": each.plain(),
-                },
-            }
-            post(self.url, json.dumps(event).encode(), {"Content-Type": "application/json"})
-
-
-@dataclass(frozen=True, kw_only=True)
 class Email(Channel):
     """A mail in plain text and HTML.
 
@@ -286,7 +168,7 @@ class Email(Channel):
 
     def _mail(self, messages: Sequence[AlertMessage], to: tuple[str, ...]) -> EmailMessage:
         mail = EmailMessage()
-        mail["Subject"] = _subject(messages)
+        mail["Subject"] = subject_of(messages)
         mail["From"], mail["To"] = self.sender, ", ".join(to)
         told = messages[0].key if self.page is None else f"{messages[0].key}\n{to[0]}"
         digest = hashlib.sha256(told.encode()).hexdigest()[:24]
@@ -314,46 +196,3 @@ class Email(Channel):
         offers = [Offer(message.alert_id, state, who, until) for state in may]
         look = f"{self.page.rstrip('/')}/alerts/{message.alert_id}"
         return [("Look", look), *((OFFERED[o.state], links.url(self.page, o)) for o in offers)]
-
-
-def _subject(messages: Sequence[AlertMessage]) -> str:
-    if len(messages) == 1:
-        return f"riskml: {messages[0].title}"
-    return f"riskml: {len(messages)} alerts"
-
-
-def _slack(text: str, kind: str, most: int) -> dict[str, Any]:
-    cut = text if len(text) <= most else text[: most - 1] + "…"
-    return {"type": kind, "text": cut}
-
-
-def _unmarked(text: str) -> str:
-    """Names from a log are text to Slack, never links or mentions."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def post(url: str, body: bytes, headers: dict[str, str], hide: bool = False) -> None:
-    """Post once.
-
-    Args:
-        url: where to.
-        body: what.
-        headers: of it.
-        hide: the address is a secret, and no message has it.
-
-    Raises:
-        AwayError: later, perhaps.
-        RefusedError: never.
-    """
-    import requests
-
-    place = "the webhook" if hide else url.split("?")[0]
-    try:
-        answer = requests.post(url, body, headers=headers, timeout=WAIT_S, allow_redirects=False)
-    except requests.RequestException as error:
-        raise AwayError(f"{place}: {type(error).__name__}") from error
-    status = answer.status_code
-    if status in WRONG and status != OVERLOADED:
-        raise RefusedError(f"{place} refused the message: HTTP {status}")
-    if not 200 <= status < 300:
-        raise AwayError(f"{place} answered HTTP {status}")

@@ -51,7 +51,7 @@ class DeliverySettings(FromFile):
         lease: how long a channel is a worker's own; a killed worker's channels wait so long.
 
     Raises:
-        ConfigError: no message a minute.
+        ConfigError: no message a minute, or a time that is none.
     """
 
     first_wait: timedelta = timedelta(seconds=5)
@@ -62,6 +62,9 @@ class DeliverySettings(FromFile):
 
     def __post_init__(self) -> None:
         require("a_minute", self.a_minute, self.a_minute >= 1, "must be at least 1")
+        for name in ("first_wait", "longest_wait", "lease"):
+            time = getattr(self, name)
+            require(name, time, time > timedelta(0), "must be above 0")
 
 
 @dataclass(frozen=True)

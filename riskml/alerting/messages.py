@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 
 from riskml.alerting.log_tables import ALERTS, SIGHTINGS
 from riskml.alerting.states import AlertState
+from riskml.core.redaction import printable
 
 REASONS = 5
 """Of an alert at most."""
@@ -90,6 +91,13 @@ class AlertMessage:
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         times = {n: v.isoformat() for n, v in values.items() if isinstance(v, datetime)}
         return {**values, **times, "reasons": list(self.reasons)}
+
+
+def subject_of(messages: Sequence[AlertMessage]) -> str:
+    """One line for all of them, without what would begin another header of a mail."""
+    if len(messages) == 1:
+        return printable(f"riskml: {messages[0].title}")
+    return f"riskml: {len(messages)} alerts"
 
 
 def message_of(connection: Connection, notice: RowMapping) -> AlertMessage:

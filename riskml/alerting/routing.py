@@ -173,6 +173,14 @@ class Routing:
                         hint = did_you_mean(name, known) if known else f"{name}: there are none"
                         raise ConfigError(f"routes.{number}.{setting}: {hint}")
 
+    @property
+    def unnamed(self) -> tuple[str, ...]:
+        """Channels that no route leads to: they tell only of what no route matches."""
+        if not self.routes:
+            return ()
+        ways = [(*each.to, *(each.escalate.to if each.escalate else ())) for each in self.routes]
+        return tuple(name for name in self.channels if not any(name in way for way in ways))
+
     def placed(self, message: AlertMessage) -> AlertMessage:
         """The message with the kind of its user's account, and the user's team."""
         account, team = (

@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 
 from riskml.alerting.alertmanager import Alertmanager
 from riskml.alerting.calendars import Times
-from riskml.alerting.channels import Channel, Email, PagerDuty, Slack, Webhook
+from riskml.alerting.channels import Channel, Email
 from riskml.alerting.delivery import DeliverySettings
 from riskml.alerting.messages import AlertMessage
 from riskml.alerting.routing import Group, Route, Routing
 from riskml.alerting.states import FromFile, Severity
 from riskml.alerting.suppression import Suppression
+from riskml.alerting.webhooks import PagerDuty, Slack, Webhook
 from riskml.core.durations import parse_duration
 from riskml.core.errors import ConfigError, did_you_mean, require
 from riskml.core.redaction import printable
@@ -101,7 +102,7 @@ def read_channels(path: Path) -> Delivery:
     for name, settings in named.items():
         here = f"{where}: channels.{printable(name)}"
         kind = settings.get("kind") if isinstance(settings, dict) else None
-        if kind not in KINDS:
+        if not isinstance(kind, str) or kind not in KINDS:
             raise ConfigError(f"{here}.kind: {did_you_mean(str(kind), KINDS)}")
         rest = {key: value for key, value in settings.items() if key != "kind"}
         channels[name] = _checked(KINDS[kind], rest, here)
@@ -187,7 +188,9 @@ def _read(path: Path, where: str) -> dict[str, Any]:
     import yaml
 
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        _refuse_twice(yaml.compose(text, yaml.SafeLoader), where)
+        found = yaml.safe_load(text)
     except OSError as error:
         told = "it is a folder; give a YAML file" if path.is_dir() else error.strerror
         raise ConfigError(f"{where}: {told}") from error
@@ -197,6 +200,20 @@ def _read(path: Path, where: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ConfigError(f"{where} holds no settings; see docs/alerts.md")
     return found
+
+
+def _refuse_twice(node: Any, where: str, depth: int = 3) -> None:
+    """Refuse a name that stands twice: YAML would keep the last of two channels."""
+    import yaml
+
+    if depth == 0 or not isinstance(node, yaml.MappingNode):
+        return
+    names = [name.value for name, _ in node.value if isinstance(name, yaml.ScalarNode)]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"{where}: '{printable(name)}' stands there twice")
+    for _, value in node.value:
+        _refuse_twice(value, where, depth - 1)
 
 
 def _checked(kind: type[Settings], found: Any, where: str) -> Settings:
@@ -211,10 +228,10 @@ def _checked(kind: type[Settings], found: Any, where: str) -> Settings:
         return TypeAdapter(kind).validate_python(found)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
+        place = "".join(f"{part}: " for part in (".".join(map(str, first["loc"])),) if part)
         unknown = first["type"] == "unexpected_keyword_argument"
         reason = "there is no such setting" if unknown else first["msg"]
-        raise ConfigError(f"{where}: {printable(place)}: {reason}") from error
+        raise ConfigError(f"{where}: {printable(place)}{reason}") from error
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from riskml.alerting.posting import require_address
 from riskml.core.errors import ConfigError, DataError
 from riskml.core.redaction import printable
 
@@ -41,9 +42,13 @@ class Silences:
 
     Args:
         url: of the server, without /api.
+
+    Raises:
+        ConfigError: that is no address.
     """
 
     def __init__(self, url: str) -> None:
+        require_address("alertmanager", url)
         self._url = f"{url.rstrip('/')}/api/v2"
 
     def all(self, ended: bool = False) -> list[Silence]:

@@ -34,7 +34,7 @@ from sqlalchemy import insert, select
 from riskml.alerting.alert_log import AlertLog, alert_name
 from riskml.alerting.alertmanager import Alertmanager
 from riskml.alerting.calendars import Times
-from riskml.alerting.channels import Channel, Email, PagerDuty, Slack, Webhook
+from riskml.alerting.channels import Channel, Email
 from riskml.alerting.delivery import Delivered, DeliverySettings, Worker
 from riskml.alerting.links import Links
 from riskml.alerting.log_tables import REFUSED
@@ -44,6 +44,7 @@ from riskml.alerting.silences import Silences
 from riskml.alerting.states import AlertState, Severity
 from riskml.alerting.suppression import Suppression
 from riskml.alerting.verification import verify
+from riskml.alerting.webhooks import PagerDuty, Slack, Webhook
 from riskml.core.errors import ConfigError, DataError
 from riskml.data.database import open_engine
 from riskml.serving.alerts import raised_alerts
@@ -131,6 +132,30 @@ def test_a_webhook_is_signed_and_told_once(
     expected = hmac.new(b"a secret", body, hashlib.sha256).hexdigest()
     assert headers["X-Riskml-Signature"] == f"sha256={expected}"
     assert headers["Idempotency-Key"] == f"{alert_name(sighting(0))}/medium"
+
+
+def test_an_answer_that_does_not_end_is_not_waited_for(
+    log: AlertLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    log.take([sighting(0)])
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = f"127.0.0.1:{server.getsockname()[1]}/in"
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\nand")
+            connection.recv(1_000_000)
+            connection.recv(1)  # until the other end hangs up
+            connection.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        hook = Webhook(url=f"http://risk:password@{place}")
+        assert worker(log, hook=hook).round() == Delivered(sent=1)
+        thread.join()
+    log.take([sighting(1)])
+    assert worker(log, hook=hook).round() == Delivered(away=1)
+    assert place in caplog.text and "password" not in caplog.text
 
 
 def test_what_was_away_gets_all_in_order_once_it_is_back(

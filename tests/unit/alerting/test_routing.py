@@ -130,6 +130,13 @@ def test_the_examples_of_the_page_go_where_they_say(tmp_path: Path) -> None:
     assert found.routing.routes and found.routing.teams
 
 
+def test_a_channel_that_no_route_names_is_told_of(tmp_path: Path) -> None:
+    channels = "channels: {a: {kind: slack}, b: {kind: slack}, c: {kind: slack}}\n"
+    assert read_channels(written(tmp_path, channels)).routing.unnamed == ()
+    routes = "routes: [{to: [a], escalate: {after: 5m, to: [b]}}]"
+    assert read_channels(written(tmp_path, channels + routes)).routing.unnamed == ("c",)
+
+
 # clocks in Berlin: one hour ahead in winter, two in summer; 2024-12-25 was a Wednesday
 TIMES = [
     ({"dates": ["12-25"]}, "2024-12-24T23:00Z", True),
@@ -181,6 +188,9 @@ WRONG = {
     "routes: [{to: []}]\nexamples: [{to: [], muted: [desk]}]": "is muted for nobody, not for desk",
     "routes: [{to: [desk], escalate: {after: soon, to: [desk]}}]": "after=soon is no length",
     "routes: [{to: [desk], escalate: {after: 5m, to: [dusk]}}]": "routes.0.to: did you mean",
+    "delivery: [1]": "delivery: Input should be",
+    "delivery: {lease: 0s}": "delivery: lease=0:00:00 must be above 0",
+    "routes: [{to: [desk]}]\nroutes: []": "'routes' stands there twice",
     "ways: []": "ways: there is no such setting",
     "examples: [{to: [desk], at: 2024-05-01T10:00:00}]": "needs a time zone",
 }
@@ -199,11 +209,19 @@ def test_a_wrong_file_names_its_place(content: str, tmp_path: Path) -> None:
     [
         ("channels: {}", "name at least one"),
         ("channels: {x: {kind: slak}}", "channels.x.kind: did you mean 'slack'?"),
+        ("channels: {x: {kind: [slack]}}", "channels.x.kind: "),
+        ("channels: {x: {kind: slack}, x: {kind: pagerduty}}", "'x' stands there twice"),
         ("channels: {x: {kind: webhook}}", "channels.x: url"),
+        ("channels: {x: {kind: webhook, url: siem.example}}", "url=siem.example is no address"),
+        ("channels: {x: {kind: webhook, url: 'ftp://a:pw@h/'}}", "url=ftp://h/ is no address"),
+        ("channels: {x: {kind: webhook, url: 'http://h:99999/'}}", "is no address"),
+        ("channels: {x: {kind: slack, link: 'https://h/{id}'}}", "put {alert_id} into it"),
+        ("channels: {x: {kind: pagerduty, url: 'https://'}}", "channels.x: url=https:// is no"),
+        ("channels: {x: {kind: alertmanager, url: 'http://u', every: 0s}}", "every=0:00:00"),
         ("channels: {x: {kind: slack, a_minute: 0}}", "channels.x: a_minute=0 must be at least 1"),
         ("channels: {x: {kind: email, host: h, sender: s, to: []}}", "to is empty"),
-        ("channels: {x: {kind: alertmanager, url: u, lasts: 1m}}", "at least twice"),
-        ("channels: {x: {kind: alertmanager, url: u, labels: {user: a}}}", "labels.user"),
+        ("channels: {x: {kind: alertmanager, url: 'http://u', lasts: 1m}}", "at least twice"),
+        ("channels: {x: {kind: alertmanager, url: 'http://u', labels: {user: a}}}", "labels.user"),
     ],
 )
 def test_a_wrong_channel_names_its_setting(content: str, told: str, tmp_path: Path) -> None:
