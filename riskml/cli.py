@@ -27,6 +27,7 @@ from riskml.cli_serve import serve
 from riskml.cli_stream import stream
 from riskml.core import logs
 from riskml.core.errors import ConfigError, RiskmlError
+from riskml.monitoring import tracing
 from riskml.runs.pseudonym_commands import pseudonyms
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class _Group(MapGroup):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with tracing.recording():
+                return super().invoke(ctx)
         except RiskmlError as error:
             if ctx.params.get("debug"):
                 raise

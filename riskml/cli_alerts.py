@@ -17,6 +17,7 @@ from riskml.cli_types import DURATION, MOMENT, PAIR, exporting, metrics_option
 from riskml.core import logs
 from riskml.core.errors import ConfigError, DataError
 from riskml.core.redaction import printable
+from riskml.monitoring.tracing import span
 
 if TYPE_CHECKING:
     from riskml.alerting.alert_log import AlertLog
@@ -104,7 +105,8 @@ def take(where: str, rules: Path | None, metrics: str | None, as_json: bool, url
     suppression = None if rules is None else read_rules(rules)
     log = _open(url)
     with exporting(metrics, "alerts_take") as put:
-        done = log.take(sightings_of(raised_alerts(where)), suppression)
+        with span("riskml alerts take"):
+            done = log.take(sightings_of(raised_alerts(where)), suppression)
         if put is not None:
             from riskml.alerting.log_counts import count_log
             from riskml.monitoring.metrics_exporter import alert_log_registry

@@ -15,6 +15,7 @@ from sqlalchemy import Engine, Select, and_, func, insert, select, text, update
 from sqlalchemy.engine import Connection
 
 from riskml.alerting.log_tables import ALERTS, OUTBOX, SIGHTINGS
+from riskml.alerting.messages import TRACE
 from riskml.alerting.migrating import check_migrated, migrate
 from riskml.alerting.sightings import Sighting, sealed
 from riskml.alerting.states import AlertState, Severity, check_change
@@ -32,6 +33,7 @@ from riskml.core.alert import Alert
 from riskml.core.errors import DataError, did_you_mean
 from riskml.core.redaction import printable
 from riskml.data.database import database_errors, open_engine, require_file
+from riskml.monitoring.tracing import parent
 
 JOB = "riskml"
 """Who raises alerts, in the trail."""
@@ -463,7 +465,13 @@ def _post(
         "key": key,
         "alert_id": alert_id,
         "kind": kind,
-        "content": json.dumps(content, sort_keys=True),
+        "content": json.dumps(content | _trace(), sort_keys=True),
         "created_at": at,
     }
     connection.execute(insert(OUTBOX), [values])
+
+
+def _trace() -> dict[str, str]:
+    """The trace in which something came to be told, where one is recorded."""
+    found = parent()
+    return {} if found is None else {TRACE: found}

@@ -27,6 +27,7 @@ from riskml.alerting.routing import Routing, Way
 from riskml.alerting.states import AlertState, FromFile
 from riskml.alerting.suppression import Notice
 from riskml.core.errors import require
+from riskml.monitoring.tracing import span
 
 _logger = logging.getLogger(__name__)
 
@@ -172,7 +173,9 @@ class Worker:
                     if wait_until is not None:
                         return done + Delivered(held=1)
                     try:
-                        channel.send(messages)
+                        written_in = {each.traceparent for each in messages} - {None}
+                        with span("deliver", sorted(map(str, written_in)), channel=name):
+                            channel.send(messages)
                         done += Delivered(sent=1)
                     except AwayError as error:
                         failures += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,9 @@ from riskml.core.redaction import printable
 
 REASONS = 5
 """Of an alert at most."""
+
+TRACE = "traceparent"
+"""Key of a notice's content: the trace in which it was written, as W3C writes it."""
 
 STANDS = "stands"
 """Kind of a message that says again what was told."""
@@ -44,6 +47,7 @@ class AlertMessage:
         notified_at: when people were first told, or told of a rise; None: not yet.
         account: kind of the user's account, where the settings say so.
         team: of the user, likewise.
+        traceparent: of the trace in which the notice was written, where one was recorded.
     """
 
     key: str
@@ -63,6 +67,7 @@ class AlertMessage:
     notified_at: datetime | None = None
     account: str | None = None
     team: str | None = None
+    traceparent: str | None = None
 
     @property
     def is_ended(self) -> bool:
@@ -102,7 +107,9 @@ def subject_of(messages: Sequence[AlertMessage]) -> str:
 
 def message_of(connection: Connection, notice: RowMapping) -> AlertMessage:
     """The message of a row of the outbox."""
-    return _message(connection, _row(connection, notice["alert_id"]), notice["key"], notice["kind"])
+    alert = _row(connection, notice["alert_id"])
+    message = _message(connection, alert, notice["key"], notice["kind"])
+    return replace(message, traceparent=json.loads(notice["content"]).get(TRACE))
 
 
 def message_of_alert(connection: Connection, alert_id: str) -> AlertMessage:

@@ -17,6 +17,7 @@ from riskml.core.schema import time_span
 from riskml.data.batch_events import REJECTED_SCHEMA
 from riskml.data.quality import all_differ
 from riskml.export.bundle import Bundle
+from riskml.monitoring.tracing import each, span
 from riskml.serving.batching import in_batches
 from riskml.serving.database_store import DatabaseStore
 from riskml.serving.events import EventSource, NewEvents
@@ -181,11 +182,12 @@ class ScoreJob:
         """
         self._began = time.perf_counter()
         self._done = Summary(self.version, self.role, dry_run=self.settings.dry_run)
-        if self.settings.dry_run:
-            self._run(progress)
-        else:
-            with self.store.alone(self.version, self.settings.wait):
+        with span("riskml score", **{"riskml.model_version": self.version}):
+            if self.settings.dry_run:
                 self._run(progress)
+            else:
+                with self.store.alone(self.version, self.settings.wait):
+                    self._run(progress)
         return self._done
 
     def _run(self, progress: Progress | None) -> None:
@@ -230,7 +232,8 @@ class ScoreJob:
         if standing.last is not None:
             after = max(filter(None, (after, standing.last - settings.overlap)))
         until = settings.until or datetime.now(UTC)
-        for part in self.source.batches(after, until, standing.bundle.extractor.reads()):
+        reads = standing.bundle.extractor.reads()
+        for part in each("load", self.source.batches(after, until, reads)):
             events, doubled = self._unknown(part, known)
             known = pl.concat([known, events.select(known.columns)])
             if len(events):
@@ -260,7 +263,9 @@ class ScoreJob:
         if not self.settings.dry_run:
             standing = scored.standing
             output = Output(rows, with_digest(apart), standing.files(), standing.batches, opened)
-            self._add(quarantined=self.store.write(self.version, self.role, output), batches=1)
+            with span("keep", windows=len(rows)):
+                quarantined = self.store.write(self.version, self.role, output)
+            self._add(quarantined=quarantined, batches=1)
             if self.told is not None:
                 self.told(rows, standing)
         self._time()

@@ -13,6 +13,7 @@ import polars as pl
 from riskml.core.schema import EVENT_SCHEMA, TIMESTAMP
 from riskml.core.types import PEER, FloatArray, Windows
 from riskml.export.bundle import Bundle
+from riskml.monitoring.tracing import span
 from riskml.scoring.alerting import Alerting, Mask
 from riskml.serving.reasons import as_json, reasons
 from riskml.serving.standing import RECENT_SCHEMA, Standing
@@ -90,17 +91,20 @@ class Closer(Protocol):
 
 def close_here(bundle: Bundle, events: pl.DataFrame, open_windows: bool = False) -> Closed:
     """All in this process."""
-    windows, closed_from, profile = bundle.extractor.closing(
-        events, bundle.profile, open_windows, with_ids=True
-    )
+    with span("features", events=len(events)):
+        windows, closed_from, profile = bundle.extractor.closing(
+            events, bundle.profile, open_windows, with_ids=True
+        )
     after = replace(bundle, profile=profile)
     if not len(windows):
         return Closed(windows, np.zeros(0, np.float32), after)
     keys = windows.keys.with_columns(closed_from=closed_from)
     order = keys.select(pl.arg_sort_by(*CLOSING_ORDER)).to_series().to_numpy().astype(np.int64)
     windows = windows.take(order)
-    scores = bundle.score_windows(windows)
-    return Closed(windows, scores, after if open_windows else after.after(windows))
+    with span("score", windows=len(windows)):
+        scores = bundle.score_windows(windows)
+        learnt = after if open_windows else after.after(windows)
+    return Closed(windows, scores, learnt)
 
 
 def score_events(
@@ -160,8 +164,9 @@ def decided(before: Bundle, closed: Closed) -> tuple[pl.DataFrame, Bundle]:
     windows, scores = closed.windows, closed.scores
     if not len(windows):
         return pl.DataFrame(schema=SCORE_SCHEMA), closed.bundle
-    alerts, alerting = _alerts(before, scores, windows.keys)
-    rows = score_rows(before, windows, scores, alerts, is_open=False)
+    with span("alert", windows=len(windows)):
+        alerts, alerting = _alerts(before, scores, windows.keys)
+        rows = score_rows(before, windows, scores, alerts, is_open=False)
     return rows, replace(closed.bundle, alerting=alerting)
 
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import polars as pl
 
 from riskml.export.bundle import Bundle
+from riskml.monitoring.tracing import span
 from riskml.serving.standing import version_of
 from riskml.streaming.counts import Counts
 from riskml.streaming.ends import DeadLetters, Sink
@@ -238,13 +239,16 @@ class StreamJob:
         partition = self._partitions.get(messages.partition)
         if partition is None:
             return  # it went to another process amid the poll, who reads these again
-        rows, letters = partition.work(messages, position)
-        if len(rows):
-            told = rows.with_columns(model_version=pl.lit(self.version))
-            for sink in self.sinks:
-                sink.write(told)
-        if letters and self.letters is not None:
-            self.letters.put(letters)
+        with span("riskml stream", messages=len(messages.values)):
+            with span("score"):
+                rows, letters = partition.work(messages, position)
+            with span("tell", windows=len(rows)):
+                if len(rows):
+                    told = rows.with_columns(model_version=pl.lit(self.version))
+                    for sink in self.sinks:
+                        sink.write(told)
+                if letters and self.letters is not None:
+                    self.letters.put(letters)
 
     def _settle(self) -> None:
         for sink in self.sinks:

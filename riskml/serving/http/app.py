@@ -15,7 +15,7 @@ from typing import Any, cast, get_args
 from uuid import uuid4
 
 import orjson
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -26,6 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from riskml.core.errors import BundleError
 from riskml.core.logs import ids, trace_ids
+from riskml.monitoring import tracing
 from riskml.monitoring.metrics_exporter import LogCounter
 from riskml.serving.http.access import Tokens
 from riskml.serving.http.batching import FAILED, Limits, Scorer
@@ -164,7 +165,8 @@ class Service:
         """GET /metrics."""
         if not self.settings.open_metrics:
             self._admit(request)
-        return Response(self.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+        write, kind = choose_encoder(request.headers.get("accept", ""))
+        return Response(write(self.metrics.registry), media_type=kind)
 
     async def openapi(self, request: Request) -> Response:
         """GET /openapi.json, with the features of the present model."""
@@ -213,6 +215,8 @@ def make_app(settings: Settings) -> Starlette:
     app.state.service = service
     known = {route.path for route in routes}
     app.add_middleware(Front, service=service, known=known)
+    if (spans := tracing.http_middleware()) is not None:
+        app.add_middleware(spans)
     return app
 
 
@@ -228,7 +232,7 @@ class Front:
             await self._app(scope, receive, send)
             return
         begin, status = perf_counter(), 500
-        named = _ids_of(scope)
+        named = _ids_of(scope) | trace_ids(tracing.parent())
 
         async def noted(message: Message) -> None:
             nonlocal status
@@ -252,7 +256,7 @@ class Front:
             method = scope["method"] if scope["method"] in HTTPMethod.__members__ else "other"
             metrics, seconds = self._service.metrics, perf_counter() - begin
             metrics.requests.labels(method, route, str(status)).inc()
-            metrics.seconds.labels(route).observe(seconds)
+            metrics.seconds.labels(route).observe(seconds, tracing.exemplar())
             if _access.isEnabledFor(logging.DEBUG):
                 with ids(**named):
                     _access.debug(
