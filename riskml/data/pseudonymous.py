@@ -235,10 +235,11 @@ class Names:
         # A quick look by Polars first: most texts hold no name.
         held = texts.str.to_lowercase().str.contains_any(list(self._shapes))
         odd = texts.str.contains(r"[^\x00-\x7f]")  # lower case is not all of case folding there
-        found = {text: self._replaced(text) for text in texts.filter(held | odd)}
+        found = {text: self.replaced(text) for text in texts.filter(held | odd)}
         return {text: new for text, new in found.items() if new != text}
 
-    def _replaced(self, text: str) -> str:
+    def replaced(self, text: str) -> str:
+        """One text with pseudonyms; for many of them `changed` is quicker, for one this."""
         folded = text.casefold()
         if len(folded) != len(text):  # as for ß: positions would differ
             text = folded

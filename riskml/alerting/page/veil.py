@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import polars as pl
 from sqlalchemy import select
 
 from riskml.alerting.alert_log import AlertLog
@@ -35,7 +34,7 @@ class Veil:
 
     def text(self, text: str) -> str:
         """The text with pseudonyms for users of the log."""
-        return printable(self.names.changed(pl.Series([text])).get(text, text))
+        return printable(self.names.replaced(text))
 
     def is_hidden(self, user_id: str) -> bool:
         """Whether there is a name to unveil."""
