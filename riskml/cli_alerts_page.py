@@ -15,7 +15,7 @@ import click
 from riskml.cli_types import (
     DURATION,
     SOURCE_OPTIONS,
-    named_columns,
+    Reading,
     needing,
     options_for_settings,
     source_options,
@@ -26,7 +26,6 @@ from riskml.core.errors import DataError
 if TYPE_CHECKING:
     from riskml.alerting.page.looking import Events, Risks
     from riskml.core.pseudonyms import Pseudonyms
-    from riskml.data.event_mapping import EventMapping
 
 ROLES = ("viewer", "analyst", "admin")
 BATCH = 50_000
@@ -105,13 +104,7 @@ def ui(
     session: timedelta,
     scores: str | None,
     source: str | None,
-    table: str,
-    columns: tuple[tuple[str, str], ...],
-    time_zone: str | None,
-    timestamp_format: str | None,
-    separator: str | None,
-    default_action: str | None,
-    max_rejected_share: float,
+    reading: Reading,
     triage: Path | None,
     feedback: str | None,
     url: str,
@@ -130,19 +123,11 @@ def ui(
         from riskml.alerting.page.queue import Chances
         from riskml.alerting.page.server import serve
         from riskml.core.listening import Address
-        from riskml.data.event_mapping import EventMapping
 
     address = Address(host, port, certfile, keyfile)
     log = AlertLog(url)
     with log.reading():
         pass  # tables that are not there should say so now
-    mapping = EventMapping(
-        columns=named_columns(source or "", columns),
-        time_zone=time_zone,
-        timestamp_format=timestamp_format,
-        default_action=default_action,
-        max_rejected_share=max_rejected_share,
-    )
     has_links = any(name in os.environ for name in (KEY_VARIABLE, f"{KEY_VARIABLE}_FILE"))
     settings = PageSettings(
         log,
@@ -152,7 +137,7 @@ def ui(
         Links(secret_of(KEY_VARIABLE, "links in mails")) if has_links else None,
         None if triage is None else Chances(triage),
         None if scores is None else _risks(scores),
-        None if source is None else _events(source, table, mapping, separator),
+        None if source is None else _events(source, reading),
         session,
     )
     if not address.is_local and certfile is None:
@@ -189,15 +174,14 @@ def _risks(where: str) -> Risks:
     return RiskHistory(where).of
 
 
-def _events(source: str, table: str, mapping: EventMapping, separator: str | None) -> Events:
+def _events(source: str, reading: Reading) -> Events:
     from riskml.data.sources.files import not_found
-    from riskml.serving.events import open_source
     from riskml.serving.user_events import UserEvents
 
     path = Path(source).expanduser()
     if "://" not in source and not has_magic(source) and not path.exists():
         raise DataError(f"--events {not_found(path)}")
-    events = UserEvents(open_source(source, table, mapping, BATCH, separator))
+    events = UserEvents(reading.source(source, BATCH))
     return options_for_settings(EVENT_OPTIONS)(events.of)
 
 

@@ -12,6 +12,7 @@ import click
 from riskml.cli_types import (
     MOMENT,
     SOURCE_OPTIONS,
+    Reading,
     exporting,
     metrics_option,
     options_for_settings,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from riskml.export.bundle import Bundle
     from riskml.monitoring.drift import Drift
 
-DRIFTS = 3
+DRIFTS, ROWS = 3, 100_000
 
 
 @click.command(
@@ -95,13 +96,7 @@ def drift(
     ctx: click.Context,
     folder: Path,
     source: str,
-    table: str,
-    columns: tuple[tuple[str, str], ...],
-    time_zone: str | None,
-    timestamp_format: str | None,
-    separator: str | None,
-    default_action: str | None,
-    max_rejected_share: float,
+    reading: Reading,
     since: datetime | None,
     least: int,
     psi: float,
@@ -117,27 +112,18 @@ def drift(
     Windows are held to those before the test period of the training, feature by feature and
     weekday by weekday; it takes two periods in a row before anybody is woken.
     """
-    from riskml.data.event_mapping import EventMapping
     from riskml.export.bundle import load_bundle
     from riskml.monitoring.drift import DriftRules, find_drift
     from riskml.monitoring.drift_reference import DriftReference
     from riskml.monitoring.score_drift import believed, changes
-    from riskml.serving.events import open_source
     from riskml.serving.side_by_side import read_log
     from riskml.serving.standing import version_of
 
     rules = DriftRules(least, psi, significance, in_a_row)
     bundle = load_bundle(folder)
     reference = DriftReference.load(folder)
-    mapping = EventMapping(
-        columns=dict(columns),
-        time_zone=time_zone,
-        timestamp_format=timestamp_format,
-        default_action=default_action,
-        max_rejected_share=max_rejected_share,
-    )
     with exporting(metrics, "drift") as put:
-        events = read_log(open_source(source, table, mapping, 100_000, separator), (bundle,))
+        events = read_log(reading.source(source, ROWS), (bundle,))
         windows, scores = _closed(bundle, events, since)
         found = find_drift(reference, windows, scores, rules)
         if put is not None:

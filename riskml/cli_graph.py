@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from riskml.cli_graph_answers import ask, explain, open_store, store_options
-from riskml.cli_types import MOMENT, SOURCE_OPTIONS, options_for_settings, source_options
+from riskml.cli_types import (
+    MOMENT,
+    SOURCE_OPTIONS,
+    Reading,
+    options_for_settings,
+    source_options,
+)
 from riskml.core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -88,21 +94,12 @@ def load(
     members: str | None,
     since: datetime | None,
     until: datetime | None,
-    table: str,
-    columns: tuple[tuple[str, str], ...],
-    time_zone: str | None,
-    timestamp_format: str | None,
-    separator: str | None,
-    default_action: str | None,
-    max_rejected_share: float,
+    reading: Reading,
     batch: int,
     as_json: bool,
 ) -> None:
     """Keep a log's events as accesses; the same events again change nothing."""
-    from riskml.data.event_mapping import EventMapping
-    from riskml.data.table_source import DEFAULT_TIME
     from riskml.graph.loading import load_graph
-    from riskml.serving.events import open_source
 
     if members is not None and peers is None:
         raise ConfigError("--members needs --peers, the column that names the group")
@@ -112,17 +109,7 @@ def load(
     def events() -> Iterator[pl.DataFrame]:
         nonlocal rejected
         for source in sources:
-            named: dict[str, str | None] = dict(columns)
-            if "://" in source:
-                named = {"timestamp": DEFAULT_TIME, **named}
-            mapping = EventMapping(
-                columns=named,
-                time_zone=time_zone,
-                timestamp_format=timestamp_format,
-                default_action=default_action,
-                max_rejected_share=max_rejected_share,
-            )
-            log = open_source(source, table, mapping, batch, separator)
+            log = reading.source(source, batch)
             extra = (groups,) if isinstance(groups, str) else ()
             for part in log.batches(since, until or datetime.now(UTC), extra):
                 rejected += len(part.rejected)

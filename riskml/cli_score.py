@@ -19,9 +19,9 @@ from riskml.cli_types import (
     DURATION,
     MOMENT,
     SOURCE_OPTIONS,
+    Reading,
     exporting,
     metrics_option,
-    named_columns,
     options_for_settings,
     source_options,
 )
@@ -166,13 +166,7 @@ def score(
     since: datetime | None,
     until: datetime | None,
     overlap: timedelta,
-    table: str,
-    columns: tuple[tuple[str, str], ...],
-    time_zone: str | None,
-    timestamp_format: str | None,
-    separator: str | None,
-    default_action: str | None,
-    max_rejected_share: float,
+    reading: Reading,
     open_windows: bool,
     challenger: Path | None,
     runtime: str | None,
@@ -192,9 +186,7 @@ def score(
     Each window gets its score once it is closed, as in one pass over the whole log; run it as
     often as you like, and again after it was cut off: nothing is lost or written twice.
     """
-    from riskml.data.event_mapping import EventMapping
     from riskml.export.bundle import load_bundle
-    from riskml.serving.events import open_source
     from riskml.serving.job import JobSettings, ScoreJob, open_store
     from riskml.serving.side_by_side import different_windows
     from riskml.serving.stores import CHALLENGER, CHAMPION, JobBusyError
@@ -207,14 +199,7 @@ def score(
     if batch is None:
         batch = BATCH if engine == HERE else LARGE_BATCH
     settings = JobSettings(since, until, overlap, batch, open_windows, dry_run, wait)
-    mapping = EventMapping(
-        columns=named_columns(source, columns),
-        time_zone=time_zone,
-        timestamp_format=timestamp_format,
-        default_action=default_action,
-        max_rejected_share=max_rejected_share,
-    )
-    events = open_source(source, table, mapping, batch, separator)
+    events = reading.source(source, batch)
     store = open_store(out)
     found = {CHAMPION: folder} | ({} if challenger is None else {CHALLENGER: challenger})
     bundles = {role: load_bundle(path, runtime) for role, path in found.items()}

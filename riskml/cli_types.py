@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
+from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -15,6 +17,8 @@ from riskml.core.errors import ConfigError, RiskmlError
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
+
+    from riskml.serving.events import EventSource
 
     PutMetrics = Callable[[CollectorRegistry], None]
 
@@ -143,11 +147,59 @@ def needing(extra: str) -> Iterator[None]:
         ) from error
 
 
-def source_options(command: Command) -> Command:
-    """How a source is read: its table, what columns mean, times, and rows that are none."""
+@dataclass(frozen=True)
+class Reading:
+    """How a source is read: its table, what columns mean, times, and rows that are none.
+
+    Args:
+        table: of a database.
+        columns: event column and that of the source.
+        time_zone: for times without one.
+        timestamp_format: where it is not recognised.
+        separator: of a CSV file.
+        default_action: of rows that name none.
+        max_rejected_share: of unusable rows.
+    """
+
+    table: str
+    columns: tuple[tuple[str, str], ...]
+    time_zone: str | None
+    timestamp_format: str | None
+    separator: str | None
+    default_action: str | None
+    max_rejected_share: float
+
+    def source(self, where: str, rows: int) -> EventSource:
+        """The source that a path or URL means, with so many rows in memory at a time.
+
+        Raises:
+            ConfigError: it is none, or what is said of it is impossible.
+        """
+        from riskml.data.event_mapping import EventMapping
+        from riskml.serving.events import open_source
+
+        mapping = EventMapping(
+            columns=named_columns(where, self.columns),
+            time_zone=self.time_zone,
+            timestamp_format=self.timestamp_format,
+            default_action=self.default_action,
+            max_rejected_share=self.max_rejected_share,
+        )
+        return open_source(where, self.table, mapping, rows, self.separator)
+
+
+def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say how a source is read; the command is given them as `reading`."""
+
+    @wraps(command)
+    def gathered(*args: Any, **given: Any) -> Any:
+        told = Reading(**{each.name: given.pop(each.name) for each in fields(Reading)})
+        return command(*args, reading=told, **given)
+
+    wrapped: Callable[..., Any] = gathered
     for option in reversed(_SOURCE_OPTIONS):
-        command = option(command)
-    return command
+        wrapped = option(wrapped)
+    return wrapped
 
 
 _SOURCE_OPTIONS = (

@@ -12,8 +12,8 @@ from riskml.alerting.alert_log import AlertLog
 from riskml.alerting.page.people import People, Role
 from riskml.cli import main
 from riskml.cli_alerts_page import _events
+from riskml.cli_types import Reading
 from riskml.core.errors import DataError
-from riskml.data.event_mapping import EventMapping
 from tests.unit.alerting.page_client import NOON
 
 
@@ -77,7 +77,8 @@ def test_what_is_wrong_with_a_log_is_said_in_options(tmp_path: Path) -> None:
     """The log is read when somebody looks, long after the command has begun."""
     file = tmp_path / "log.csv"
     file.write_text("who,timestamp,action\nann,2024-05-01T12:00Z,read\n")
-    events = _events(str(file), "", EventMapping(columns={"user_id": "whom"}), None)
+    reading = Reading("events", (("user_id", "whom"),), None, None, None, None, 0.2)
+    events = _events(str(file), reading)
     for _ in range(2):
         with pytest.raises(DataError, match="--column user_id=whom"):
             events("ann", NOON, NOON)
