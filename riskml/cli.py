@@ -22,6 +22,7 @@ from riskml.cli_graph import graph
 from riskml.cli_load import ddl, load
 from riskml.cli_map import MapGroup, hand_down_examples
 from riskml.cli_registry import registry
+from riskml.cli_report import report
 from riskml.cli_score import score
 from riskml.cli_serve import serve
 from riskml.cli_stream import stream
@@ -135,6 +136,7 @@ main.add_command(pseudonyms)
 main.add_command(alerts)
 main.add_command(bundle)
 main.add_command(registry)
+main.add_command(report)
 main.add_command(compare)
 main.add_command(dashboards)
 main.add_command(drift)

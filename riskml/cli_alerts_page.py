@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 from datetime import timedelta
 from glob import has_magic
 from pathlib import Path
@@ -18,6 +17,7 @@ from riskml.cli_types import (
     Reading,
     needing,
     options_for_settings,
+    pseudonyms_or_others,
     source_options,
 )
 from riskml.core import logs
@@ -25,7 +25,6 @@ from riskml.core.errors import DataError
 
 if TYPE_CHECKING:
     from riskml.alerting.page.looking import Events, Risks
-    from riskml.core.pseudonyms import Pseudonyms
 
 ROLES = ("viewer", "analyst", "admin")
 BATCH = 50_000
@@ -132,7 +131,7 @@ def ui(
     settings = PageSettings(
         log,
         People(tokens),
-        _pseudonyms(),
+        pseudonyms_or_others(),
         None if feedback is None else FeedbackStore(feedback),
         Links(secret_of(KEY_VARIABLE, "links in mails")) if has_links else None,
         None if triage is None else Chances(triage),
@@ -183,12 +182,3 @@ def _events(source: str, reading: Reading) -> Events:
         raise DataError(f"--events {not_found(path)}")
     events = UserEvents(reading.source(source, BATCH))
     return options_for_settings(EVENT_OPTIONS)(events.of)
-
-
-def _pseudonyms() -> Pseudonyms:
-    from riskml.core.pseudonyms import DEFAULT_KEY_VARIABLE, MIN_KEY_BYTES, Pseudonyms, read_key
-
-    if DEFAULT_KEY_VARIABLE in os.environ:
-        return Pseudonyms(read_key())
-    logs.tell(f"pseudonyms are others with each start: {DEFAULT_KEY_VARIABLE} is not set")
-    return Pseudonyms(secrets.token_bytes(MIN_KEY_BYTES))

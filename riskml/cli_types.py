@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -12,12 +14,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from riskml.core import logs
 from riskml.core.durations import parse_duration
 from riskml.core.errors import ConfigError, RiskmlError
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from riskml.core.pseudonyms import Pseudonyms
     from riskml.serving.events import EventSource
 
     PutMetrics = Callable[[CollectorRegistry], None]
@@ -145,6 +149,16 @@ def needing(extra: str) -> Iterator[None]:
         raise ConfigError(
             f"{error.name} is not installed: pip install 'riskml[{extra}]'"
         ) from error
+
+
+def pseudonyms_or_others() -> Pseudonyms:
+    """Those of the key in the environment; without one, such as nobody has again."""
+    from riskml.core.pseudonyms import DEFAULT_KEY_VARIABLE, MIN_KEY_BYTES, Pseudonyms, read_key
+
+    if DEFAULT_KEY_VARIABLE in os.environ:
+        return Pseudonyms(read_key())
+    logs.tell(f"pseudonyms are others with each start: {DEFAULT_KEY_VARIABLE} is not set")
+    return Pseudonyms(secrets.token_bytes(MIN_KEY_BYTES))
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,7 @@ class AlertLog:
         moment = datetime.now(UTC) if at is None else at
         decided: dict[str, int] = {}
         new = known = alerts = told = 0
-        with self._alone("the database refused the alerts") as connection:
+        with self.alone("the database refused the alerts") as connection:
             trail = Trail(connection)
             for sighting in sightings:
                 if _is_there(connection, sighting):
@@ -165,7 +165,7 @@ class AlertLog:
         if not who.strip():
             raise DataError("who is empty: the trail says who changed an alert")
         moment = datetime.now(UTC) if at is None else at
-        with self._alone("the database refused the change") as connection:
+        with self.alone("the database refused the change") as connection:
             row = self._row(connection, alert_id)
             check_change(alert_id, AlertState(row["state"]), state)
             connection.execute(
@@ -192,7 +192,7 @@ class AlertLog:
             if not value.strip():
                 raise DataError(f"{name} is empty: the trail says who was shown a name, and why")
         moment = datetime.now(UTC) if at is None else at
-        with self._alone("the database refused to log the unveiling") as connection:
+        with self.alone("the database refused to log the unveiling") as connection:
             row = self._row(connection, alert_id)
             Trail(connection).add(alert_id, moment, who, UNVEILED, why)
         return str(row["user_id"])
@@ -210,7 +210,7 @@ class AlertLog:
             DataError: the database refused.
         """
         key = f"{alert_id}/{severity}/{'+'.join(sorted(to))}"
-        with self._alone("the database refused the escalation") as connection:
+        with self.alone("the database refused the escalation") as connection:
             there = select(OUTBOX.c.number).where(OUTBOX.c.key == key)
             if connection.execute(there).first() is None:
                 why = f"to {', '.join(to)}"
@@ -292,6 +292,26 @@ class AlertLog:
         require_file(self.engine, MAKE)
         with database_errors("the alert log refuses"), self.engine.begin() as connection:
             if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            check_migrated(connection)
+            yield connection
+
+    @contextmanager
+    def alone(self, refused: str) -> Iterator[Connection]:
+        """A transaction in which nobody else changes the log: the trail is one chain.
+
+        Args:
+            refused: the beginning of a message.
+
+        Raises:
+            DataError: the tables are not there, or the database refuses.
+        """
+        require_file(self.engine, MAKE)
+        with database_errors(refused), self.engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                lock = "SELECT pg_advisory_xact_lock(hashtextextended('riskml_alert_log', 0))"
+                connection.execute(text(lock))
+            else:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             check_migrated(connection)
             yield connection
@@ -392,19 +412,6 @@ class AlertLog:
             hint = did_you_mean(alert_id, known) if known else "it has none at all"
             raise DataError(f"the log has no alert '{printable(alert_id)}': {printable(hint)}")
         return dict(found)
-
-    @contextmanager
-    def _alone(self, refused: str) -> Iterator[Connection]:
-        """A transaction in which nobody else changes the log: the trail is one chain."""
-        require_file(self.engine, MAKE)
-        with database_errors(refused), self.engine.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                lock = "SELECT pg_advisory_xact_lock(hashtextextended('riskml_alert_log', 0))"
-                connection.execute(text(lock))
-            else:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            check_migrated(connection)
-            yield connection
 
 
 def alert_name(sighting: Sighting) -> str:

@@ -6,6 +6,7 @@ Secrets come from the environment or from files, by the names that the settings 
 from __future__ import annotations
 
 import hashlib
+import mimetypes
 import os
 import smtplib
 from abc import abstractmethod
@@ -16,6 +17,7 @@ from email.message import EmailMessage
 from html import escape
 from pathlib import Path
 
+from riskml.alerting.letters import Letter
 from riskml.alerting.links import KEY_VARIABLE, OFFERED, Links, Offer
 from riskml.alerting.messages import AlertMessage, subject_of
 from riskml.alerting.states import AlertState, FromFile, Severity, may_become
@@ -77,6 +79,20 @@ class Channel(FromFile):
     def repeats(self) -> timedelta | None:
         """How often all alerts that stand are sent again; None: they are not."""
         return None
+
+    @property
+    def carries_letters(self) -> bool:
+        """Whether it sends letters."""
+        return False
+
+    def send_letter(self, letter: Letter) -> None:
+        """Send one.
+
+        Raises:
+            AwayError: later, perhaps.
+            RefusedError: never.
+        """
+        raise RefusedError("only a channel of kind email sends letters")
 
     def takes(self, message: AlertMessage) -> bool:
         """Whether a message is for this channel."""
@@ -148,7 +164,25 @@ class Email(Channel):
     def send(self, messages: Sequence[AlertMessage]) -> None:
         """One mail, or one to each where there are links."""
         each_to = [self.to] if self.page is None else [(address,) for address in self.to]
-        mails, refused = [self._mail(messages, to) for to in each_to], ""
+        self._post([self._mail(messages, to) for to in each_to])
+
+    @property
+    def carries_letters(self) -> bool:
+        """It does."""
+        return True
+
+    def send_letter(self, letter: Letter) -> None:
+        """A mail with files."""
+        mail = self._addressed(letter.subject, (letter.to,), letter.key)
+        mail.set_content(letter.text)
+        for name, content in letter.files.items():
+            kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+            main, _, sub = kind.partition("/")
+            mail.add_attachment(content, maintype=main, subtype=sub, filename=name)
+        self._post([mail])
+
+    def _post(self, mails: Sequence[EmailMessage]) -> None:
+        refused = ""
         kind = smtplib.SMTP_SSL if self.tls == "tls" else smtplib.SMTP
         try:
             with kind(self.host, self.port, timeout=WAIT_S) as server:
@@ -167,13 +201,8 @@ class Email(Channel):
             raise RefusedError(f"the mail server refuses an address ({refused})")
 
     def _mail(self, messages: Sequence[AlertMessage], to: tuple[str, ...]) -> EmailMessage:
-        mail = EmailMessage()
-        mail["Subject"] = subject_of(messages)
-        mail["From"], mail["To"] = self.sender, ", ".join(to)
         told = messages[0].key if self.page is None else f"{messages[0].key}\n{to[0]}"
-        digest = hashlib.sha256(told.encode()).hexdigest()[:24]
-        mail["Message-ID"] = f"<{digest}@riskml>"  # a mail that comes twice is known by it
-        mail["Auto-Submitted"] = "auto-generated"
+        mail = self._addressed(subject_of(messages), to, told)
         texts, parts = [], []
         for each in messages:
             links = self._links(each, to[0])
@@ -185,6 +214,15 @@ class Email(Channel):
             parts.append(f"<h3>{escape(each.title)}</h3><ul>{lines}</ul>{end}")
         mail.set_content("\n\n".join(texts))
         mail.add_alternative("".join(parts), subtype="html")
+        return mail
+
+    def _addressed(self, subject: str, to: tuple[str, ...], told: str) -> EmailMessage:
+        mail = EmailMessage()
+        mail["Subject"] = subject
+        mail["From"], mail["To"] = self.sender, ", ".join(to)
+        digest = hashlib.sha256(told.encode()).hexdigest()[:24]
+        mail["Message-ID"] = f"<{digest}@riskml>"  # a mail that comes twice is known by it
+        mail["Auto-Submitted"] = "auto-generated"
         return mail
 
     def _links(self, message: AlertMessage, who: str) -> list[tuple[str, str]]:

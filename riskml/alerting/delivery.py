@@ -15,14 +15,16 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
-from sqlalchemy import RowMapping, func, insert, select, true
+from sqlalchemy import RowMapping, func, insert, select
 
 from riskml.alerting.alert_log import ESCALATED, AlertLog
 from riskml.alerting.channels import AwayError, Channel, RefusedError
+from riskml.alerting.letters import LETTER, letter_of
 from riskml.alerting.log_tables import OUTBOX, REFUSED
 from riskml.alerting.messages import AlertMessage, message_of, standing
-from riskml.alerting.places import DIGESTS, MUTED, NOTICES, STANDING, Clock, Places
+from riskml.alerting.places import DIGESTS, LETTERS, MUTED, NOTICES, STANDING, Clock, Places
 from riskml.alerting.routing import Routing, Way
 from riskml.alerting.states import AlertState, FromFile
 from riskml.alerting.suppression import Notice
@@ -93,6 +95,21 @@ class Delivered:
         )
 
 
+@dataclass(frozen=True)
+class _Parcel:
+    """What a channel sends at once.
+
+    Args:
+        keys: of the notices in it.
+        send: does it.
+        written_in: traces in which the notices were written.
+    """
+
+    keys: list[str]
+    send: Callable[[], None]
+    written_in: tuple[str, ...] = ()
+
+
 @dataclass
 class Worker:
     """Delivers what lies in the outbox of a log.
@@ -133,6 +150,20 @@ class Worker:
                 done += self._queue(name, channel, queue)
             if channel.repeats is not None:
                 done += self._say_again(name, channel, channel.repeats)
+        return done + self.letters()
+
+    def letters(self) -> Delivered:
+        """Send letters alone.
+
+        Raises:
+            ConfigError: a secret of a channel is missing.
+            DataError: the database cannot be used.
+        """
+        done = Delivered()
+        for name, channel in self.channels.items():
+            if channel.carries_letters:
+                channel.check()
+                done += self._queue(name, channel, LETTERS)
         return done
 
     def _say_again(self, name: str, channel: Channel, every: timedelta) -> Delivered:
@@ -167,15 +198,14 @@ class Worker:
         wait_until = None
         try:
             while True:
-                messages, last = self._next(name, channel, queue, position)
-                if messages:
+                parcel, last = self._next(name, channel, queue, position)
+                if parcel is not None:
                     wait_until = self._full_until(name, channel)
                     if wait_until is not None:
                         return done + Delivered(held=1)
                     try:
-                        written_in = {each.traceparent for each in messages} - {None}
-                        with span("deliver", sorted(map(str, written_in)), channel=name):
-                            channel.send(messages)
+                        with span("deliver", parcel.written_in, channel=name):
+                            parcel.send()
                         done += Delivered(sent=1)
                     except AwayError as error:
                         failures += 1
@@ -184,7 +214,7 @@ class Worker:
                         return done + Delivered(away=1)
                     except RefusedError as error:
                         _logger.error("%s: %s", name, error)
-                        self._refuse(name, messages, error)
+                        self._refuse(name, parcel.keys, error)
                         done += Delivered(refused=1)
                     failures = 0
                     if queue == DIGESTS:
@@ -211,10 +241,12 @@ class Worker:
 
     def _next(
         self, name: str, channel: Channel, queue: str, position: int
-    ) -> tuple[list[AlertMessage], int]:
+    ) -> tuple[_Parcel | None, int]:
         """The next message, or a digest of all that there are, and the place after it."""
-        digest = OUTBOX.c.kind == Notice.DIGEST
-        kinds = {DIGESTS: digest, NOTICES: ~digest, MUTED: true()}
+        if queue == LETTERS:
+            return self._next_letter(name, channel, position)
+        digest, letter = OUTBOX.c.kind == Notice.DIGEST, OUTBOX.c.kind == LETTER
+        kinds = {DIGESTS: digest, NOTICES: ~digest & ~letter, MUTED: ~letter}
         query = (
             select(*OUTBOX.c)
             .where(OUTBOX.c.number > position, kinds[queue])
@@ -225,7 +257,7 @@ class Worker:
         with self.log.reading() as connection:
             if queue == MUTED and not self._may_be_mute:
                 newest = connection.execute(select(func.max(OUTBOX.c.number))).scalar()
-                return [], max(position, newest or 0)
+                return None, max(position, newest or 0)
             for notice in connection.execute(query).mappings().all():
                 message = self._placed(message_of(connection, notice))
                 if channel.takes(message) and self._is_in(queue, name, channel, message, notice):
@@ -235,7 +267,27 @@ class Worker:
                 position = notice["number"]
                 if found and queue == NOTICES:
                     break
-        return list(found.values()), position
+        messages = list(found.values())
+        if not messages:
+            return None, position
+        written_in = sorted({each.traceparent for each in messages if each.traceparent})
+        keys, send = [each.key for each in messages], partial(channel.send, messages)
+        return _Parcel(keys, send, tuple(written_in)), position
+
+    def _next_letter(
+        self, name: str, channel: Channel, position: int
+    ) -> tuple[_Parcel | None, int]:
+        query = (
+            select(*OUTBOX.c)
+            .where(OUTBOX.c.number > position, OUTBOX.c.kind == LETTER)
+            .order_by(OUTBOX.c.number)
+        )
+        with self.log.reading() as connection:
+            for notice in connection.execute(query).mappings():
+                letter, position = letter_of(notice), notice["number"]
+                if letter.channel == name:
+                    return _Parcel([letter.key], partial(channel.send_letter, letter)), position
+        return None, position
 
     def _is_in(
         self, queue: str, name: str, channel: Channel, message: AlertMessage, notice: RowMapping
@@ -281,10 +333,9 @@ class Worker:
         wait: timedelta = min(doubled, self.settings.longest_wait) * (1 - self.chance() / 2)
         return wait
 
-    def _refuse(self, name: str, messages: list[AlertMessage], error: RefusedError) -> None:
+    def _refuse(self, name: str, keys: list[str], error: RefusedError) -> None:
         rows = [
-            {"channel": name, "key": each.key, "at": self.clock(), "reason": str(error)}
-            for each in messages
+            {"channel": name, "key": key, "at": self.clock(), "reason": str(error)} for key in keys
         ]
         with self.log.writing() as connection:
             known = set(

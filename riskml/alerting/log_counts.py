@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 
 from riskml.alerting.alert_log import AlertLog
 from riskml.alerting.channels import Channel
+from riskml.alerting.letters import LETTER
 from riskml.alerting.log_tables import ALERTS, OUTBOX, PLACES, REFUSED, SIGHTINGS
 from riskml.alerting.places import DIGESTS, NOTICES
 from riskml.alerting.suppression import Notice
@@ -37,13 +38,13 @@ def count_outbox(log: AlertLog, channels: Mapping[str, Channel]) -> OutboxCounts
     Raises:
         DataError: the database cannot be used.
     """
-    digest = OUTBOX.c.kind == Notice.DIGEST
+    digest, letter = OUTBOX.c.kind == Notice.DIGEST, OUTBOX.c.kind == LETTER
     waiting, failures = dict.fromkeys(channels, 0), dict.fromkeys(channels, 0)
     oldest = []
     with log.reading() as connection:
         places = connection.execute(select(PLACES)).mappings().all()
         for name in channels:
-            for queue, which in ((NOTICES, ~digest), (DIGESTS, digest)):
+            for queue, which in ((NOTICES, ~digest & ~letter), (DIGESTS, digest)):
                 mine = [p for p in places if (p["channel"], p["queue"]) == (name, queue)]
                 position = mine[0]["position"] if mine else 0
                 query = select(func.count(), func.min(OUTBOX.c.created_at))

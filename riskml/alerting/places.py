@@ -18,6 +18,9 @@ NOTICES, DIGESTS, STANDING, MUTED = "notices", "digests", "standing", "muted"
 """What is told at once, what is gathered, what is said again while it stands, and what came while
 the channel was mute."""
 
+LETTERS = "letters"
+"""What is for one receiver alone."""
+
 START = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -202,9 +202,31 @@ def score_files(folder: Path, version: str) -> list[Path]:
     Raises:
         BundleError: the folder's state cannot be read.
     """
+    return _counted(folder, SCORES, version)
+
+
+def quarantine_files(folder: Path, version: str) -> list[Path]:
+    """Files of what was set apart that count.
+
+    Raises:
+        BundleError: the folder's state cannot be read.
+    """
+    return _counted(folder, QUARANTINE, version)
+
+
+def versions(folder: Path) -> list[str]:
+    """Models that have scored, in the order in which they began.
+
+    Raises:
+        BundleError: the folder's state cannot be read.
+    """
+    return list(FolderStore(folder)._state)
+
+
+def _counted(folder: Path, room: str, version: str) -> list[Path]:
     store = FolderStore(folder)
     last = store._state.get(version, {"batch": 0})["batch"]
-    files = sorted(store._room(SCORES, version).glob("batch=*.parquet"))
+    files = sorted(store._room(room, version).glob("batch=*.parquet"))
     return [file for file in files if _number(file) <= last]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -64,8 +64,17 @@ class Timeline:
     left, right, bottom = LEFT, RIGHT, HEIGHT - BOTTOM
 
 
+def _day_and_month(day: datetime) -> str:
+    return f"{day:%d %b}"
+
+
 def timeline(
-    risks: pl.DataFrame, user_id: str, alert: Collection[datetime], width: int
+    risks: pl.DataFrame,
+    user_id: str,
+    alert: Collection[datetime],
+    width: int,
+    span: tuple[datetime, datetime] | None = None,
+    say_day: Callable[[datetime], str] = _day_and_month,
 ) -> Timeline | None:
     """The picture.
 
@@ -74,6 +83,8 @@ def timeline(
         user_id: whose windows are the dots.
         alert: ends of the windows of the alert.
         width: of the picture, in pixels.
+        span: beginning and end of the picture; None: as the windows have it.
+        say_day: what stands below a day.
 
     Returns:
         None where the user has no window in it.
@@ -81,9 +92,10 @@ def timeline(
     mine = risks.filter(pl.col("user_id") == user_id).sort("window_end")
     if mine.is_empty():
         return None
-    first, last = time_span(risks["window_end"], risks["window_end"])
-    until = last + MARGIN
-    scale = _Scale(min(first - MARGIN, until - LEAST), until, width)
+    if span is None:
+        first, last = time_span(risks["window_end"], risks["window_end"])
+        span = min(first - MARGIN, last + MARGIN - LEAST), last + MARGIN
+    scale = _Scale(*span, width)
     by_day = (
         risks.filter(pl.col("user_id") != user_id)
         .group_by("user_id", pl.col("window_end").dt.truncate("1d").alias("day"))
@@ -115,7 +127,7 @@ def timeline(
         scale.corners([(day, row["middle"]) for day, row in days]) if len(days) > 1 else "",
         scale.corners(line),
         sorted(dots, key=lambda dot: dot.is_alert),
-        _marks(scale),
+        _marks(scale, say_day),
         [(scale.y(risk), f"{risk:.0f}") for risk in (0, 25, 50, 75, 100)],
         _told(mine, by_day),
     )
@@ -145,13 +157,13 @@ class _Scale:
         return " ".join(f"{self.x(at)},{self.y(risk)}" for at, risk in points)
 
 
-def _marks(scale: _Scale) -> list[tuple[float, str]]:
+def _marks(scale: _Scale, say_day: Callable[[datetime], str]) -> list[tuple[float, str]]:
     """About a mark every 110 pixels, at midnight."""
     first = scale.start.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     days = (scale.until - first).days
     step = max(1, round(days * 110 / scale.width))
     marks = [first + timedelta(days=n) for n in range(0, days + 1, step)]
-    return [(x, f"{day:%d %b}") for day in marks if (x := scale.x(day)) < scale.width - 2 * RIGHT]
+    return [(x, say_day(day)) for day in marks if (x := scale.x(day)) < scale.width - 2 * RIGHT]
 
 
 def _told(mine: pl.DataFrame, by_day: pl.DataFrame) -> str:

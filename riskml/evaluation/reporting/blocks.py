@@ -213,8 +213,20 @@ class Section:
 
 @dataclass(frozen=True)
 class Document:
-    """The whole."""
+    """The whole.
+
+    Args:
+        title: of it.
+        subtitle: below it.
+        sections: in order.
+        language: of its texts, as HTML has it.
+        contents: what the list of sections is called.
+        footer: at its end; None: what made it.
+    """
 
     title: str
     subtitle: str
     sections: Sequence[Section] = field(default_factory=tuple)
+    language: str = "en"
+    contents: str = "Contents"
+    footer: str | None = None

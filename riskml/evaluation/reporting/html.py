@@ -16,8 +16,13 @@ from riskml.evaluation.reporting.numbers import THIN
 TEMPLATES = "riskml.evaluation.reporting"
 
 
-def render_html(document: Document) -> str:
-    """The whole document. What it may do stands in its content security policy: nothing outside."""
+def render_html(document: Document, more_style: str = "") -> str:
+    """The whole document. What it may do stands in its content security policy: nothing outside.
+
+    Args:
+        document: what it says.
+        more_style: CSS that comes after that of every document.
+    """
     environment = Environment(
         loader=PackageLoader(TEMPLATES, "templates"),
         autoescape=True,
@@ -27,6 +32,7 @@ def render_html(document: Document) -> str:
     )
     environment.filters |= {"plain": plain, "kind": _kind, "as_address": svg_address}
     style, script = (_template(name) for name in ("report.css", "report.js"))
+    style += more_style
     policy = (
         f"default-src 'none'; img-src data:; style-src {_hash(style)}; "
         f"script-src {_hash(script)}; base-uri 'none'; form-action 'none'"

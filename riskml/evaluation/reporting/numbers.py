@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from riskml.evaluation.comparison import Difference, Interval
+if TYPE_CHECKING:
+    from riskml.evaluation.comparison import Difference, Interval
 
 NONE = "–"
 THIN = "\u00a0"
@@ -94,6 +96,7 @@ def in_days(value: float | None) -> str:
 def between(interval: Interval | Difference | None, show: Callable[[float], str] = number) -> str:
     """The ends of an interval; empty without one.
 
+    >>> from riskml.evaluation.comparison import Difference, Interval
     >>> between(Interval(0.2, 0.8)), between(Difference(0.1, -0.05, 0.2, 0.3), signed)
     ('0.200 to 0.800', '−0.050 to +0.200')
     >>> between(Interval(0.043, 0.36), share).replace(THIN, " ")

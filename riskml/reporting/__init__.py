@@ -1,0 +1,1 @@
+"""Weekly and monthly reports for auditors and management (docs/reports.md)."""
