@@ -8,12 +8,15 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.engine import Connection
 
 from riskml.alerting.alert_log import JOB, RAISED, SEEN, AlertLog
 from riskml.alerting.log_tables import ALERTS, OUTBOX, SIGHTINGS
 from riskml.alerting.sightings import sealed
 from riskml.alerting.states import AlertState, Severity
 from riskml.alerting.trail import START, Entry, entries
+from riskml.core.errors import DataError
+from riskml.core.redaction import printable
 
 SHOWN = 20
 SPAN = ("first_seen", "last_seen")
@@ -49,6 +52,14 @@ def verify(log: AlertLog, head: str | None = None) -> Verified:
     Raises:
         DataError: the database cannot be read.
     """
+    try:
+        return _verified(log, head)
+    except ValueError as error:  # a time in SQLite can be any text
+        told = printable(str(error))
+        raise DataError(f"the alert log was tampered with: a value is none: {told}") from error
+
+
+def _verified(log: AlertLog, head: str | None) -> Verified:
     faults: list[str] = []
     told: dict[str, dict[str, Any]] = {}
     seals: dict[tuple[str, str], str] = {}
@@ -66,11 +77,13 @@ def verify(log: AlertLog, head: str | None = None) -> Verified:
                 faults.append(f"entry {entry.number} (alert {entry.alert_id}) was changed")
             before = entry.digest
             met = met or head == _head(number, before)
-            _replay(told, seals, entry)
-            notices.update(filter(None, [json.loads(entry.content).get("notice")]))
+            try:
+                notices |= _replay(told, seals, entry)
+            except (ValueError, KeyError, TypeError, AttributeError):
+                faults.append(f"entry {entry.number} cannot be read")
         if not met:
             faults.append(f"the chain does not go through {head}: entries were cut off or replaced")
-        alerts = 0
+        alerts, peers = 0, _peers(connection)
         for row in connection.execute(select(*ALERTS.c)).mappings():
             alerts += 1
             expected = told.pop(row["alert_id"], None)
@@ -78,6 +91,8 @@ def verify(log: AlertLog, head: str | None = None) -> Verified:
                 faults.append(f"alert {row['alert_id']} is not in the trail")
                 continue
             wrong = [name for name, value in expected.items() if row[name] != value]
+            if (row["alert_id"], row["peer"]) not in peers:
+                wrong.append("peer")
             faults += [f"{name} of alert {row['alert_id']} was changed" for name in wrong]
         faults += [f"alert {alert_id} was taken out" for alert_id in told]
         for row in connection.execute(select(*SIGHTINGS.c)).mappings():
@@ -97,10 +112,16 @@ def _head(number: int, digest: str) -> str:
     return f"{number}:{digest}"
 
 
+def _peers(connection: Connection) -> set[tuple[str, str | None]]:
+    """Alerts and the peer groups that their windows, which have seals, know of their users."""
+    query = select(SIGHTINGS.c.alert_id, SIGHTINGS.c.peer).distinct()
+    return {(alert_id, peer) for alert_id, peer in connection.execute(query)}
+
+
 def _replay(
     told: dict[str, dict[str, Any]], seals: dict[tuple[str, str], str], entry: Entry
-) -> None:
-    """What an entry says that its alert is from now on."""
+) -> set[str]:
+    """What an entry says that its alert is from now on; gives the keys of its notices."""
     content = json.loads(entry.content)
     if entry.who == JOB and entry.what in (RAISED, SEEN):
         seals[content["window_id"], content["model_version"]] = content["seal"]
@@ -122,3 +143,4 @@ def _replay(
         }
     elif entry.what in set(AlertState) and entry.alert_id in told:
         told[entry.alert_id]["state"] = entry.what
+    return {content["notice"]} if "notice" in content else set()

@@ -156,6 +156,7 @@ TAMPERED = {
     "UPDATE riskml_alert_log SET state = 'resolved'": "state of alert",
     "UPDATE riskml_alert_log SET risk = 1": "risk of alert",
     "UPDATE riskml_alert_log SET user_id = 'eve'": "user_id of alert",
+    "UPDATE riskml_alert_log SET peer = 'board'": "peer of alert",
     "UPDATE riskml_alert_log SET signature = 'x'": "signature of alert",
     "UPDATE riskml_alert_log SET last_seen = '2020-01-01 00:00:00.000000'": "last_seen of alert",
     "UPDATE riskml_alert_sightings SET reasons = '[]'": "was changed",
@@ -167,6 +168,8 @@ TAMPERED = {
     "DELETE FROM riskml_alert_sightings WHERE rule = 'repeat'": "was taken out",
     "UPDATE riskml_alert_trail SET who = 'lee' WHERE number = 3": "entry 3",
     "UPDATE riskml_alert_trail SET content = '{\"risk\": 1}' WHERE number = 3": "entry 3",
+    "UPDATE riskml_alert_trail SET content = 'x' WHERE number = 2": "entry 2 cannot be read",
+    "UPDATE riskml_alert_trail SET content = '[]' WHERE number = 2": "entry 2 cannot be read",
     "DELETE FROM riskml_alert_trail WHERE number = 2": "are missing",
     "DELETE FROM riskml_alert_trail WHERE number = 3": "state of alert",
 }
@@ -182,6 +185,16 @@ def test_tampering_shows(log: AlertLog, statement: str) -> None:
             _disarm(log, connection)
         connection.execute(text(statement.replace(":", "\\:")))
     assert any(TAMPERED[statement] in fault for fault in verify(log).faults)
+
+
+def test_a_time_that_is_none_shows(log: AlertLog) -> None:
+    if log.engine.dialect.name == "postgresql":
+        pytest.skip("its times are always times")
+    log.take([sighting(0)])
+    with log.engine.begin() as connection:
+        connection.execute(text("UPDATE riskml_alert_log SET last_seen = 'noon'"))
+    with pytest.raises(DataError, match="tampered with: a value is none: .*'noon'"):
+        verify(log)
 
 
 def _disarm(log: AlertLog, connection) -> None:  # type: ignore[no-untyped-def]
