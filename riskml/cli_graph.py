@@ -138,8 +138,10 @@ def _members(where: str, column: str) -> pl.DataFrame:
     try:
         if where.lower().endswith(".csv"):
             rows = pl.read_csv(where, infer_schema=False)
-        else:
+        elif where.lower().endswith(".parquet"):
             rows = pl.read_parquet(where, columns=["user_id", column], hive_partitioning=False)
+        else:
+            raise ConfigError(f"--members {where}: give files that end in .csv or .parquet")
     except (OSError, pl.exceptions.PolarsError) as error:
         raise DataError(f"--members {where}: {str(error).splitlines()[0]}") from error
     return members_of(rows, column)

@@ -208,10 +208,12 @@ def _value(name: str, kind: str, text: str) -> Any:
     if kind == "time":
         return MOMENT.convert(text, None, None)
     if kind == "number":
-        try:
-            return int(text)
-        except ValueError as error:
-            raise ConfigError(f"--param {name}={printable(text)}: give a whole number") from error
+        if not re.fullmatch(r"\d{1,18}", text.strip()):
+            raise ConfigError(
+                f"--param {name}={printable(text)}: give a whole number, 0 or more, of at most 18 "
+                "digits"
+            )
+        return int(text)
     return text
 
 
