@@ -1,17 +1,25 @@
-"""The command lines of the Kubernetes manifest, run one after the other as a cluster would."""
+"""Command lines of the Kubernetes manifest, run as a cluster would, but for the container.
+
+Where the machine lets them they run as in a pod: nothing may be written but one folder, no
+capabilities, and none to be had.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
+from functools import cache
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import yaml
 
 pytestmark = pytest.mark.slow
@@ -19,26 +27,52 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 MANIFEST = ROOT / "deploy" / "k8s" / "k8s_anomaly_manifest.yaml"
 OLD = ROOT / "tests" / "data" / "bundles" / "format_3"
-
 OBJECTS = {
     (found["kind"], found["metadata"]["name"]): found
     for found in yaml.safe_load_all(MANIFEST.read_text())
 }
+CONFINE = """
+mount --make-rprivate / && mount --bind "$0" "$0" && mount -o remount,bind,ro / && cd "$0" &&
+exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "$@"
+"""
+WAIT_S = 60
 
 
-def command(container: dict[str, Any], config: Path) -> list[str]:
+@cache
+def confinement() -> tuple[str, ...]:
+    """Begin of a command line after which its first word is the folder that may be written."""
+    words = ("unshare", "--mount", "sh", "-ec", CONFINE)
+    try:
+        done = subprocess.run([*words, "/tmp", "true"], capture_output=True, check=False)
+    except FileNotFoundError:
+        return ()
+    return words if done.returncode == 0 else ()
+
+
+def command(container: dict[str, Any], folder: Path) -> list[str]:
+    """Of a container, with places of this machine for those in the pod."""
     words = [*container["command"], *container.get("args", [])]
-    places = {"/bundles/current": str(OLD / "bundle"), "/etc/riskml": str(config)}
+    places = {
+        "/bundles/current": OLD / "bundle",
+        "/etc/riskml": folder / "config",
+        "/run/secrets/riskml": folder / "secrets",
+    }
     for there, here in places.items():
-        words = [word.replace(there, here) for word in words]
-    return words
+        words = [word.replace(there, str(here)) for word in words]
+    return [*confinement(), str(folder), *words] if confinement() else words
+
+
+def environment(folder: Path, **variables: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RISKML")}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return {**kept, "PATH": path, "TMPDIR": str(folder), "HOME": str(folder), **variables}
 
 
 def test_a_night_from_scores_to_slack(tmp_path: Path) -> None:
-    config = tmp_path / "config"
-    config.mkdir()
-    for name, text in OBJECTS["ConfigMap", "riskml"]["data"].items():
-        (config / name).write_text(text)
+    settings = OBJECTS["ConfigMap", "riskml"]["data"]
+    (tmp_path / "config").mkdir()
+    for name in ("rules.yaml", "channels.yaml"):
+        (tmp_path / "config" / name).write_text(settings[name])
     heard: list[str] = []
 
     class Slack(BaseHTTPRequestHandler):
@@ -50,45 +84,76 @@ def test_a_night_from_scores_to_slack(tmp_path: Path) -> None:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = HTTPServer(("127.0.0.1", 0), Slack)
-    store, log = (f"sqlite:///{tmp_path / name}" for name in ("risk.db", "alerts.db"))
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "RISKML_SCORE_SOURCE": str(OLD / "events.parquet"),
-        "RISKML_SCORE_OUT": store,
-        "RISKML_ALERTS_FROM": store,
-        "RISKML_ALERTS_URL": log,
-        "RISKML_SLACK_URL": f"http://127.0.0.1:{server.server_port}/hook",
-        "RISKML_METRICS": OBJECTS["ConfigMap", "riskml"]["data"]["RISKML_METRICS"],
-    }
-    job = OBJECTS["CronJob", "riskml-score"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-    told = []
-    for container in [*job["initContainers"], *job["containers"]]:
-        done = subprocess.run(
-            command(container, config),
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
+    with HTTPServer(("127.0.0.1", 0), Slack) as server:
+        store, log = (f"sqlite:///{tmp_path / name}" for name in ("risk.db", "alerts.db"))
+        variables = environment(
+            tmp_path,
+            RISKML_SCORE_SOURCE=str(OLD / "events.parquet"),
+            RISKML_SCORE_OUT=store,
+            RISKML_ALERTS_FROM=store,
+            RISKML_ALERTS_URL=log,
+            RISKML_SLACK_URL=f"http://127.0.0.1:{server.server_port}/hook",
+            RISKML_METRICS=settings["RISKML_METRICS"],
         )
-        assert done.returncode == 0, done.stderr
-        told.append(done.stdout)
-    score, _, take = told
-    assert json.loads(score)["champion"]["alerts"] == json.loads(take)["new"] > 0
+        job = OBJECTS["CronJob", "riskml-score"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        told = []
+        for container in [*job["initContainers"], *job["containers"]]:
+            done = subprocess.run(
+                command(container, tmp_path),
+                env=variables,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
+            told.append(done.stdout)
+        score, _, take = told
+        assert json.loads(score)["champion"]["alerts"] == json.loads(take)["new"] > 0
 
-    pod = OBJECTS["Deployment", "riskml-deliver"]["spec"]["template"]["spec"]
-    (worker,) = pod["containers"]
-    with server:
-        process = subprocess.Popen(command(worker, config), env=environment, cwd=tmp_path)
+        pod = OBJECTS["Deployment", "riskml-deliver"]["spec"]["template"]["spec"]
+        (worker,) = pod["containers"]
+        process = subprocess.Popen(command(worker, tmp_path), env=variables)
         try:
-            server.timeout = 60
+            server.timeout = WAIT_S
             server.handle_request()
             assert heard and "text" in json.loads(heard[0])
         finally:
             process.send_signal(signal.SIGTERM)
+        server.timeout = 0.2
         while process.poll() is None:  # it may be at its next message
-            server.timeout = 0.2
             server.handle_request()
         assert process.returncode == 0
+
+
+def test_the_service_starts_is_asked_and_ends(tmp_path: Path) -> None:
+    token = "t" * 32
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "serve-tokens").write_text(token)
+    pod = OBJECTS["Deployment", "riskml-serve"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    words = [word.replace("=8080", f"={port}") for word in command(container, tmp_path)]
+    words = [word.replace("0.0.0.0", "127.0.0.1") for word in words]
+    process = subprocess.Popen(words, env=environment(tmp_path))
+
+    def asked(path: str, **headers: str) -> int:
+        answer = requests.get(f"http://127.0.0.1:{port}{path}", headers=headers, timeout=5)
+        return answer.status_code
+
+    try:
+        ends = time.monotonic() + WAIT_S
+        while True:
+            assert process.poll() is None and time.monotonic() < ends
+            try:
+                if asked(container["startupProbe"]["httpGet"]["path"]) == 200:
+                    break
+            except requests.ConnectionError:
+                time.sleep(0.1)
+        assert asked(container["livenessProbe"]["httpGet"]["path"]) == 200
+        assert asked(container["readinessProbe"]["httpGet"]["path"]) == 200
+        assert asked("/metrics") == 401
+        assert asked("/metrics", Authorization=f"Bearer {token}") == 200
+    finally:
+        process.send_signal(signal.SIGTERM)
+    assert process.wait(pod["terminationGracePeriodSeconds"]) == 0

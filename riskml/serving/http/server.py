@@ -143,8 +143,11 @@ def _refuse_new_connections(listening: socket.socket) -> None:
     ]
     code = b"".join(struct.pack("HBBI", *instruction) for instruction in program)
     held = ctypes.create_string_buffer(code)
-    listening.setsockopt(
-        socket.SOL_SOCKET,
-        SO_ATTACH_FILTER,
-        struct.pack("HL", len(program), ctypes.addressof(held)),
-    )
+    try:
+        listening.setsockopt(
+            socket.SOL_SOCKET,
+            SO_ATTACH_FILTER,
+            struct.pack("HL", len(program), ctypes.addressof(held)),
+        )
+    except PermissionError:  # hardened kernels ask for a capability
+        _logger.info("the kernel allows no filter: a connection that comes now may be lost")

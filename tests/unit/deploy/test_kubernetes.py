@@ -172,6 +172,7 @@ def test_commands_are_those_of_riskml(monkeypatch: pytest.MonkeyPatch) -> None:
             with monkeypatch.context() as inside:
                 for variable in container.get("env", []):
                     inside.setenv(variable["name"], "kafka://kafka.example/risk")
+                inside.setenv("RISKML_LOG_FORMAT", "json")
                 options = parsed(words)
             seen.add(container["name"])
             ports = {port["containerPort"] for port in container.get("ports", [])}
