@@ -17,7 +17,7 @@ from riskml.core.redaction import printable
 
 if TYPE_CHECKING:
     from riskml.alerting.alert_log import AlertLog
-    from riskml.alerting.channels import Email
+    from riskml.alerting.mails import Email
     from riskml.reporting.generator import Report
 
 LENGTHS, LANGUAGES = ("week", "month"), ("en", "ko")
@@ -153,7 +153,7 @@ def _email_channel(file: Path, via: str | None) -> tuple[str, Email]:
     Raises:
         ConfigError: there is none, or several.
     """
-    from riskml.alerting.channels import Email
+    from riskml.alerting.mails import Email
     from riskml.alerting.settings_files import read_channels
 
     said = read_channels(file).channels

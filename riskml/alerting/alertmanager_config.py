@@ -12,7 +12,8 @@ from typing import Any
 
 from riskml.alerting.alertmanager import Alertmanager
 from riskml.alerting.calendars import DAYS, MONTHS, Times
-from riskml.alerting.channels import Channel, Email
+from riskml.alerting.channels import Channel
+from riskml.alerting.mails import Email
 from riskml.alerting.routing import Route, Routing
 from riskml.alerting.states import Severity
 from riskml.alerting.suppression import EVERYTHING

@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 from riskml.alerting.alertmanager import Alertmanager
 from riskml.alerting.calendars import Times
-from riskml.alerting.channels import Channel, Email
+from riskml.alerting.channels import Channel
 from riskml.alerting.delivery import DeliverySettings
+from riskml.alerting.mails import Email
 from riskml.alerting.messages import AlertMessage
 from riskml.alerting.routing import Group, Route, Routing
 from riskml.alerting.states import FromFile, Severity

@@ -34,10 +34,11 @@ from sqlalchemy import insert, select
 from riskml.alerting.alert_log import AlertLog, alert_name
 from riskml.alerting.alertmanager import Alertmanager
 from riskml.alerting.calendars import Times
-from riskml.alerting.channels import Channel, Email
+from riskml.alerting.channels import Channel
 from riskml.alerting.delivery import Delivered, DeliverySettings, Worker
 from riskml.alerting.links import Links
 from riskml.alerting.log_tables import REFUSED
+from riskml.alerting.mails import Email
 from riskml.alerting.routing import Escalation, Route, Routing
 from riskml.alerting.sightings import Sighting, sightings_of
 from riskml.alerting.silences import Silences
@@ -352,16 +353,21 @@ def test_pagerduty_triggers_and_resolves_one_incident(
 class Mailbox:
     def __init__(self) -> None:
         self.mails: list[Any] = []
+        self.greylists = True
 
     async def handle_RCPT(
         self, server: Any, session: Any, envelope: Any, address: str, options: Any
     ) -> str:
         if address.startswith("nobody@"):
             return "550 no such mailbox"
+        if address.startswith("later@") and self.greylists:
+            return "450 come back later"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        if b"risk 60: spam" in envelope.content:
+            return "554 spam"
         self.mails.append(envelope)
         return "250 OK"
 
@@ -395,6 +401,24 @@ def test_a_mail_in_text_and_html(log: AlertLog) -> None:
     assert envelope.rcpt_tos == ["k@a.example"]
     assert "Subject: riskml: MEDIUM risk 60: user0" in content
     assert "at 03:00, <b>usually</b> 09:00" in content and "&lt;b&gt;usually" in content
+
+
+def test_who_has_a_mail_does_not_get_it_again_while_others_wait(log: AlertLog) -> None:
+    clock, about = Clock(), {"sender": "risk@a.example", "tls": "none"}
+    log.take([replace(sighting(0), user_id="two\nBcc: lines")])
+    with post_office() as (box, port):
+        mail = Email(host="127.0.0.1", port=port, to=("k@a.example", "later@a.example"), **about)
+        delivering = worker(log, clock, mail=mail)
+        assert delivering.round() == Delivered(away=1)  # greylisted: later is not never
+        box.greylists = False
+        clock.now += timedelta(minutes=1)
+        assert delivering.round() == Delivered(sent=1)
+        assert [each.rcpt_tos for each in box.mails] == [["k@a.example"], ["later@a.example"]]
+        log.take([replace(sighting(1), user_id="spam")])
+        clock.now += timedelta(minutes=1)
+        assert delivering.round() == Delivered(refused=1), "what is refused holds up nothing"
+        log.take([sighting(2)])
+        assert delivering.round() == Delivered(sent=1)
 
 
 def test_each_gets_a_mail_of_their_own_with_links(

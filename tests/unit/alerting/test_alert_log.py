@@ -193,7 +193,7 @@ def test_a_time_that_is_none_shows(log: AlertLog) -> None:
     log.take([sighting(0)])
     with log.engine.begin() as connection:
         connection.execute(text("UPDATE riskml_alert_log SET last_seen = 'noon'"))
-    with pytest.raises(DataError, match="tampered with: a value is none: .*'noon'"):
+    with pytest.raises(DataError, match=r"tampered with: a value is none: .*'noon'"):
         verify(log)
 
 

@@ -217,6 +217,12 @@ def test_a_wrong_file_names_its_place(content: str, tmp_path: Path) -> None:
         ("channels: {x: {kind: webhook, url: 'http://h:99999/'}}", "is no address"),
         ("channels: {x: {kind: slack, link: 'https://h/{id}'}}", "put {alert_id} into it"),
         ("channels: {x: {kind: pagerduty, url: 'https://'}}", "channels.x: url=https:// is no"),
+        ("channels: {x: {kind: email, host: h, sender: '', to: [a]}}", "sender='' is empty"),
+        (
+            'channels: {x: {kind: email, host: h, sender: s, to: ["a\\nBcc: b"]}}',
+            "no mail can have",
+        ),
+        ("channels: {x: {kind: email, host: h, sender: s, to: [a], port: 0}}", "port=0 must lie"),
         ("channels: {x: {kind: alertmanager, url: 'http://u', every: 0s}}", "every=0:00:00"),
         ("channels: {x: {kind: slack, a_minute: 0}}", "channels.x: a_minute=0 must be at least 1"),
         ("channels: {x: {kind: email, host: h, sender: s, to: []}}", "to is empty"),
