@@ -140,8 +140,9 @@ def test_what_is_mounted_is_there() -> None:
             else:
                 used.add(source)
             assert target.startswith("/")
-        for waited in service.get("depends_on", {}):
-            assert "healthcheck" in SERVICES[waited], (name, waited)
+        for waited, until in service.get("depends_on", {}).items():
+            ends = until["condition"] == "service_completed_successfully"
+            assert ("healthcheck" in SERVICES[waited]) != ends, (name, waited)
     assert used == set(COMPOSE["volumes"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from riskml.alerting.settings_files import read_channels, read_rules
 VERSIONS = ("1.29.0", "1.33.0", "1.37.0")
 CUSTOM = "monitoring.coreos.com/v1"
 PLAIN: list[Thing] = list(yaml.safe_load_all(MANIFEST.read_text()))
+FETCH: Thing = yaml.safe_load((ROOT / "deploy" / "k8s" / "fetch_bundle.yaml").read_text())
 SECRET = "RISKML_SLACK_URL", "http://127.0.0.1/hook"
 
 
@@ -53,7 +55,7 @@ def test_manifest_is_what_the_chart_renders() -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_objects_are_valid_to_the_letter(version: str) -> None:
     """Objects of the Prometheus operator have no schema here; below is what they refer to."""
-    for found in rendered():
+    for found in [*rendered(), FETCH]:
         if found["apiVersion"] != CUSTOM:
             kubernetes_validate.validate(found, version, strict=True)
 
@@ -181,6 +183,18 @@ def test_commands_are_those_of_riskml(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen == {"score", "init", "take", "deliver", "serve", "stream"}
     with pytest.raises(click.UsageError):
         parsed(["riskml", "serve", "--bundle=x", "--prot=1"])
+
+
+def test_a_bundle_is_fetched_to_the_volume_that_all_read() -> None:
+    pod = FETCH["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    first, _ = container["command"][2].splitlines()
+    assert parsed(shlex.split(first))["out"] == Path("/bundles/$NAME")
+    claims = named(of_kind(PLAIN, "PersistentVolumeClaim"))
+    claim = pod["volumes"][0]["persistentVolumeClaim"]["claimName"]
+    assert ("PersistentVolumeClaim", claim) in claims
+    (hardened,) = [p for name, _, p in pod_specs(PLAIN) if name == "riskml-serve"]
+    assert container["securityContext"] == hardened["containers"][0]["securityContext"]
 
 
 def test_probes_ask_for_routes_that_there_are() -> None:
