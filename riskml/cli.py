@@ -65,6 +65,11 @@ class _Group(MapGroup):
             remedy = "pip install 'riskml[train]'"
             logs.tell(f"error: {error.name} is not installed: {remedy}", logging.ERROR)
             ctx.exit(WRONG_INPUT)
+        except UnicodeEncodeError:
+            if ctx.params.get("debug") or all(map(_is_utf8, sys.argv)):
+                raise
+            logs.tell("error: what was given on the command line is no UTF-8", logging.ERROR)
+            ctx.exit(WRONG_INPUT)
         except BrokenPipeError:
             # the reader of a stream has gone: nothing more to do, and nothing to flush
             sys.stdout = open(Path("/dev/null"), "w")  # noqa: SIM115
@@ -76,6 +81,11 @@ class _Group(MapGroup):
             where = f"{error.filename}: " if error.filename is not None else ""
             logs.tell(f"error: {where}{error.strerror or error}", logging.ERROR)
             ctx.exit(WRONG_INPUT)
+
+
+def _is_utf8(word: str) -> bool:
+    """Whether an argument came as text; bytes that are none stand in it as surrogates."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in word)
 
 
 class Speed(click.ParamType[float]):

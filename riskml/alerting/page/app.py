@@ -25,7 +25,7 @@ from riskml.alerting.links import OFFERED, PATH, LinkError, Links, Offer
 from riskml.alerting.page.answers import Secured, Templates, static
 from riskml.alerting.page.looking import Events, Risks, happened, look
 from riskml.alerting.page.people import People, Role
-from riskml.alerting.page.queue import STATES, Chances, Filter, Queue
+from riskml.alerting.page.queue import STATES, Chances, Filter, Queue, whole_number
 from riskml.alerting.page.sessions import Attempts, Sessions
 from riskml.alerting.page.veil import Veils
 from riskml.alerting.page.visits import Door, Visit, cookie_name, posted, told
@@ -167,8 +167,7 @@ class Page:
         self._must_be_there(visit.alert_id)
         if self.settings.events is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "The page was started without --events.")
-        number = visit.request.query_params.get("window", "")
-        wanted = int(number) if number.isascii() and number.isdigit() else None
+        wanted = whole_number(visit.request.query_params.get("window", ""))
         history = self.settings.log.history(visit.alert_id)
         found = happened(self.settings.events, history, wanted)
         return self._page(visit, "events.html.j2", found=found, alert_id=visit.alert_id)
@@ -216,7 +215,9 @@ class Page:
         try:
             return self.settings.links.open(request.path_params["sealed"])
         except LinkError as error:
-            raise HTTPException(HTTPStatus.FORBIDDEN, f"{str(error).capitalize()}.") from error
+            told = str(error)
+            detail = f"{told[:1].upper()}{told[1:]}."
+            raise HTTPException(HTTPStatus.FORBIDDEN, detail) from error
 
     def _link_page(self, offer: Offer, done: bool = False) -> Response:
         self._must_be_there(offer.alert_id)
@@ -287,7 +288,8 @@ def make_app(settings: PageSettings) -> ASGIApp:
 
 
 def _reason(form: dict[str, str]) -> str:
-    return " ".join(form.get("why", "").split())[:MOST_REASON]
+    text = form.get("why", "").replace("\0", " ")  # PostgreSQL takes none
+    return " ".join(text.split())[:MOST_REASON]
 
 
 def _inside(path: str) -> str:

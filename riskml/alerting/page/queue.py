@@ -67,6 +67,14 @@ def blended(risk: float, chance: float | None) -> float:
     return risk if chance is None else (risk + 100 * chance) / 2
 
 
+MOST_DIGITS = 10
+
+
+def whole_number(text: str) -> int | None:
+    """The number that somebody wrote into an address; None: it is none, or beyond all use."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < MOST_DIGITS else None
+
+
 @dataclass(frozen=True)
 class Filter:
     """Which alerts a queue has.
@@ -87,7 +95,7 @@ class Filter:
         return cls(
             state if state in STATES else TO_DO,
             Severity(least) if least in set(Severity) else Severity.LOW,
-            min(int(page), 1_000_000) if page.isascii() and page.isdigit() and int(page) else 1,
+            max(1, min(whole_number(page) or 1, 1_000_000)),
         )
 
     @property

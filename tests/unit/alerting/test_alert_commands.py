@@ -146,3 +146,10 @@ def test_what_is_wrong_is_one_line(case: str, url: str) -> None:
     done = riskml(*words, "--log", url)
     assert done.exit_code == 2 and told in done.stderr
     assert "Traceback" not in done.output
+
+
+def test_an_argument_that_is_no_utf8_is_told(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert riskml("init", "--log", url).exit_code == 0
+    monkeypatch.setattr("sys.argv", ["riskml", "alerts", "show", "\udcff"])
+    done = riskml("show", "\udcff", "--log", url)
+    assert (done.exit_code, "is no UTF-8" in done.stderr) == (2, True)
