@@ -21,6 +21,11 @@ from typing import Any
 import pytest
 import requests
 import yaml
+from broker import running_broker
+from sqlalchemy import inspect, text
+from stream_log import logins, send
+
+from riskml.data.database import open_engine
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +40,7 @@ CONFINE = """
 mount --make-rprivate / && mount --bind "$0" "$0" && mount -o remount,bind,ro / && cd "$0" &&
 exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "$@"
 """
-WAIT_S = 60
+COUNT, WAIT_S = 500, 60
 
 
 @cache
@@ -68,6 +73,35 @@ def environment(folder: Path, **variables: str) -> dict[str, str]:
     return {**kept, "PATH": path, "TMPDIR": str(folder), "HOME": str(folder), **variables}
 
 
+def told(url: str) -> int:
+    """Events in all windows that the stream has told."""
+    engine = open_engine(url)
+    if not inspect(engine).has_table("riskml_scores"):
+        return 0
+    with engine.connect() as connection:
+        return int(
+            connection.execute(
+                text("SELECT coalesce(sum(n_events), 0) FROM riskml_scores")
+            ).scalar_one()
+        )
+
+
+def asked(url: str, **headers: str) -> int:
+    return requests.get(url, headers=headers, timeout=5).status_code
+
+
+def wait_for(process: subprocess.Popen[bytes], probe: dict[str, Any], base: str) -> None:
+    """Until a probe of the manifest is content."""
+    ends = time.monotonic() + WAIT_S
+    while True:
+        assert process.poll() is None and time.monotonic() < ends
+        try:
+            assert asked(base + probe["httpGet"]["path"]) == 200
+            return
+        except requests.ConnectionError:
+            time.sleep(0.1)
+
+
 def test_a_night_from_scores_to_slack(tmp_path: Path) -> None:
     settings = OBJECTS["ConfigMap", "riskml"]["data"]
     (tmp_path / "config").mkdir()
@@ -96,7 +130,7 @@ def test_a_night_from_scores_to_slack(tmp_path: Path) -> None:
             RISKML_METRICS=settings["RISKML_METRICS"],
         )
         job = OBJECTS["CronJob", "riskml-score"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-        told = []
+        said = []
         for container in [*job["initContainers"], *job["containers"]]:
             done = subprocess.run(
                 command(container, tmp_path),
@@ -106,8 +140,8 @@ def test_a_night_from_scores_to_slack(tmp_path: Path) -> None:
                 check=False,
             )
             assert done.returncode == 0, done.stderr
-            told.append(done.stdout)
-        score, _, take = told
+            said.append(done.stdout)
+        score, _, take = said
         assert json.loads(score)["champion"]["alerts"] == json.loads(take)["new"] > 0
 
         pod = OBJECTS["Deployment", "riskml-deliver"]["spec"]["template"]["spec"]
@@ -137,23 +171,45 @@ def test_the_service_starts_is_asked_and_ends(tmp_path: Path) -> None:
     words = [word.replace("0.0.0.0", "127.0.0.1") for word in words]
     process = subprocess.Popen(words, env=environment(tmp_path))
 
-    def asked(path: str, **headers: str) -> int:
-        answer = requests.get(f"http://127.0.0.1:{port}{path}", headers=headers, timeout=5)
-        return answer.status_code
-
+    base = f"http://127.0.0.1:{port}"
     try:
-        ends = time.monotonic() + WAIT_S
-        while True:
-            assert process.poll() is None and time.monotonic() < ends
-            try:
-                if asked(container["startupProbe"]["httpGet"]["path"]) == 200:
-                    break
-            except requests.ConnectionError:
-                time.sleep(0.1)
-        assert asked(container["livenessProbe"]["httpGet"]["path"]) == 200
-        assert asked(container["readinessProbe"]["httpGet"]["path"]) == 200
-        assert asked("/metrics") == 401
-        assert asked("/metrics", Authorization=f"Bearer {token}") == 200
+        wait_for(process, container["startupProbe"], base)
+        assert asked(base + container["livenessProbe"]["httpGet"]["path"]) == 200
+        assert asked(base + container["readinessProbe"]["httpGet"]["path"]) == 200
+        assert asked(f"{base}/metrics") == 401
+        assert asked(f"{base}/metrics", Authorization=f"Bearer {token}") == 200
     finally:
         process.send_signal(signal.SIGTERM)
     assert process.wait(pod["terminationGracePeriodSeconds"]) == 0
+
+
+def test_the_stream_takes_part_tells_and_ends(tmp_path: Path, redis_url: str) -> None:
+    pod = OBJECTS["StatefulSet", "riskml-stream"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    sink = f"sqlite:///{tmp_path / 'risk.db'}"
+    with running_broker(tmp_path / "broker") as broker:
+        broker.topic("logins")
+        broker.topic("logins.dlq")
+        send(broker, logins(COUNT))
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+        places = {"kafka.example:9092": broker.servers, "0.0.0.0": "127.0.0.1", "9180": str(port)}
+        words = command(container, tmp_path)
+        for there, here in places.items():
+            words = [word.replace(there, here) for word in words]
+        variables = environment(
+            tmp_path,
+            RISKML_STREAM_INSTANCE="riskml-stream-0",
+            RISKML_STREAM_SINK=sink,
+            RISKML_STREAM_STATE=redis_url,
+        )
+        process = subprocess.Popen(words, env=variables)
+        try:
+            wait_for(process, container["startupProbe"], f"http://127.0.0.1:{port}")
+            ends = time.monotonic() + WAIT_S
+            while told(sink) < COUNT:
+                assert process.poll() is None and time.monotonic() < ends
+                time.sleep(0.2)
+        finally:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(pod["terminationGracePeriodSeconds"]) == 0

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -109,23 +106,6 @@ def test_what_was_set_apart_is_sent_again_byte_for_byte(broker: Broker, tmp_path
     assert [value for _, _, value, _ in found] == [POISON[0], POISON[2]]
     assert {key for _, key, _, _ in found} == {b"user_0"}
     assert "0 sent again" in CliRunner().invoke(main, again).output
-
-
-@pytest.fixture
-def redis_url(tmp_path: Path) -> Iterator[str]:
-    server = shutil.which("redis-server")
-    if server is None:
-        pytest.skip("no Redis is installed (apt-get install redis-server)")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen([server, "--port", str(port), "--save", "", "--dir", str(tmp_path)])
-    try:
-        wait_until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, 20)
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_state_in_redis_goes_on_on_another_machine(
