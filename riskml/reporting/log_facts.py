@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import polars as pl
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.engine import Connection
 
-from riskml.alerting.alert_log import JOB, AlertLog
+from riskml.alerting.alert_log import JOB, RAISED, SEEN, AlertLog
 from riskml.alerting.feedback import FeedbackStore, Verdict
 from riskml.alerting.log_tables import ALERTS, SIGHTINGS, TRAIL
 from riskml.alerting.states import AlertState
+from riskml.alerting.suppression import ACCEPTED
 from riskml.core.schema import TIMESTAMP
 from riskml.reporting.periods import Period
 
@@ -44,6 +45,7 @@ DEEDS: dict[str, pl.DataType] = {
     "who": TEXT,
     "what": TEXT,
     "why": TEXT,
+    "content": TEXT,
 }
 TRUE, FALSE = Verdict.TRUE_INCIDENT.value, Verdict.FALSE_ALARM.value
 STATE_SAYS = {AlertState.RESOLVED.value: TRUE, AlertState.FALSE_ALARM.value: FALSE}
@@ -119,11 +121,8 @@ def read_log(log: AlertLog, period: Period, feedback: FeedbackStore | None) -> L
         every = {**WINDOWS, "seen_at": TIMESTAMP}
         query = select(*(SIGHTINGS.c[name] for name in every)).where(SIGHTINGS.c.alert_id.in_(mine))
         all_windows = _frame(connection, query, every)
-        deeds = _frame(
-            connection,
-            select(*(TRAIL.c[name] for name in DEEDS)).where(TRAIL.c.alert_id.in_(mine)),
-            DEEDS,
-        )
+        query = select(*(TRAIL.c[name] for name in DEEDS)).where(TRAIL.c.alert_id.in_(mine))
+        deeds = _frame(connection, query, DEEDS)
     concerned = _with_verdicts(alerts, all_windows, feedback).join(
         _answered(all_windows, deeds), on="alert_id", how="left"
     )
@@ -137,9 +136,9 @@ def read_log(log: AlertLog, period: Period, feedback: FeedbackStore | None) -> L
 
 
 def _frame(
-    connection: Connection, query: Iterable[object] | object, schema: dict[str, pl.DataType]
+    connection: Connection, query: Select[Any], schema: dict[str, pl.DataType]
 ) -> pl.DataFrame:
-    rows = [tuple(row) for row in connection.execute(query)]  # type: ignore[call-overload]
+    rows = [tuple(row) for row in connection.execute(query)]
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
@@ -174,11 +173,11 @@ def _answered(windows: pl.DataFrame, deeds: pl.DataFrame) -> pl.DataFrame:
 
 def _accepted(windows: pl.DataFrame, deeds: pl.DataFrame) -> pl.DataFrame:
     """The trail has the owner's words, in an entry for each window."""
-    accepted = windows.filter(pl.col("rule") == "accepted")["alert_id"].unique().to_list()
-    why = pl.col("why").str.strip_prefix("accepted").str.strip_chars(" ()")
-    return (
-        deeds.filter(pl.col("alert_id").is_in(accepted), pl.col("why").str.starts_with("accepted"))
-        .group_by(why=why)
-        .agg(n=pl.len(), until=pl.col("at").max())
-        .sort("n", "why", descending=[True, False])
+    keys = ["window_id", "model_version"]
+    accepted = windows.filter(pl.col("rule") == ACCEPTED)
+    told = deeds.filter(pl.col("what").is_in([RAISED, SEEN])).with_columns(
+        pl.col("content").str.json_path_match(f"$.{key}").alias(key) for key in keys
     )
+    why = pl.col("why").str.strip_prefix(f"{ACCEPTED} (").str.strip_suffix(")")
+    found = accepted.join(told, on=keys).group_by(why).agg(n=pl.len())
+    return found.sort("n", "why", descending=[True, False])

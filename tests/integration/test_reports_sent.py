@@ -9,10 +9,10 @@ import socket
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -32,6 +32,9 @@ from riskml.alerting.states import AlertState
 from riskml.alerting.trail import entries
 from riskml.alerting.verification import verify
 from riskml.cli import main
+from riskml.core.pseudonyms import Pseudonyms
+from riskml.reporting.generator import ReportGenerator
+from riskml.reporting.periods import Length, Period
 from riskml.reporting.words import Words
 
 pytestmark = pytest.mark.slow
@@ -49,6 +52,10 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AlertLog:
     url = f"sqlite:///{tmp_path}/alerts.db"
     monkeypatch.setenv("RISKML_ALERTS_URL", url)
     monkeypatch.setenv("RISKML_PSEUDONYM_KEY", KEY)
+    return filled(url)
+
+
+def filled(url: str) -> AlertLog:
     made = AlertLog(url)
     made.migrate()
     windows = []
@@ -133,6 +140,17 @@ def test_a_pdf_for_all_readers_that_names_nobody(
     flat = re.sub(r"\s", "", whole)
     assert CANARY not in flat and not re.search(r"user\d", flat)
     assert "p_" in flat
+
+
+def test_the_same_from_postgresql(log: AlertLog, new_database: Callable[[], str]) -> None:
+    period, clock = Period(Length.WEEK, date(2024, 5, 12)), MONDAY + timedelta(days=9)
+    found = [
+        ReportGenerator(each, Pseudonyms(KEY.encode()), clock=lambda: clock).make(
+            period, "en", pdf=False
+        )
+        for each in (log, filled(new_database()))
+    ]
+    assert found[0] == found[1]
 
 
 def test_names_for_who_says_why(log: AlertLog, tmp_path: Path) -> None:

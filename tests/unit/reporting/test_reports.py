@@ -140,6 +140,16 @@ def test_what_was_suppressed_and_who_answers_for_it(log: AlertLog) -> None:
     assert table(found, "Who answers for what") == [["ann: move", "1"]]
 
 
+def test_accepted_windows_of_the_week_before_are_not_counted_again(tmp_path: Path) -> None:
+    log = AlertLog(f"sqlite:///{tmp_path}/alerts.db")
+    log.migrate()
+    until = MONDAY + timedelta(days=90)
+    rules = Suppression(accepted=(Acceptance(until=until, owner="ann", why="night (shift)"),))
+    log.take([sighting(-0.75, "lee"), sighting(0.2, "lee"), sighting(1, "lee")], rules)
+    found = document(generator(log).view(WEEK, "en"))
+    assert table(found, "Who answers for what") == [["ann: night (shift)", "2"]]
+
+
 def test_verdicts_on_windows_count_where_no_state_says_any(log: AlertLog, tmp_path: Path) -> None:
     store = FeedbackStore(f"sqlite:///{tmp_path}/feedback.db")
     window = f"{CANARY}/1/new_host_to_user"
