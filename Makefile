@@ -97,7 +97,7 @@ lock: | python-version  ## resolve the dependencies of pyproject.toml anew into 
 	rm -rf $(VENV)-lock
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python $(PIP) install torch==$(TORCH)
-	$(VENV)-lock/bin/python $(PIP) install -e ".[dev,graph,onnx,ray,serve,stream,train,triage]"
+	$(VENV)-lock/bin/python $(PIP) install -e ".[alerts,dev,drift,graph,monitoring,onnx,ray,report,serve,stream,train,triage]"
 	sed '/^[^#]/,$$d' requirements.lock > requirements.lock.new
 	$(VENV)-lock/bin/python $(PIP) list --format=freeze --exclude-editable --exclude pip \
 		| sed 's/^\(torch==[^+]*\)+.*/\1/' >> requirements.lock.new

@@ -12,9 +12,9 @@ from typing import Any
 
 from sqlalchemy import RowMapping, insert, select
 
-from riskml.alerting.alert_log import JOB, AlertLog
+from riskml.alerting.alert_log import AlertLog
 from riskml.alerting.log_tables import OUTBOX
-from riskml.alerting.trail import Trail
+from riskml.alerting.trail import JOB, Trail
 
 LETTER = "letter"
 """Kind of a notice that is one."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -18,6 +20,9 @@ from sqlalchemy import (
 from riskml.data.event_tables import UtcTime
 
 METADATA = MetaData()
+
+AlertRow = dict[str, Any]
+"""A row of one of these tables, by column."""
 
 NUMBER = BigInteger().with_variant(Integer, "sqlite")
 """SQLite counts only in an INTEGER key."""

@@ -18,6 +18,9 @@ from sqlalchemy.engine import Connection
 from riskml.alerting.log_tables import TRAIL
 from riskml.alerting.sightings import content_digest
 
+JOB = "riskml"
+"""Who did what nobody did by hand."""
+
 START = ""
 """What the first entry has in place of a digest before."""
 

@@ -10,11 +10,12 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
-from riskml.alerting.alert_log import JOB, RAISED, SEEN, AlertLog
+from riskml.alerting.alert_log import AlertLog
 from riskml.alerting.log_tables import ALERTS, OUTBOX, SIGHTINGS
 from riskml.alerting.sightings import sealed
 from riskml.alerting.states import AlertState, Severity
-from riskml.alerting.trail import START, Entry, entries
+from riskml.alerting.taking import RAISED, SEEN
+from riskml.alerting.trail import JOB, START, Entry, entries
 from riskml.core.errors import DataError
 from riskml.core.redaction import printable
 

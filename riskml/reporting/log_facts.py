@@ -10,11 +10,13 @@ import polars as pl
 from sqlalchemy import Select, func, select
 from sqlalchemy.engine import Connection
 
-from riskml.alerting.alert_log import JOB, RAISED, SEEN, AlertLog
+from riskml.alerting.alert_log import AlertLog
 from riskml.alerting.feedback import FeedbackStore, Verdict
 from riskml.alerting.log_tables import ALERTS, SIGHTINGS, TRAIL
 from riskml.alerting.states import AlertState
 from riskml.alerting.suppression import ACCEPTED
+from riskml.alerting.taking import RAISED, SEEN
+from riskml.alerting.trail import JOB
 from riskml.core.schema import TIMESTAMP
 from riskml.reporting.periods import Period
 

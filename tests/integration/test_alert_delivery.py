@@ -31,7 +31,7 @@ from aiosmtpd.controller import Controller
 from killable import forking
 from sqlalchemy import insert, select
 
-from riskml.alerting.alert_log import AlertLog, alert_name
+from riskml.alerting.alert_log import AlertLog
 from riskml.alerting.alertmanager import Alertmanager
 from riskml.alerting.calendars import Times
 from riskml.alerting.channels import Channel
@@ -44,6 +44,7 @@ from riskml.alerting.sightings import Sighting, sightings_of
 from riskml.alerting.silences import Silences
 from riskml.alerting.states import AlertState, Severity
 from riskml.alerting.suppression import Suppression
+from riskml.alerting.taking import alert_name
 from riskml.alerting.verification import verify
 from riskml.alerting.webhooks import PagerDuty, Slack, Webhook
 from riskml.core.errors import ConfigError, DataError

@@ -10,8 +10,8 @@ from functools import partial
 import polars as pl
 from sqlalchemy import or_, select
 
-from riskml.alerting.alert_log import AlertHistory, AlertLog, AlertRow
-from riskml.alerting.log_tables import ALERTS, SIGHTINGS
+from riskml.alerting.alert_log import AlertHistory, AlertLog
+from riskml.alerting.log_tables import ALERTS, SIGHTINGS, AlertRow
 from riskml.alerting.page.queue import Queue, blended
 from riskml.alerting.page.timeline import AFTER, BEFORE, Timeline, timeline
 from riskml.alerting.states import AlertState, may_become

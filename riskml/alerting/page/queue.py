@@ -11,8 +11,8 @@ import polars as pl
 from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.engine import Connection
 
-from riskml.alerting.alert_log import AlertLog, AlertRow
-from riskml.alerting.log_tables import ALERTS, SIGHTINGS
+from riskml.alerting.alert_log import AlertLog
+from riskml.alerting.log_tables import ALERTS, SIGHTINGS, AlertRow
 from riskml.alerting.states import AlertState, Severity
 from riskml.core.errors import ConfigError
 

@@ -16,10 +16,11 @@ from typing import Any
 import requests
 import uvicorn
 
-from riskml.alerting.alert_log import AlertLog, alert_name
+from riskml.alerting.alert_log import AlertLog
 from riskml.alerting.page.app import PageSettings, make_app
 from riskml.alerting.page.people import People, Role, add_person, new_person
 from riskml.alerting.sightings import Sighting
+from riskml.alerting.taking import alert_name
 from riskml.core.pseudonyms import Pseudonyms
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)

@@ -12,12 +12,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import select, text
 
-from riskml.alerting.alert_log import AlertLog, alert_name
+from riskml.alerting.alert_log import AlertLog
 from riskml.alerting.log_tables import METADATA, OUTBOX
 from riskml.alerting.migrating import VERSIONS
 from riskml.alerting.sightings import Sighting
 from riskml.alerting.states import AlertState, Severity
 from riskml.alerting.suppression import Caps, Suppression
+from riskml.alerting.taking import alert_name
 from riskml.alerting.verification import verify
 from riskml.core.errors import DataError
 
