@@ -81,7 +81,11 @@ def riskml(*words: str) -> Result:
 
 def report(out: Path, *words: str, language: str = "en") -> Result:
     week = ("--period", "week", "--ending", "2024-05-12", "--lang", language, "--out", str(out))
-    return riskml("report", *week, *words)
+    done = riskml("report", *week, *words)
+    for missing in ("WeasyPrint lacks libraries", "no installed font has Korean letters"):
+        if missing in done.output:
+            pytest.skip(done.output)
+    return done
 
 
 def texts(pdf: Path) -> list[str]:
