@@ -19,7 +19,8 @@ SEVERITY_COLOURS = {
 }
 """From pale to dark, so that they can be told apart in grey, too."""
 
-INK, SOFT, LINE, BAND, RAISED = "#1a1d21", "#4a5159", "#d5d9de", "#dfe7ef", "#9b1c31"
+SOFT, LINE, BAND, MIDDLE = "#4a5159", "#d5d9de", "#dfe7ef", "#8fa3b5"
+USER, WINDOW, RAISED = "#6f9cc4", "#0b4f8a", "#9b1c31"
 WIDTH, HEIGHT, TOP, BOTTOM, LEFT = 720, 190, 30, 26, 34
 TIMELINE = 360
 
@@ -97,10 +98,10 @@ def _drawn(picture: Timeline, fonts: str) -> str:
     parts += [_text(x, picture.height - 8, text, "middle") for x, text in picture.days]
     if picture.band:
         parts.append(f'<polygon points="{picture.band}" fill="{BAND}"/>')
-        parts.append(f'<polyline points="{picture.middle}" fill="none" stroke="#8fa3b5"/>')
-    parts.append(f'<polyline points="{picture.line}" fill="none" stroke="#6f9cc4"/>')
+        parts.append(f'<polyline points="{picture.middle}" fill="none" stroke="{MIDDLE}"/>')
+    parts.append(f'<polyline points="{picture.line}" fill="none" stroke="{USER}"/>')
     for dot in picture.dots:
-        radius, colour = (5, RAISED) if dot.is_alert else (2.5, "#0b4f8a")
+        radius, colour = (5, RAISED) if dot.is_alert else (2.5, WINDOW)
         parts.append(f'<circle cx="{dot.x}" cy="{dot.y}" r="{radius}" fill="{colour}"/>')
     return _svg(picture.width, picture.height, parts, fonts)
 

@@ -72,11 +72,6 @@ class LogFacts:
     accepted: pl.DataFrame
 
     @property
-    def judged(self) -> pl.DataFrame:
-        """New alerts with a verdict."""
-        return self.alerts.filter(pl.col("verdict").is_not_null())
-
-    @property
     def waiting(self) -> pl.DataFrame:
         """New alerts that nobody has ended."""
         ended = [state.value for state in AlertState if state.is_ended]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -61,13 +60,7 @@ class Period:
     @property
     def days(self) -> list[date]:
         """All of them in order."""
-        return list(self._days())
-
-    def _days(self) -> Iterator[date]:
-        day = self.first
-        while day <= self.last:
-            yield day
-            day += DAY
+        return [self.first + n * DAY for n in range((self.last - self.first).days + 1)]
 
     def holds(self, column: str) -> pl.Expr:
         """Rows whose time lies in it."""

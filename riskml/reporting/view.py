@@ -89,11 +89,9 @@ class View:
         """A cell with a share; a dash where there is nothing."""
         return Cell(self.words.percent(part / of), part / of) if of else Cell(NONE)
 
-    def key(self, label: str, now: float, before: float | None) -> KeyNumber:
+    def key(self, label: str, now: float, before: float) -> KeyNumber:
         """A number beside that of the period before."""
         words = self.words
-        if before is None:
-            return KeyNumber(words.number(now), words(label), "")
         told = {"value": words.number(before), "change": words.change(now - before)}
         return KeyNumber(words.number(now), words(label), words("before_change", **told))
 
