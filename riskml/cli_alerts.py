@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ import click
 from riskml.cli_alerts_page import token, ui
 from riskml.cli_types import DURATION, MOMENT, PAIR, exporting, metrics_option
 from riskml.core import logs
-from riskml.core.errors import ConfigError, DataError
+from riskml.core.errors import ConfigError, DataError, did_you_mean
 from riskml.core.redaction import printable
 from riskml.monitoring.tracing import span
 
@@ -286,8 +287,14 @@ def add_silence(
     labels: tuple[tuple[str, str], ...], lasts: timedelta, who: str, why: str, place: str
 ) -> None:
     """Tell nobody of alerts with these labels: user, peer, signature, severity, alert_id."""
+    from riskml.alerting.alertmanager import Alertmanager
     from riskml.alerting.silences import Silences
 
+    given = {*Alertmanager.OWN, "account", "team"}
+    for name in sorted({name for name, _ in labels} - given):
+        near = did_you_mean(name, given)
+        told = f"only alerts of a channel with labels.{printable(name)} have this label; {near}"
+        logs.tell(f"warning: {told}", logging.WARNING)
     click.echo(Silences(place).add(dict(labels), lasts, who, why))
 
 

@@ -153,3 +153,12 @@ def test_an_argument_that_is_no_utf8_is_told(url: str, monkeypatch: pytest.Monke
     monkeypatch.setattr("sys.argv", ["riskml", "alerts", "show", "\udcff"])
     done = riskml("show", "\udcff", "--log", url)
     assert (done.exit_code, "is no UTF-8" in done.stderr) == (2, True)
+
+
+def test_a_label_that_silences_nothing_of_ours_is_told() -> None:
+    words = ["alerts", "silence", "add", "--lasts", "1h", "--who", "kim", "--why", "away"]
+    nobody = ["--alertmanager", "http://127.0.0.1:9"]
+    told = CliRunner().invoke(main, [*words, "usr=u17", *nobody]).stderr
+    assert told.startswith("warning: only alerts of a channel with labels.usr have this label; did")
+    told = CliRunner().invoke(main, [*words, "user=u17", "team=red", *nobody]).stderr
+    assert "warning" not in told
