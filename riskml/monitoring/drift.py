@@ -7,7 +7,7 @@ any dependence), and far enough to matter (PSI). People are woken by the second 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -182,72 +182,89 @@ def find_drift(
         DataError: they are fewer than a period takes.
     """
     rules = rules or DriftRules()
-    days = days_of(windows)
-    starts = period_starts(days, rules.least_windows)
-    if not len(starts):
+    order = np.argsort(days_of(windows), kind="stable")
+    windows, scores = windows.take(order), scores[order]
+    periods = _Periods.of(days_of(windows), rules.least_windows)
+    if not periods.slices:
         raise DataError(
             f"{len(windows):,} windows are too few: a period takes {rules.least_windows:,} "
             "(--least)"
         )
     values = {feature.name: windows.x[:, column] for column, feature in watched(windows.spec)}
     values[SCORE] = scores
-    parts = []
-    ends = _ends(days, starts, rules.least_windows)
+    parts, changed = [], pl.DataFrame()
     for quantity in reference.quantities:
         if quantity.name == ACTIONS:
-            counts, samples = action_counts(windows, days), None
+            counts, samples = action_counts(windows, periods.days), None
+            changed = _actions(quantity, counts, windows.spec.actions, periods)
         else:
             samples = values[quantity.name]
-            counts = counted(quantity.binned(samples), days, quantity.bins)
-        parts.append(_measured(quantity, counts, samples, days, starts, ends, reference.windows))
-    table = _judged(pl.concat(parts), rules)
-    counts = action_counts(windows, days)
-    held = next(each for each in reference.quantities if each.name == ACTIONS)
-    actions = _actions(held, counts, windows.spec.actions, int(days.min()), starts, ends)
-    return Drift(rules, reference, table, actions, int((days > ends[-1]).sum()))
+            counts = counted(quantity.binned(samples), periods.days, quantity.bins)
+        parts.append(_measured(quantity, counts, samples, periods, reference.windows))
+    waiting = len(windows) - periods.slices[-1].stop
+    return Drift(rules, reference, _judged(pl.concat(parts), rules), changed, waiting)
 
 
-def _ends(days: Ints, starts: Ints, least: int) -> Ints:
-    """Last days of the periods."""
-    counts = np.bincount(days - days.min())
-    last = int(starts[-1] - days.min())
-    held = np.cumsum(counts[last:])
-    final = int(days.min()) + last + int(np.argmax(held >= least))
-    return np.append(starts[1:] - 1, final)
+@dataclass(frozen=True)
+class _Periods:
+    """Days in a row with enough windows.
+
+    Args:
+        days: of the windows, in order [n].
+        spans: first and last day of each period.
+        slices: its windows.
+    """
+
+    days: Ints
+    spans: list[tuple[int, int]]
+    slices: list[slice]
+
+    @classmethod
+    def of(cls, days: Ints, least: int) -> _Periods:
+        starts = period_starts(days, least)
+        if not len(starts):
+            return cls(days, [], [])
+        # the last ends where it has enough, the others where the next begins
+        enough = np.searchsorted(days, starts[-1]) + least - 1
+        ends = np.append(starts[1:] - 1, days[enough])
+        spans = list(zip(starts.tolist(), ends.tolist(), strict=True))
+        cuts = [np.searchsorted(days, (first, last + 1)).tolist() for first, last in spans]
+        return cls(days, spans, [slice(*cut) for cut in cuts])
+
+    def sums(self, counts: Floats) -> Iterator[tuple[tuple[int, int], Floats]]:
+        """Counts by day of each period; of the days from the first to the last."""
+        start = int(self.days[0])
+        for first, last in self.spans:
+            yield (first, last), counts[first - start : last - start + 1]
 
 
 def _measured(
     quantity: Quantity,
     counts: Floats,
     samples: FloatArray | None,
-    days: Ints,
-    starts: Ints,
-    ends: Ints,
+    periods: _Periods,
     reference_windows: int,
 ) -> pl.DataFrame:
     """PSI, its p-value and the distance of each period."""
-    first, shares = int(days.min()), np.array(quantity.shares)
-    rows = []
-    for begin, end in zip(starts.tolist(), ends.tolist(), strict=True):
-        part = counts[begin - first : end - first + 1]
+    shares, rows = np.array(quantity.shares), []
+    for ((begin, end), part), own in zip(periods.sums(counts), periods.slices, strict=True):
         seen, wanted = part.sum(axis=0), expected(shares, part, begin)
-        n, bins = seen.sum(), len(seen)
+        windows, n, bins = own.stop - own.start, seen.sum(), len(seen)
         psi = stability(seen, wanted)
         if quantity.rises_only and seen @ np.arange(bins) / n <= wanted @ np.arange(bins):
             psi = 0.0
-        others = reference_windows * (n / max(1, ((days >= begin) & (days <= end)).sum()))
+        others = reference_windows * n / windows  # several events a window, of actions
         statistic = psi * n * others / (n + others) / (bins - 1) / quantity.dispersion
         freedom = (bins - 1) * max(1, quantity.periods - 1)
-        within = None if samples is None else samples[(days >= begin) & (days <= end)]
         rows.append(
             {
                 "begin": begin,
                 "end": end,
-                "windows": int(((days >= begin) & (days <= end)).sum()),
+                "windows": windows,
                 "quantity": quantity.name,
                 "psi": psi,
                 "p_value": float(f_distribution.sf(statistic, bins - 1, freedom)),
-                "distance": None if within is None else _distance(quantity, within),
+                "distance": None if samples is None else _distance(quantity, samples[own]),
             }
         )
     return pl.DataFrame(rows, schema_overrides={"distance": pl.Float64})
@@ -282,16 +299,18 @@ def _judged(measured: pl.DataFrame, rules: DriftRules) -> pl.DataFrame:
 
 
 def _actions(
-    held: Quantity, counts: Floats, names: Sequence[str], first: int, starts: Ints, ends: Ints
+    quantity: Quantity, counts: Floats, names: Sequence[str], periods: _Periods
 ) -> pl.DataFrame:
-    shares, rows = np.array(held.shares), []
-    for begin, end in zip(starts.tolist(), ends.tolist(), strict=True):
-        part = counts[begin - first : end - first + 1]
+    """Actions that went, and events of those that training had not."""
+    shares, rows = np.array(quantity.shares), []
+    for (begin, _), part in periods.sums(counts):
         seen, wanted = part.sum(axis=0), expected(shares, part, begin)
         n = seen.sum()
         gone = (seen == 0) & (wanted * n >= FEWEST_EVENTS)
         new = np.zeros(len(names), np.bool_)
-        new[UNKNOWN_ACTION] = seen[UNKNOWN_ACTION] > max(FEWEST_EVENTS, 2 * wanted[1] * n)
+        new[UNKNOWN_ACTION] = seen[UNKNOWN_ACTION] > max(
+            FEWEST_EVENTS, 2 * wanted[UNKNOWN_ACTION] * n
+        )
         for action in np.flatnonzero(gone | new).tolist():
             rows.append(
                 {
