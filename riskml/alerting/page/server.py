@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ def serve(settings: PageSettings, address: Address, announce: Callable[[str], No
     Raises:
         ConfigError: the address cannot be had.
     """
+    logging.getLogger("uvicorn.error").addFilter(_is_loss)
     listening = address.listen()
     try:
         config = uvicorn.Config(
@@ -43,6 +45,11 @@ def serve(settings: PageSettings, address: Address, announce: Callable[[str], No
         asyncio.run(server.serve([listening]))
     finally:
         listening.close()
+
+
+def _is_loss(record: logging.LogRecord) -> bool:
+    """Browsers may not close their side of TLS in time: with no request left nothing is lost."""
+    return not ("graceful shutdown exceeded" in record.msg and record.args == (0,))
 
 
 class _Server(uvicorn.Server):
