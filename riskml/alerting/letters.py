@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, insert, select
+from sqlalchemy import RowMapping, select
 
 from riskml.alerting.alert_log import AlertLog
 from riskml.alerting.log_tables import OUTBOX
+from riskml.alerting.messages import TRACE
+from riskml.alerting.outbox import post
 from riskml.alerting.trail import JOB, Trail
 
 LETTER = "letter"
@@ -53,6 +55,7 @@ class Letter:
 def letter_of(notice: RowMapping) -> Letter:
     """The letter of a row of the outbox."""
     found = json.loads(notice["content"])
+    found.pop(TRACE, None)
     files = {name: base64.b64decode(file) for name, file in found.pop("files").items()}
     return Letter(notice["key"], **found, files=files)
 
@@ -75,12 +78,5 @@ def post_letter(log: AlertLog, letter: Letter, at: datetime) -> bool:
         digests = {name: hashlib.sha256(file).hexdigest() for name, file in letter.files.items()}
         why = f"to {letter.to}"
         Trail(connection).add(OF_NO_ALERT, at, JOB, LETTER, why, notice=letter.key, files=digests)
-        row = {
-            "key": letter.key,
-            "alert_id": OF_NO_ALERT,
-            "kind": LETTER,
-            "content": json.dumps(letter.plain(), sort_keys=True),
-            "created_at": at,
-        }
-        connection.execute(insert(OUTBOX), [row])
+        post(connection, OF_NO_ALERT, LETTER, letter.key, at, **letter.plain())
     return True

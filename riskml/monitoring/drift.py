@@ -149,18 +149,9 @@ class Drift:
             "periods": self.table["begin"].n_unique(),
             "waiting_windows": self.waiting,
             "wakes": self.wakes,
-            "episodes": [
-                {name: _plain(value) for name, value in row.items()}
-                for row in self.episodes().iter_rows(named=True)
-            ],
-            "latest": [
-                {name: _plain(value) for name, value in row.items()}
-                for row in latest.sort("psi", descending=True).iter_rows(named=True)
-            ],
-            "actions": [
-                {name: _plain(value) for name, value in row.items()}
-                for row in self.actions.iter_rows(named=True)
-            ],
+            "episodes": _plain(self.episodes()),
+            "latest": _plain(latest.sort("psi", descending=True)),
+            "actions": _plain(self.actions),
         }
 
 
@@ -332,5 +323,6 @@ def _actions(
     return found.with_columns(pl.col("begin").cast(pl.Int32).cast(pl.Date))
 
 
-def _plain(value: Any) -> Any:
-    return value.isoformat() if hasattr(value, "isoformat") else value
+def _plain(table: pl.DataFrame) -> list[dict[str, Any]]:
+    """Rows with values for JSON."""
+    return table.with_columns(pl.col(pl.Date).dt.to_string("iso")).to_dicts()

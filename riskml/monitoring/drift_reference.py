@@ -112,21 +112,22 @@ class DriftReference:
             DataError: they are too few to tell how much days differ.
         """
         spec = parts[0].spec
+        last_day = max((int(days_of(part).max()) for part in parts if len(part)), default=0)
+        # what is older may be more than memory has room for twice
+        parts = [part.take(days_of(part) > last_day - REFERENCE_DAYS) for part in parts]
         days = np.concatenate([days_of(part) for part in parts])
-        recent = days > (days.max() if len(days) else 0) - REFERENCE_DAYS
-        x = np.concatenate([part.x for part in parts])[recent].astype(np.float64)
-        tokens = np.concatenate([_actions_of(part) for part in parts])
-        lengths = np.concatenate([part.lengths for part in parts])
-        days, tokens = days[recent], tokens[np.repeat(recent, lengths)]
         if len(period_starts(days)) < LEAST_PERIODS:
             raise DataError(
                 f"{len(days):,} windows are no reference for drift: it takes {LEAST_PERIODS} "
                 f"periods of {LEAST_WINDOWS} windows each"
             )
+        x = np.concatenate([part.x for part in parts]).astype(np.float64)
+        tokens = np.concatenate([_actions_of(part) for part in parts])
+        lengths = np.concatenate([part.lengths for part in parts])
         found = [_quantity(feature, x[:, column], days) for column, feature in watched(spec)]
         score = Feature(SCORE, "", FeatureKind.CONTINUOUS, "score of a window")
         found.append(_quantity(score, scores.astype(np.float64), days_of(scored)))
-        bins = counted(tokens, np.repeat(days, lengths[recent]), len(spec.actions))
+        bins = counted(tokens, np.repeat(days, lengths), len(spec.actions))
         found.append(_actions(bins, days))
         first, last = (str(np.datetime64(int(day), "D")) for day in (days.min(), days.max()))
         return cls(first, last, len(days), tuple(each for each in found if each is not None))

@@ -64,9 +64,8 @@ class SqlSpans:
         context: Any,
         many: bool,
     ) -> None:
-        for span in connection.info.get(_HANDLES, [])[-1:]:
-            connection.info[_HANDLES].pop()
-            span.end()
+        if waiting := connection.info.get(_HANDLES):
+            waiting.pop().end()
 
     def _failed(self, context: Any) -> None:
         """End the span of a statement that the database refused."""

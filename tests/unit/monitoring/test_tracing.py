@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -11,8 +13,12 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from sqlalchemy import text
+from sqlalchemy import select, text
 
+from riskml.alerting.alert_log import AlertLog
+from riskml.alerting.letters import Letter, letter_of, post_letter
+from riskml.alerting.log_tables import OUTBOX
+from riskml.alerting.messages import TRACE
 from riskml.core.errors import ConfigError
 from riskml.data.database import open_engine
 from riskml.data.event_mapping import EventMapping
@@ -122,3 +128,17 @@ def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         tracing.recording(),
     ):
         pass
+
+
+def test_a_letter_written_in_a_trace_is_read_again(
+    spans: InMemorySpanExporter, tmp_path: Path
+) -> None:
+    log = AlertLog(f"sqlite:///{tmp_path}/alerts.db")
+    log.migrate()
+    letter = Letter("week/kim", "mail", "kim@a.example", "Risk", "Attached.", {"a.pdf": b"%PDF"})
+    with tracing.span("report"):
+        assert post_letter(log, letter, datetime(2024, 5, 1, tzinfo=UTC))
+    with log.reading() as connection:
+        [notice] = connection.execute(select(*OUTBOX.c)).mappings().all()
+    assert TRACE in json.loads(notice["content"])
+    assert letter_of(notice) == letter
