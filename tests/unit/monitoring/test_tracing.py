@@ -28,8 +28,8 @@ from riskml.serving.events import open_source
 from riskml.serving.job import JobSettings, ScoreJob, open_store
 
 OLD = Path(__file__).parents[2] / "data" / "bundles" / "format_3"
-TRACE = "0af7651916cd43dd8448eb211c80319c"
-LINK = f"00-{TRACE}-b7ad6b7169203331-01"
+CALLER = "0af7651916cd43dd8448eb211c80319c"
+LINK = f"00-{CALLER}-b7ad6b7169203331-01"
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_logs_carry_the_span_and_a_notice_its_trace(spans: InMemorySpanExporter)
     outer = by_name(spans)["outer"]
     assert outer.context is not None and example is not None and told is not None
     assert example["trace_id"] == f"{outer.context.trace_id:032x}" == told.split("-")[1]
-    assert [f"{link.context.trace_id:032x}" for link in outer.links] == [TRACE]
+    assert [f"{link.context.trace_id:032x}" for link in outer.links] == [CALLER]
     assert dict(outer.attributes or {}) == {"channel": "soc"}
 
 
@@ -115,7 +115,7 @@ def test_a_trace_goes_on_from_the_environment(
     monkeypatch.setenv(tracing.ENDPOINTS[0], "http://127.0.0.1:9")
     monkeypatch.setenv(tracing.PARENT, LINK)
     with caplog.at_level(logging.WARNING), tracing.recording(), tracing.span("job"):
-        assert str(tracing.parent()).split("-")[1] == TRACE
+        assert str(tracing.parent()).split("-")[1] == CALLER
 
 
 def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
