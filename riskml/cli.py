@@ -21,6 +21,7 @@ from riskml.cli_feedback import feedback, triage
 from riskml.cli_graph import graph
 from riskml.cli_load import ddl, load
 from riskml.cli_map import MapGroup, hand_down_examples
+from riskml.cli_quality import quality
 from riskml.cli_registry import registry
 from riskml.cli_report import report
 from riskml.cli_score import score
@@ -41,7 +42,15 @@ class _Group(MapGroup):
     """Shows what a user can put right as one line, with exit code 2."""
 
     headings: ClassVar = {
-        "Logs and features": ("simulate", "load", "ddl", "features", "catalogue", "pseudonyms"),
+        "Logs and features": (
+            "simulate",
+            "load",
+            "quality",
+            "ddl",
+            "features",
+            "catalogue",
+            "pseudonyms",
+        ),
         "Models": ("bundle", "registry", "compare", "drift", "schema"),
         "Scoring": ("score", "serve", "stream"),
         "Alerts": ("alerts", "feedback", "triage", "graph", "report"),
@@ -299,6 +308,7 @@ def _store(folder: Path, url: str) -> None:
 
 
 main.add_command(load)
+main.add_command(quality)
 main.add_command(ddl)
 main.add_command(features)
 main.add_command(feedback)

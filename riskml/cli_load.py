@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskml.cli_types import DURATION, PAIR, as_options, options_for_settings
+from riskml.cli_types import DURATION, MOMENT, PAIR, as_options, options_for_settings
 from riskml.core import logs
 from riskml.core.errors import ConfigError
 from riskml.core.redaction import printable
@@ -88,6 +88,7 @@ MONTH = Month()
     show_default=True,
     help="How far beyond the overlap to look for what came too late; 0s: nowhere.",
 )
+@click.option("--until", type=MOMENT, help="Leave rows from this time on to a later run.")
 @click.option(
     "--column",
     "columns",
@@ -159,6 +160,7 @@ def load(
     into: str,
     overlap: timedelta,
     look_back: timedelta,
+    until: datetime | None,
     columns: tuple[tuple[str, str], ...],
     ingested_column: str | None,
     time_zone: str | None,
@@ -215,6 +217,7 @@ def load(
             checks=limits,
             pseudonyms=names if pseudonyms else None,
             wait=wait,
+            until=until,
         )
         try:
             report = _with_progress(loader.run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from riskml.core.errors import ConfigError
 from riskml.core.redaction import printable
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ _store = click.option(
     help="MLflow store; sqlite:///outputs/mlflow.db unless given.",
 )
 
+_json = click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+
 
 @click.group(
     epilog="""\b
@@ -31,6 +35,7 @@ _store = click.option(
       riskml registry alias logins 3 champion
       riskml registry list logins
       riskml registry fetch models:/logins@champion --out bundles/3
+      riskml registry fetch models:/logins@champion --out 'bundles/{version}' --link bundles/current
     """
 )
 def registry() -> None:
@@ -41,13 +46,17 @@ def registry() -> None:
 @click.argument("folder", metavar="BUNDLE", type=click.Path(path_type=Path))
 @click.option("--name", required=True, help="Of the model.")
 @click.option("--alias", help="That points to this version from then on, such as challenger.")
+@_json
 @_store
-def register(folder: Path, name: str, alias: str | None, store: str | None) -> None:
+def register(folder: Path, name: str, alias: str | None, as_json: bool, store: str | None) -> None:
     """Make a bundle the next version of a model, after all checks.
 
     The same bundle again, as its seal tells, is the version that it was.
     """
     made = _open(store).register(folder, name, alias)
+    if as_json:
+        click.echo(json.dumps(asdict(made), ensure_ascii=False))
+        return
     word = "registered as" if made.new else "is already"
     aliases = f" ({', '.join(made.aliases)})" if made.aliases else ""
     click.echo(f"{folder} {word} models:/{name}/{made.version}{aliases}")
@@ -83,14 +92,49 @@ def list_versions(name: str | None, as_json: bool, store: str | None) -> None:
 
 @registry.command()
 @click.argument("address", metavar="models:/NAME@ALIAS")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="New folder.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="New folder; {version} in it becomes the version's number.",
+)
+@click.option(
+    "--link",
+    type=click.Path(path_type=Path),
+    help="Symbolic link that points to the folder from then on, exchanged in one step.",
+)
+@_json
 @_store
-def fetch(address: str, out: Path, store: str | None) -> None:
-    """Download a bundle; the folder appears once it is whole and checked as any bundle is."""
-    click.echo(f"{address} is in {_open(store).fetch(address, out)}")
+def fetch(address: str, out: Path, link: Path | None, as_json: bool, store: str | None) -> None:
+    """Download a bundle; the folder appears once it is whole and checked as any bundle is.
+
+    A folder that holds this very bundle already stays as it is.
+    """
+    opened = _open(store)
+    found = opened.find(address)
+    address = f"models:/{found.name}/{found.version}"  # an alias may move meanwhile
+    folder = opened.fetch(address, Path(str(out).replace("{version}", found.version)))
+    if link is not None:
+        point(link, folder)
+    if as_json:
+        click.echo(json.dumps(asdict(found) | {"folder": str(folder)}, ensure_ascii=False))
+    else:
+        click.echo(f"{address} is in {folder}")
 
 
 def _open(store: str | None) -> Registry:
     from riskml.export.registry import Registry
 
     return Registry(store)
+
+
+def point(link: Path, folder: Path) -> None:
+    """Let a symbolic link point to a folder; there is no moment without."""
+    if link.exists() and not link.is_symlink():
+        raise ConfigError(f"--link {link} is there already and no link: name another")
+    link.parent.mkdir(parents=True, exist_ok=True)
+    draft = link.with_name(f".{link.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    # relative, so that the link holds where the folder of bundles is mounted elsewhere
+    draft.symlink_to(os.path.relpath(folder.resolve(), link.parent.resolve()))
+    draft.replace(link)

@@ -47,6 +47,8 @@ _path = click.Path(path_type=Path)
 @click.option(
     "--scores",
     metavar="FOLDER_OR_URL",
+    envvar="RISKML_ALERTS_FROM",
+    show_envvar=True,
     help="What `riskml score --out` or `riskml stream --sink` wrote to: for coverage, models, and "
     "all of a user's windows.",
 )

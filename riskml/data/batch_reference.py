@@ -207,21 +207,43 @@ def odd_days(batch: pl.DataFrame, reference: BatchReference, weeks: int) -> list
     judged_until = max(known, default=first)
     for day, count in counts.items():
         known[day] = known.get(day, 0) + count
-    begin = min(known)
     first = min(first, judged_until)
     odd = []
     for day in (first + timedelta(days=n) for n in range((last - first).days + 1)):
-        before = [day - timedelta(weeks=week) for week in range(1, weeks + 1)]
-        # the very first day of all may have begun before the log did
-        past = [known.get(other, 0) for other in before if other > begin]
-        if len(past) < MIN_WEEKS or (day not in counts and day <= judged_until):
+        if day not in counts and day <= judged_until:
             continue
-        low, high = _bounds(past)
-        events = known.get(day, 0)
+        found = _judged(known, day, weeks)
         finished = day < last
-        if events > high or (finished and events < low):
-            odd.append(OddDay(day, events, low, high))
+        if found is not None and (found.events > found.high or finished):
+            odd.append(found)
     return odd
+
+
+def odd_whole_days(reference: BatchReference, first: date, last: date, weeks: int) -> list[OddDay]:
+    """Days that are over whose volume is out of bounds.
+
+    Args:
+        reference: that counts them.
+        first: to be judged.
+        last: to be judged, too.
+        weeks: how many of the weeks before count.
+    """
+    days = (first + timedelta(days=n) for n in range((last - first).days + 1))
+    found = (_judged(reference.volumes, day, weeks) for day in days)
+    return [odd for odd in found if odd is not None]
+
+
+def _judged(volumes: Mapping[date, int], day: date, weeks: int) -> OddDay | None:
+    """The day if its volume is out of bounds; None too where too few weeks are known."""
+    begin = min(volumes, default=day)
+    before = [day - timedelta(weeks=week) for week in range(1, weeks + 1)]
+    # the very first day of all may have begun before the log did
+    past = [volumes.get(other, 0) for other in before if other > begin]
+    if len(past) < MIN_WEEKS:
+        return None
+    low, high = _bounds(past)
+    events = volumes.get(day, 0)
+    return OddDay(day, events, low, high) if events > high or events < low else None
 
 
 def _bounds(counts: list[int]) -> tuple[int, int]:

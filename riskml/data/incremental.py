@@ -99,6 +99,7 @@ class IncrementalLoader:
             asked for first, so that one is known before his own rows come. Event ids become keyed
             hashes, and messages show no values.
         wait: how long to wait for another run of the pipeline to end.
+        until: rows from this moment on are left to a later run; None: none are.
 
     Raises:
         ConfigError: a setting is impossible.
@@ -116,6 +117,7 @@ class IncrementalLoader:
         checks: BatchChecks | None = None,
         pseudonyms: PseudonymousLog | None = None,
         wait: timedelta = timedelta(seconds=10),
+        until: datetime | None = None,
     ) -> None:
         require("pipeline", repr(pipeline), bool(pipeline.strip()), "must be a name")
         require("overlap", overlap, overlap > timedelta(0), "must be longer than nothing")
@@ -136,6 +138,8 @@ class IncrementalLoader:
         self._checks = checks
         self._pseudonyms = pseudonyms
         self._wait = wait
+        # a span holds its last moment, too
+        self._last = None if until is None else until - timedelta(microseconds=1)
         self._ledger = LoadLedger(store, pipeline, source.name)
         self._report = LoadReport(pipeline)
         self._warnings: dict[str, str] = {}
@@ -185,11 +189,13 @@ class IncrementalLoader:
         # asked before the rows are read: what arrives meanwhile counts as not yet seen
         arrived = self._source.newest(ingested=True) if self._source.ingested_column else None
         end = self._source.newest() if progress else None
+        if end is not None and self._last is not None:
+            end = min(end, self._last)
         with closing(self._source.without_time(self._size)) as batches:
             for rows in batches:
                 self._store_batch(maker, maker.without_time(rows), len(rows))
         start = after
-        with closing(self._source.batches(Span(after), self._size)) as batches:
+        with closing(self._source.batches(Span(after, self._last), self._size)) as batches:
             for rows in batches:
                 batch = maker.make(rows)
                 self._store_batch(maker, batch, len(rows))

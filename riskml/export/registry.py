@@ -130,6 +130,19 @@ class Registry:
             ]
         return [_registered(each) for each in found]
 
+    def find(self, address: str) -> Registered:
+        """The version that an address means at present.
+
+        Args:
+            address: `models:/NAME@alias` or `models:/NAME/VERSION`.
+
+        Raises:
+            ConfigError: there is no such model.
+        """
+        found = self._find(address)
+        with asking(address):  # what an alias gives knows no aliases
+            return _registered(self._client.get_model_version(found.name, found.version))
+
     def fetch(self, address: str, out: Path) -> Path:
         """Download a bundle into a folder that appears when it is whole and checked.
 

@@ -72,6 +72,8 @@ def test_the_same_bundle_is_the_same_version(registry: Registry) -> None:
     assert (again.version, again.aliases, again.new) == ("1", (CHAMPION,), False)
     result = run("register", str(GRAPH), "--name", NAME)
     assert result.output.strip().endswith(f"is already models:/{NAME}/1 ({CHAMPION})")
+    told = json.loads(run("register", str(GRAPH), "--name", NAME, "--json").output)
+    assert (told["version"], told["aliases"], told["new"]) == ("1", [CHAMPION], False)
     assert len(registry.versions(NAME)) == 2
 
 
@@ -120,6 +122,18 @@ def test_fetch(registry: Registry, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["got"], "no draft stays"
     with pytest.raises(ConfigError, match="holds another bundle"):
         registry.fetch(f"models:/{NAME}/2", out)
+
+
+def test_a_link_points_to_what_was_fetched(registry: Registry, tmp_path: Path) -> None:
+    link, out = tmp_path / "current", str(tmp_path / "{version}")
+    for alias, version in ((CHAMPION, "1"), (CHALLENGER, "2"), (CHALLENGER, "2")):
+        words = ("fetch", f"models:/{NAME}@{alias}", "--out", out, "--link", str(link), "--json")
+        told = json.loads(run(*words).output)
+        assert (told["version"], told["folder"]) == (version, str(tmp_path / version))
+        assert link.readlink() == Path(version) and (link / "manifest.json").is_file()
+    assert {path.name for path in tmp_path.iterdir()} == {"1", "2", "current"}
+    result = run("fetch", f"models:/{NAME}/1", "--out", out, "--link", str(tmp_path / "2"))
+    assert result.exit_code == 2 and "is there already and no link" in result.output
 
 
 def test_alias_moves(registry: Registry) -> None:

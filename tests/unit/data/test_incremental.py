@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from load_cases import MAPPING, SOURCE_DDL, Case, query
+from load_cases import MAPPING, SOURCE_DDL, START, Case, query
 from sqlalchemy import text
 
 from riskml.core.errors import ConfigError, DataError
@@ -45,6 +45,18 @@ def test_only_what_is_new_is_loaded_and_running_again_changes_nothing(case: Case
     assert len(case.stored()) == 50
     total = "pipeline, source, read, loaded, duplicates, rejected, too_late"
     assert case.stored(total, "riskml_watermarks") == [("p", "logins", 54, 50, 4, 0, 0)]
+
+
+def test_rows_from_a_moment_on_are_left_to_a_later_run(case: Case) -> None:
+    case.arrive(HOURS)
+    day = timedelta(days=1)
+    first = case.loader(until=START + day).run()
+    assert counts(first) == (24, 0, 0, 0, 0)
+    assert first.last_run == START + timedelta(hours=23)
+    assert counts(case.loader(until=START + day).run()) == (0, 2, 0, 0, 0)
+    earlier = START + timedelta(hours=6)  # nothing lies after the overlap and before that
+    assert counts(case.loader(until=earlier).run()) == (0, 0, 0, 0, 0)
+    assert counts(case.loader().run()) == (16, 2, 0, 0, 0)
 
 
 def test_values_arrive_as_they_were(case: Case) -> None:

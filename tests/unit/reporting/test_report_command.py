@@ -64,6 +64,14 @@ def test_html_alone_needs_no_weasyprint(
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["risk-week-2024-05-12.en.html"]
 
 
+def test_where_scores_are_may_come_from_the_environment(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RISKML_ALERTS_FROM", str(tmp_path / "nowhere"))
+    done = report(url, tmp_path / "out", "--html-only")
+    assert done.exit_code == 2 and "nowhere: no scores there" in done.output
+
+
 def test_several_channels_that_could_send(url: str, tmp_path: Path) -> None:
     mail = "{kind: email, host: a.example, sender: r@a.example, to: [d@a.example], tls: none}"
     file = tmp_path / "channels.yaml"
