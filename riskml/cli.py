@@ -14,6 +14,7 @@ from riskml import __version__
 from riskml.cli_alerts import alerts
 from riskml.cli_bundle import bundle
 from riskml.cli_compare import compare
+from riskml.cli_config import config
 from riskml.cli_dashboards import dashboards
 from riskml.cli_drift import drift
 from riskml.cli_features import features
@@ -29,6 +30,7 @@ from riskml.cli_serve import serve
 from riskml.cli_stream import stream
 from riskml.core import logs
 from riskml.core.errors import ConfigError, RiskmlError
+from riskml.core.secret_files import secrets_from_files
 from riskml.monitoring import tracing
 from riskml.runs.pseudonym_commands import pseudonyms
 
@@ -54,7 +56,7 @@ class _Group(MapGroup):
         "Models": ("bundle", "registry", "compare", "drift", "schema"),
         "Scoring": ("score", "serve", "stream"),
         "Alerts": ("alerts", "feedback", "triage", "graph", "report"),
-        "Watching": ("dashboards",),
+        "Watching": ("config", "dashboards"),
     }
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -148,11 +150,14 @@ def main(ctx: click.Context, debug: bool, log_format: str | None, log_level: str
     below has examples in its own --help.
     """
     command = ctx.invoked_subcommand or ""
+    if command != "config":  # which says itself what is wrong with them
+        ctx.with_resource(secrets_from_files())
     logs.set_up(log_format, log_level, command, "info" if command == "serve" else "warning")
 
 
 main.add_command(pseudonyms)
 main.add_command(alerts)
+main.add_command(config)
 main.add_command(bundle)
 main.add_command(registry)
 main.add_command(report)

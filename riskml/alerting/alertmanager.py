@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from riskml.alerting.channels import Channel
 from riskml.alerting.messages import AlertMessage
-from riskml.alerting.posting import link_to, post, require_address, require_link
+from riskml.alerting.posting import link_to, post, reach, require_address, require_link
 from riskml.core.errors import ConfigError
 
 
@@ -67,6 +67,10 @@ class Alertmanager(Channel):
 
     def check(self) -> None:
         """Nothing is secret."""
+
+    def reach(self) -> None:
+        """Ask whether it is well."""
+        reach(f"{self.url.rstrip('/')}/-/healthy")
 
     def send(self, messages: Sequence[AlertMessage]) -> None:
         """Alerts with stable labels; one that has ended ends there."""

@@ -5,21 +5,18 @@ Secrets come from the environment or from files, by the names that the settings 
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 from riskml.alerting.letters import Letter
 from riskml.alerting.messages import AlertMessage
 from riskml.alerting.states import FromFile, Severity
 from riskml.core.errors import ConfigError, DataError, require
+from riskml.core.secret_files import FILE_VARIABLE, secret_in
 
 WAIT_S = 10.0
-FILE_VARIABLE = "_FILE"
-"""Ends the name of a variable that names a file with the secret."""
 
 
 class AwayError(DataError):
@@ -31,18 +28,12 @@ class RefusedError(DataError):
 
 
 def secret_of(variable: str, what: str) -> str:
-    """A secret from the environment, or from the file that `<variable>_FILE` names.
+    """A secret from the file that `<variable>_FILE` names, or else from the environment.
 
     Raises:
         ConfigError: neither is set, or the file cannot be read. The message has no secret.
     """
-    value = os.environ.get(variable)
-    file = os.environ.get(variable + FILE_VARIABLE)
-    if value is None and file is not None:
-        try:
-            value = Path(file).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise ConfigError(f"{variable}{FILE_VARIABLE}: {error.strerror}") from error
+    value = secret_in(variable)
     if not value:
         raise ConfigError(f"{what}: set {variable}, or {variable}{FILE_VARIABLE} to a file with it")
     return value
@@ -100,6 +91,15 @@ class Channel(FromFile):
 
         Raises:
             ConfigError: a secret is missing.
+        """
+
+    @abstractmethod
+    def reach(self) -> None:
+        """See that the other end is there, without telling it anything.
+
+        Raises:
+            ConfigError: a secret is missing.
+            AwayError: it does not answer.
         """
 
     @abstractmethod

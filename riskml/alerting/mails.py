@@ -83,6 +83,14 @@ class Email(Channel):
         if self.page is not None:
             Links(secret_of(self.link_key, "email"))
 
+    def reach(self) -> None:
+        """Connect, sign in, and leave."""
+        try:
+            with self._server() as server:
+                server.noop()
+        except (OSError, smtplib.SMTPException) as error:
+            raise AwayError(f"the mail server: {type(error).__name__}") from error
+
     def send(self, messages: Sequence[AlertMessage]) -> None:
         """One mail, or one to each where there are links."""
         each_to = [self.to] if self.page is None else [(address,) for address in self.to]

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from riskml.alerting.channels import WAIT_S, AwayError, RefusedError
 from riskml.core.errors import ConfigError
 
-OVERLOADED, WRONG = 429, range(400, 500)
+OVERLOADED, WRONG, FAILING, NO_SUCH_VERB = 429, range(400, 500), range(500, 600), 501
 ALERT = "{alert_id}"
 """Stands in a link for the name of the alert."""
 
@@ -77,6 +77,27 @@ def post(url: str, body: bytes, headers: dict[str, str], hide: bool = False) -> 
     if status in WRONG and status != OVERLOADED:
         raise RefusedError(f"{place} refused the message: HTTP {status}")
     if not 200 <= status < 300:
+        raise AwayError(f"{place} answered HTTP {status}")
+
+
+def reach(url: str, hide: bool = False) -> None:
+    """Ask whether a server is there; whatever it answers to HEAD will do, but its own failure.
+
+    Args:
+        url: that is posted to.
+        hide: the address is a secret, and no message has it.
+
+    Raises:
+        AwayError: it does not answer, or answers 5xx.
+    """
+    import requests
+
+    place = "the webhook" if hide else _without_password(url.split("?")[0])
+    try:
+        status = requests.head(url, timeout=WAIT_S, allow_redirects=False).status_code
+    except requests.RequestException as error:
+        raise AwayError(f"{place}: {type(error).__name__}") from error
+    if status in FAILING and status != NO_SUCH_VERB:
         raise AwayError(f"{place} answered HTTP {status}")
 
 

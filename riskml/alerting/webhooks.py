@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from riskml.alerting.channels import Channel, secret_of
 from riskml.alerting.messages import AlertMessage, subject_of
-from riskml.alerting.posting import link_to, post, require_address, require_link
+from riskml.alerting.posting import link_to, post, reach, require_address, require_link
 
 PAGERDUTY = "https://events.pagerduty.com/v2/enqueue"
 
@@ -41,6 +41,10 @@ class Webhook(Channel):
         """See that the key is there."""
         if self.secret is not None:
             secret_of(self.secret, "webhook")
+
+    def reach(self) -> None:
+        """Ask for the head of the address."""
+        reach(self.url)
 
     def send(self, messages: Sequence[AlertMessage]) -> None:
         """As `{"alerts": [...]}`."""
@@ -78,6 +82,10 @@ class Slack(Channel):
     def check(self) -> None:
         """See that the address is there, and is one."""
         require_address(self.url, secret_of(self.url, "slack"), secret=True)
+
+    def reach(self) -> None:
+        """Ask for the head of the webhook."""
+        reach(secret_of(self.url, "slack"), hide=True)
 
     def send(self, messages: Sequence[AlertMessage]) -> None:
         """A header, reasons and a button of each."""
@@ -127,6 +135,10 @@ class PagerDuty(Channel):
     def check(self) -> None:
         """See that the key is there."""
         secret_of(self.key, "pagerduty")
+
+    def reach(self) -> None:
+        """Ask for the head of the address."""
+        reach(self.url)
 
     def send(self, messages: Sequence[AlertMessage]) -> None:
         """Trigger, acknowledge or resolve, by the state of each."""

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from riskml.core import logs
 from riskml.core.errors import RiskmlError
 from riskml.core.interrupts import quiet_interrupts
+from riskml.core.secret_files import secrets_from_files
 from riskml.core.targets import check_targets
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _run(task: Callable[[DictConfig], Any], script: Path, config_name: str) -> i
     try:
         if logs.is_wanted():
             logs.set_up(command=script.stem)
-        with _stopped_clock():
+        with secrets_from_files(), _stopped_clock():
             with warnings.catch_warnings(action="ignore"):  # Hydra is going to give them again
                 check_command_line(conf, config_name, job_name=script.stem)
             # Else Hydra prints a traceback and exits by itself.

@@ -32,7 +32,7 @@ def connect(tracking_uri: str) -> MlflowClient:
         ConfigError: nobody answers at its address.
         ModuleNotFoundError: MLflow is not installed.
     """
-    _reach(tracking_uri)
+    reach(tracking_uri)
     # MLflow tells its makers how it is used unless it is asked not to before it is imported
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -46,8 +46,12 @@ def connect(tracking_uri: str) -> MlflowClient:
     return MlflowClient(tracking_uri)
 
 
-def _reach(tracking_uri: str) -> None:
-    """Ask once: MLflow itself tries for minutes before it gives up."""
+def reach(tracking_uri: str) -> None:
+    """Ask once: MLflow itself tries for minutes before it gives up.
+
+    Raises:
+        ConfigError: nobody answers at its address.
+    """
     try:
         parts = urlsplit(tracking_uri)
         host, port = parts.hostname, parts.port or PORTS.get(parts.scheme.partition("+")[0])

@@ -46,6 +46,15 @@ class NewEvents:
 class EventSource(Protocol):
     """A log that grows."""
 
+    def check(self) -> str:
+        """See that it is there and has what is needed, without reading it; gives its name.
+
+        Raises:
+            ConfigError: a setting is impossible.
+            DataError: it cannot be read, or lacks a column.
+        """
+        ...
+
     def batches(
         self, after: datetime | None, until: datetime, columns: Iterable[str]
     ) -> Iterator[NewEvents]:
@@ -102,12 +111,21 @@ class TableEvents:
             max_rejected_share=mapping.max_rejected_share,
         )
 
+    def check(self) -> str:
+        """By the columns of the table."""
+        self._checked()
+        return f"table {self._source.name}"
+
+    def _checked(self) -> BatchMaker:
+        maker = BatchMaker(self._mapping, self._source.name, self._source.columns)
+        self._source.check(maker.event_id)
+        return maker
+
     def batches(
         self, after: datetime | None, until: datetime, columns: Iterable[str]
     ) -> Iterator[NewEvents]:
         """Rows by their time, through a server-side cursor."""
-        maker = BatchMaker(self._mapping, self._source.name, self._source.columns)
-        self._source.check(maker.event_id)
+        maker = self._checked()
         with closing(self._source.batches(Span(after, until), self._rows)) as parts:
             for rows in parts:
                 batch = maker.make(rows)
@@ -132,6 +150,10 @@ class FileEvents:
         self, where: str, mapping: EventMapping, rows: int, separator: str | None = None
     ) -> None:
         self._source, self._rows = _of_suffix(where, mapping, separator), rows
+
+    def check(self) -> str:
+        """By the first rows of the files."""
+        return self._source.check()
 
     def batches(
         self, after: datetime | None, until: datetime, columns: Iterable[str]

@@ -20,6 +20,7 @@ import numpy as np
 import polars as pl
 
 from riskml.core.errors import ConfigError, DataError
+from riskml.core.secret_files import FILE_VARIABLE
 from riskml.streaming.ends import KAFKA, DeadLetter
 from riskml.streaming.job import Partitions
 from riskml.streaming.messages import Messages
@@ -97,7 +98,7 @@ class KafkaTopic:
         named = {
             name.removeprefix(SETTINGS_VARIABLE).lower().replace("_", "."): value
             for name, value in os.environ.items()
-            if name.startswith(SETTINGS_VARIABLE)
+            if name.startswith(SETTINGS_VARIABLE) and not name.endswith(FILE_VARIABLE)
         }
         return cls(servers, topic, named | dict(parse_qsl(parts.query)))
 
@@ -122,6 +123,31 @@ def client(make: Callable[[], Any], option: str) -> Any:
         ) from error
     except Exception as error:  # librdkafka refuses a setting with an error of its own
         raise ConfigError(f"{option}: {error}") from error
+
+
+def count_partitions(topic: KafkaTopic, option: str, wait_s: float) -> int:
+    """How many partitions a topic has.
+
+    Raises:
+        ConfigError: the client is not installed, or refuses a setting.
+        DataError: no broker answers, or there is no such topic.
+    """
+
+    def asked() -> Any:
+        from confluent_kafka.admin import AdminClient
+
+        return AdminClient(topic.config(error_cb=_log_trouble), logger=_logger)
+
+    admin = client(asked, option)
+    from confluent_kafka import KafkaException
+
+    try:
+        found = admin.list_topics(timeout=wait_s).topics.get(topic.topic)
+    except KafkaException as error:
+        raise DataError(f"{option}: {topic.servers}: {error.args[0].str()}") from error
+    if found is None:
+        raise DataError(f"{option}: the broker has no topic {topic.topic}")
+    return len(found.partitions)
 
 
 def _log_trouble(error: KafkaError) -> None:

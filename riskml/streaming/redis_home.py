@@ -48,6 +48,15 @@ class RedisHome:
         self.folder = Path(tempfile.mkdtemp(prefix="riskml-stream-"))
         self._number = 0
 
+    def ping(self) -> None:
+        """Ask whether it is there.
+
+        Raises:
+            DataError: it is not.
+        """
+        with self._asking():
+            self._redis.ping()
+
     def open(self, wait: timedelta) -> Noted | None:
         """Copy the segments that count to this machine."""
         with self._asking():

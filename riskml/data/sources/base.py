@@ -16,6 +16,9 @@ from riskml.data.quality import REJECTED_SCHEMA, RowRule, too_many_rejected
 READ_ROWS = 200_000
 """Rows that `load` reads at a time."""
 
+CHECK_ROWS = 1_000
+"""Rows that `check` reads at most, where a format can be read in parts."""
+
 ENOUGH_TO_JUDGE = 1_000
 """Rows of a first batch from which on it shows whether the time stamps can be read at all."""
 
@@ -42,6 +45,19 @@ class LogSource(ABC):
     def finish(self, log: EventLog) -> EventLog:
         """What is left to do for events that are mapped."""
         return log
+
+    def check(self) -> str:
+        """See by its first rows that the log is there and has what is needed; gives its name.
+
+        Raises:
+            ConfigError: a setting is impossible.
+            DataError: there is no such log, it is of another kind, or lacks a column.
+        """
+        first = next(iter(self.tables(CHECK_ROWS)), None)
+        if first is None:
+            raise DataError("the log holds no rows")
+        self.mapping().resolve(first.rows.columns, first.name)
+        return first.name
 
     def load(self) -> EventLog:
         """Read the whole log: `events` and `rejected` together are all its rows.

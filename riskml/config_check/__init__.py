@@ -1,0 +1,1 @@
+"""What is missing or wrong for a role, before anything starts: `riskml config check`."""

@@ -1,0 +1,148 @@
+"""What telling people needs: the worker that delivers, the page, the report."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from riskml.config_check import places
+from riskml.config_check.findings import Checks, Finding, Level
+from riskml.config_check.shared import address, events, feedback, metrics, scores_read
+
+
+def alerts(checks: Checks) -> None:
+    """`riskml alerts take`, `deliver` and `ui`."""
+    _log(checks)
+    scores_read(checks, "where", needed=True)
+    rules = checks.values.get("rules")
+    if rules is not None:
+
+        def read() -> str:
+            from riskml.alerting.settings_files import read_rules
+
+            read_rules(rules)
+            return f"{rules} is understood"
+
+        checks.ask("rules", read)
+    _channels(checks, needed=True)
+    metrics(checks)
+    _page(checks)
+
+
+def report(checks: Checks) -> None:
+    """`riskml report`."""
+    _log(checks)
+    out = checks.needed("out", "give a folder for the HTML file and the PDF")
+    if out is not None:
+        checks.ask("out", lambda: places.writable_folder(Path(out)))
+    if not checks.values.get("html_only"):
+        checks.ask("PDF", lambda: _pdf(checks), "or give --html-only")
+    scores_read(checks, "scores", needed=False)
+    feedback(checks)
+    drift = checks.values.get("drift")
+    if drift is not None:
+
+        def read() -> str:
+            from riskml.reporting.drift_file import read_drift
+
+            read_drift(drift)
+            return f"{drift} is understood"
+
+        checks.ask("drift", read, "riskml drift --json > FILE makes it")
+    if checks.values.get("to") or checks.values.get("channels_file") is not None:
+        _channels(checks, needed=True, parameter="channels_file", mails=True)
+    _pseudonyms(checks)
+
+
+def _log(checks: Checks) -> None:
+    url = checks.needed("url", "set RISKML_ALERTS_URL to the database of the alert log")
+    if url is not None:
+        checks.ask("url", lambda: places.alert_log(url, checks.offline))
+
+
+def _channels(checks: Checks, needed: bool, parameter: str = "file", mails: bool = False) -> None:
+    """That the file is understood, and that each channel can be told."""
+    file = checks.needed(parameter, "give --channels FILE (conf/alerting/channels.yaml)")
+    if file is None:
+        return
+    found = {}
+
+    def read() -> str:
+        from riskml.alerting.settings_files import read_channels
+
+        said = read_channels(file)
+        found.update(said.channels)
+        routes = len(said.routing.routes)
+        return f"{file} is understood: {len(said.channels)} channels, {routes} routes"
+
+    checks.ask(parameter, read)
+    for name, each in found.items():
+        if mails and not each.carries_letters:
+            continue
+        setting = f"{checks.name(parameter)} channels.{name}"
+        inner = Checks(offline=checks.offline)
+        inner.ask(setting, lambda each=each: places.channel(each, checks.offline))  # type: ignore[misc]
+        checks.found += inner.found
+    if mails and found and not any(each.carries_letters for each in found.values()):
+        told = "has no channel of kind email, which sends"
+        checks.found.append(Finding(Level.ERROR, checks.name(parameter), told, "add one"))
+
+
+def _page(checks: Checks) -> None:
+    """What `riskml alerts ui` needs, where it is to run."""
+    from riskml.alerting.page.people import PEOPLE_VARIABLE, People
+
+    tokens = checks.values.get("tokens")
+    if tokens is None and PEOPLE_VARIABLE not in os.environ:
+        told = "nobody may sign in, so riskml alerts ui does not start"
+        remedy = "riskml alerts token NAME --role analyst --tokens people.txt"
+        checks.add(Level.WARNING, "tokens", told, remedy)
+        return
+
+    def people() -> str:
+        People(tokens)
+        return "there are people who may sign in"
+
+    checks.ask("tokens" if tokens is not None else PEOPLE_VARIABLE, people)
+    address(checks)
+    scores_read(checks, "scores", needed=False)
+    if checks.values.get("source") is not None:
+        events(checks)
+    feedback(checks)
+    triage = checks.values.get("triage")
+    if triage is not None:
+
+        def ranked() -> str:
+            from riskml.alerting.page.queue import Chances
+
+            Chances(triage)
+            return "its chances can be read"
+
+        checks.ask("triage", ranked)
+    _pseudonyms(checks)
+
+
+def _pseudonyms(checks: Checks) -> None:
+    """Without a key people have other names with each start."""
+    from riskml.core.pseudonyms import DEFAULT_KEY_VARIABLE, read_key
+
+    if DEFAULT_KEY_VARIABLE not in os.environ:
+        told = "is not set: pseudonyms are others with each start"
+        checks.add(Level.WARNING, DEFAULT_KEY_VARIABLE, told, "set it to a key of 32 bytes or more")
+        return
+
+    def key() -> str:
+        read_key()
+        return "there is a key, long enough"
+
+    checks.ask(DEFAULT_KEY_VARIABLE, key)
+
+
+def _pdf(checks: Checks) -> str:
+    from riskml.reporting.pdf import render_pdf
+
+    language = str(checks.values.get("language") or "en")
+    _, warnings = render_pdf(f'<html lang="{language}"><title>.</title><p>.</html>', language)
+    for told in warnings:
+        checks.add(Level.WARNING, "PDF", told)
+    return "a PDF can be made"
