@@ -1,4 +1,4 @@
-# One file, four images: docker build --target score|serve|stream|train . (docs/deployment.md)
+# One file, five images: docker build --target score|serve|stream|report|train . (docs/deployment.md)
 # Pin the base by its digest where you can look it up: --build-arg PYTHON=3.11-slim-bookworm@sha256:…
 # Versions are those of requirements.lock, by PIP_CONSTRAINT: hadolint cannot see that.
 # hadolint global ignore=DL3013
@@ -34,6 +34,10 @@ RUN pip install --no-compile "riskml[${SERVE_EXTRAS}]"
 FROM lean AS stream-packages
 ARG STREAM_EXTRAS=stream,monitoring
 RUN pip install --no-compile "riskml[${STREAM_EXTRAS}]"
+
+FROM lean AS report-packages
+ARG REPORT_EXTRAS=report,drift,monitoring
+RUN pip install --no-compile "riskml[${REPORT_EXTRAS}]"
 
 FROM lean AS train-packages
 ARG TRAIN_EXTRAS=train,alerts,monitoring
@@ -76,6 +80,22 @@ EXPOSE 9180
 HEALTHCHECK --interval=20s --timeout=10s --start-period=60s \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:9180/metrics', timeout=8)"]
 CMD ["stream", "--help"]
+
+# PDFs are drawn with Pango, in fonts that have Korean; their versions are those of the base's Debian.
+FROM runtime AS drawing
+USER 0
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends libpango-1.0-0 libpangoft2-1.0-0 \
+        libharfbuzz-subset0 fonts-nanum fonts-noto-core \
+    && rm -rf /var/lib/apt/lists/*
+USER 10001:10001
+
+# Reports of the week, and drift.
+FROM drawing AS report
+COPY --from=report-packages /opt/riskml /opt/riskml
+ENV MPLCONFIGDIR=/tmp/matplotlib XDG_CACHE_HOME=/tmp/cache
+HEALTHCHECK NONE
 
 # Results go to /app/outputs.
 FROM runtime AS train

@@ -61,6 +61,7 @@ def command(container: dict[str, Any], folder: Path) -> list[str]:
         "/bundles/current": OLD / "bundle",
         "/etc/riskml": folder / "config",
         "/run/secrets/riskml": folder / "secrets",
+        "/reports": folder / "reports",
     }
     for there, here in places.items():
         words = [word.replace(there, str(here)) for word in words]
@@ -102,6 +103,24 @@ def wait_for(process: subprocess.Popen[bytes], probe: dict[str, Any], base: str)
             time.sleep(0.1)
 
 
+def pod_of(job: str) -> dict[str, Any]:
+    spec: dict[str, Any] = OBJECTS["CronJob", job]["spec"]["jobTemplate"]["spec"]["template"][
+        "spec"
+    ]
+    return spec
+
+
+def run(pod: dict[str, Any], folder: Path, variables: dict[str, str]) -> list[str]:
+    """Containers of a job, one after the other; gives what each says."""
+    said = []
+    for container in [*pod.get("initContainers", []), *pod["containers"]]:
+        words = command(container, folder)
+        done = subprocess.run(words, env=variables, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout)
+    return said
+
+
 def test_a_night_from_scores_to_slack(tmp_path: Path) -> None:
     settings = OBJECTS["ConfigMap", "riskml"]["data"]
     (tmp_path / "config").mkdir()
@@ -129,19 +148,7 @@ def test_a_night_from_scores_to_slack(tmp_path: Path) -> None:
             RISKML_SLACK_URL=f"http://127.0.0.1:{server.server_port}/hook",
             RISKML_METRICS=settings["RISKML_METRICS"],
         )
-        job = OBJECTS["CronJob", "riskml-score"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-        said = []
-        for container in [*job["initContainers"], *job["containers"]]:
-            done = subprocess.run(
-                command(container, tmp_path),
-                env=variables,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert done.returncode == 0, done.stderr
-            said.append(done.stdout)
-        score, _, take = said
+        score, _, take = run(pod_of("riskml-score"), tmp_path, variables)
         assert json.loads(score)["champion"]["alerts"] == json.loads(take)["new"] > 0
 
         pod = OBJECTS["Deployment", "riskml-deliver"]["spec"]["template"]["spec"]
@@ -157,6 +164,25 @@ def test_a_night_from_scores_to_slack(tmp_path: Path) -> None:
         while process.poll() is None:  # it may be at its next message
             server.handle_request()
         assert process.returncode == 0
+
+
+def test_a_week_ends_with_a_report(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    rules = OBJECTS["ConfigMap", "riskml"]["data"]["rules.yaml"]
+    (tmp_path / "config" / "rules.yaml").write_text(rules)
+    (tmp_path / "reports").mkdir()
+    store = f"sqlite:///{tmp_path / 'risk.db'}"
+    variables = environment(
+        tmp_path,
+        RISKML_SCORE_SOURCE=str(OLD / "events.parquet"),
+        RISKML_SCORE_OUT=store,
+        RISKML_ALERTS_FROM=store,
+        RISKML_ALERTS_URL=store,
+    )
+    run(pod_of("riskml-score"), tmp_path, variables)
+    run(pod_of("riskml-report"), tmp_path, variables)
+    made = sorted(path.suffix for path in (tmp_path / "reports").iterdir())
+    assert made == [".html", ".pdf"]
 
 
 def test_the_service_starts_is_asked_and_ends(tmp_path: Path) -> None:

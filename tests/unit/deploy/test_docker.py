@@ -80,11 +80,13 @@ def test_what_is_copied_is_there_and_let_in() -> None:
     assert "*" in kept
 
 
-@pytest.mark.parametrize("target", ["score", "serve", "stream", "train"])
+@pytest.mark.parametrize("target", ["score", "serve", "stream", "report", "train"])
 def test_images_run_as_nobody_with_the_packages_that_are_meant(target: str) -> None:
     found = stages()
-    assert found[target][0] == f"FROM runtime AS {target}"
+    base = "drawing" if target == "report" else "runtime"
+    assert found[target][0] == f"FROM {base} AS {target}"
     assert "USER 10001:10001" in found["runtime"]
+    assert found["drawing"][-1] == "USER 10001:10001"
     assert not any(line.startswith("USER") for line in found[target])
     assert f"COPY --from={target}-packages /opt/riskml /opt/riskml" in found[target]
     assert any(line.startswith("HEALTHCHECK") for line in found[target])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ VERSIONS = ("1.29.0", "1.33.0", "1.37.0")
 CUSTOM = "monitoring.coreos.com/v1"
 PLAIN: list[Thing] = list(yaml.safe_load_all(MANIFEST.read_text()))
 FETCH: Thing = yaml.safe_load((ROOT / "deploy" / "k8s" / "fetch_bundle.yaml").read_text())
+WRITERS = {"riskml-drift": ["/reports", "/tmp"], "riskml-report": ["/reports", "/tmp"]}
 SECRET = "RISKML_SLACK_URL", "http://127.0.0.1/hook"
 
 
@@ -66,6 +69,8 @@ def test_objects_are_valid_to_the_letter(version: str) -> None:
         {"stream": {"source": "kafka://risk:secret@kafka.example/logins"}},
         {"stream": {"kafka": {"SASL_PASSWORD": "secret"}}},
         {"serve": {"targetCPU": 170}},
+        {"report": {"period": "year"}},
+        {"report": {"email": ["audit"]}},
         {"serve": {"minReplica": 3}},
         {"image": {"digests": {"serve": "latest"}}},
         {"score": {"resources": {"limits": {"memory": "much"}}}},
@@ -78,7 +83,7 @@ def test_values_that_cannot_be_meant_are_refused(values: Thing) -> None:
             chart.validate_schema(values)
 
 
-def test_nobody_is_root_and_nothing_but_tmp_is_written() -> None:
+def test_nobody_is_root_and_nothing_but_tmp_and_reports_is_written() -> None:
     for name, _, pod in pod_specs(rendered()):
         assert pod["automountServiceAccountToken"] is False, name
         assert pod["enableServiceLinks"] is False, name
@@ -94,7 +99,7 @@ def test_nobody_is_root_and_nothing_but_tmp_is_written() -> None:
             assert "memory" in container["resources"]["limits"]
             mounts = container.get("volumeMounts", [])
             written = [m["mountPath"] for m in mounts if not m.get("readOnly")]
-            assert written in ([], ["/tmp"]), name
+            assert written in ([], WRITERS.get(name, ["/tmp"])), name
 
 
 def test_what_is_named_is_there() -> None:
@@ -154,13 +159,22 @@ def test_what_is_selected_is_there() -> None:
             assert key["key"] in secrets["Secret", key["name"]]["stringData"]
 
 
+SCRIPTS = {
+    'exec riskml score --until "$(date -u +%F)" "$@"': ["riskml", "score", "--until", "2026-01-05"],
+    'riskml drift "$@" >/reports/drift.new || test $? = 3; '
+    "mv /reports/drift.new /reports/drift.json": ["riskml", "drift"],
+    'if test -f /reports/drift.json; then set -- "$@" --drift=/reports/drift.json; fi; '
+    'exec riskml report "$@"': ["riskml", "report", "--drift=/reports/drift.json"],
+}
+"""Scripts of containers, and what they run."""
+
+
 def shell_words(container: Thing) -> list[str]:
     """Its command line, with what the shell would put in."""
     words = [*container["command"], *container.get("args", [])]
     if words[:2] == ["sh", "-ec"]:
         script, _, *rest = words[2:]
-        assert script == 'exec riskml score --until "$(date -u +%F)" "$@"'
-        return ["riskml", "score", "--until", "2026-01-05", *rest]
+        return SCRIPTS[script] + rest
     return words
 
 
@@ -180,7 +194,7 @@ def test_commands_are_those_of_riskml(monkeypatch: pytest.MonkeyPatch) -> None:
             ports = {port["containerPort"] for port in container.get("ports", [])}
             listening = {options.get("port"), options.get("metrics_port")} - {None}
             assert listening == ports
-    assert seen == {"score", "init", "take", "deliver", "serve", "stream"}
+    assert seen == {"score", "init", "take", "deliver", "serve", "stream", "drift", "report"}
     with pytest.raises(click.UsageError):
         parsed(["riskml", "serve", "--bundle=x", "--prot=1"])
 
@@ -228,11 +242,48 @@ def test_settings_are_read_by_riskml(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_secret_of_ones_own_takes_the_place_of_the_charts() -> None:
-    objects = rendered({"existingSecret": "vault", "bundles": {"existingClaim": "models"}})
+    claims = {"bundles": {"existingClaim": "models"}, "reports": {"existingClaim": "papers"}}
+    objects = rendered({"existingSecret": "vault", **claims})
     assert of_kind(objects, "Secret", "PersistentVolumeClaim") == []
     text = yaml.safe_dump_all(objects)
     assert "CHANGE-ME" not in text
-    assert "name: vault" in text and "secretName: vault" in text and "claimName: models" in text
+    assert "name: vault" in text and "secretName: vault" in text
+    assert "claimName: models" in text and "claimName: papers" in text
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "kept"), [(0, "found"), (3, "found"), (2, "before"), (1, "before")]
+)
+def test_drift_that_is_found_is_no_failure_and_a_failure_leaves_what_was(
+    exit_code: int, kept: str, tmp_path: Path
+) -> None:
+    script = next(each for each in SCRIPTS if "drift.new" in each)
+    (tmp_path / "drift.json").write_text("before")
+    (tmp_path / "riskml").write_text(f"#!/bin/sh\nprintf found; exit {exit_code}\n")
+    (tmp_path / "riskml").chmod(0o755)
+    words = ["sh", "-ec", script.replace("/reports", str(tmp_path)), "riskml-drift", "--json"]
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = subprocess.run(words, env={"PATH": path}, check=False)
+    assert (done.returncode == 0) == (exit_code in (0, 3))
+    assert (tmp_path / "drift.json").read_text() == kept
+
+
+def test_reports_are_mailed_to_those_who_are_named() -> None:
+    def args(**values: Any) -> list[str]:
+        found = named(rendered({"report": values}))["CronJob", "riskml-report"]
+        spec = found["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        return list(spec["containers"][0]["args"])
+
+    assert not any("mail" in each or "channels" in each for each in args())
+    mailed = args(email=["audit@a.example", "cio@a.example"], language="ko", period="month")
+    assert mailed == [
+        "--period=month",
+        "--lang=ko",
+        "--out=/reports",
+        "--channels=/etc/riskml/channels.yaml",
+        "--email=audit@a.example",
+        "--email=cio@a.example",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -242,6 +293,8 @@ def test_a_secret_of_ones_own_takes_the_place_of_the_charts() -> None:
         ("serve", {("Deployment", "riskml-serve"), ("ServiceMonitor", "riskml-serve")}),
         ("stream", {("StatefulSet", "riskml-stream"), ("CronJob", "riskml-take")}),
         ("alerts", {("Deployment", "riskml-deliver"), ("CronJob", "riskml-take")}),
+        ("drift", {("CronJob", "riskml-drift")}),
+        ("report", {("CronJob", "riskml-report")}),
         ("networkPolicy", {("NetworkPolicy", "riskml")}),
         ("serviceMonitor", {("ServiceMonitor", "riskml-stream")}),
     ],
@@ -256,4 +309,5 @@ def test_images_are_by_digest_where_one_is_given() -> None:
     objects = rendered({"image": {"digests": {"serve": digest}, "tag": "1.2.3"}})
     images = {c["image"] for _, _, pod in pod_specs(objects) for c in containers(pod)}
     base = "registry.example/riskml"
-    assert images == {f"{base}-serve@{digest}", f"{base}-score:1.2.3", f"{base}-stream:1.2.3"}
+    others = {f"{base}-{name}:1.2.3" for name in ("score", "stream", "report")}
+    assert images == {f"{base}-serve@{digest}", *others}

@@ -74,6 +74,20 @@ securityContext:
     readOnly: true
 {{- end }}
 
+{{- define "riskml.reportsVolume" -}}
+- name: reports
+  persistentVolumeClaim:
+    claimName: {{ .Values.reports.existingClaim | default (printf "%s-reports" .Release.Name) }}
+{{- end }}
+
+{{- /* A node that is emptied is no failure of a job. */ -}}
+{{- define "riskml.drained" -}}
+rules:
+  - action: Ignore
+    onPodConditions:
+      - {type: DisruptionTarget, status: "True"}
+{{- end }}
+
 {{- define "riskml.bundle" -}}
 /bundles/{{ .Values.bundles.path }}
 {{- end }}
