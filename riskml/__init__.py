@@ -1,4 +1,4 @@
-"""riskml: find risky user behaviour in audit and login logs."""
+"""riskml: find risky user behaviour in audit and login logs; see docs/python.md."""
 
 from __future__ import annotations
 
@@ -9,14 +9,29 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from riskml.baselines.edge_streams import EdgeStream
+    from riskml.baselines.midas import MidasDetector
+    from riskml.baselines.online import HalfSpaceTreesDetector, RRCFDetector
     from riskml.baselines.pyod import PyODDetector
+    from riskml.baselines.streams import PointStream
     from riskml.core.types import Windows
     from riskml.export.bundle import Bundle
+    from riskml.interactive.alerts import Alert, Alerts
+    from riskml.interactive.logs import Log, read_log, simulate
+    from riskml.interactive.report import Report, evaluate
+    from riskml.interactive.windows import LogWindows, extract
     from riskml.models.autoencoder import AutoencoderDetector
     from riskml.models.base import Detector, load_detector
-    from riskml.models.deep import TrainingSettings
+    from riskml.models.contrastive import ContrastiveDetector
+    from riskml.models.counts import CountsDetector
     from riskml.models.lstm_ae import LSTMAutoencoderDetector
+    from riskml.models.neighbours import NeighboursDetector
+    from riskml.models.sequence import SequenceDetector
+    from riskml.models.training import TrainingSettings
+    from riskml.models.transformer import TransformerDetector
     from riskml.models.vae import VAEDetector
+    from riskml.wrappers.ensemble import EnsembleDetector
+    from riskml.wrappers.persistence import PersistenceDetector
 
 try:
     __version__ = version("riskml")
@@ -25,47 +40,71 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 # Imported on first use: torch takes seconds, which neither --help nor a data job should pay.
 _HOMES = {
+    "Alert": "riskml.interactive.alerts",
+    "Alerts": "riskml.interactive.alerts",
     "AutoencoderDetector": "riskml.models.autoencoder",
+    "Bundle": "riskml.export.bundle",
     "ContrastiveDetector": "riskml.models.contrastive",
     "CountsDetector": "riskml.models.counts",
     "Detector": "riskml.models.base",
     "EdgeStream": "riskml.baselines.edge_streams",
+    "EnsembleDetector": "riskml.wrappers.ensemble",
     "HalfSpaceTreesDetector": "riskml.baselines.online",
     "LSTMAutoencoderDetector": "riskml.models.lstm_ae",
+    "Log": "riskml.interactive.logs",
+    "LogWindows": "riskml.interactive.windows",
     "MidasDetector": "riskml.baselines.midas",
     "NeighboursDetector": "riskml.models.neighbours",
+    "PersistenceDetector": "riskml.wrappers.persistence",
     "PointStream": "riskml.baselines.streams",
     "PyODDetector": "riskml.baselines.pyod",
     "RRCFDetector": "riskml.baselines.online",
+    "Report": "riskml.interactive.report",
     "SequenceDetector": "riskml.models.sequence",
-    "TrainingSettings": "riskml.models.deep",
+    "TrainingSettings": "riskml.models.training",
     "TransformerDetector": "riskml.models.transformer",
     "VAEDetector": "riskml.models.vae",
     "Windows": "riskml.core.types",
+    "evaluate": "riskml.interactive.report",
+    "extract": "riskml.interactive.windows",
     "load_detector": "riskml.models.base",
+    "read_log": "riskml.interactive.logs",
+    "simulate": "riskml.interactive.logs",
 }
 
 __all__ = [
+    "Alert",
+    "Alerts",
     "AutoencoderDetector",
+    "Bundle",
     "ContrastiveDetector",
     "CountsDetector",
     "Detector",
     "EdgeStream",
+    "EnsembleDetector",
     "HalfSpaceTreesDetector",
     "LSTMAutoencoderDetector",
+    "Log",
+    "LogWindows",
     "MidasDetector",
     "NeighboursDetector",
+    "PersistenceDetector",
     "PointStream",
     "PyODDetector",
     "RRCFDetector",
+    "Report",
     "SequenceDetector",
     "TrainingSettings",
     "TransformerDetector",
     "VAEDetector",
     "Windows",
     "__version__",
+    "evaluate",
+    "extract",
     "load",
     "load_detector",
+    "read_log",
+    "simulate",
 ]
 
 
@@ -93,7 +132,13 @@ def load(bundle: Path | str, runtime: str | None = None) -> Bundle:
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'riskml' has no attribute '{name}'")
-    value = getattr(import_module(_HOMES[name]), name)
+    try:
+        value = getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "riskml").startswith("riskml"):
+            raise
+        remedy = f"riskml.{name} needs {error.name}: pip install 'riskml[train]'"
+        raise ModuleNotFoundError(remedy, name=error.name) from error
     globals()[name] = value
     return value
 

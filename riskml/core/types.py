@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -12,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from riskml.core.cards import card, table
 from riskml.core.errors import DataError
+from riskml.core.schema import time_span
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
@@ -23,6 +26,10 @@ PAD, UNKNOWN_ACTION = 0, 1
 
 PEER, EVERYONE = "peer", "everyone"
 """The column of a window's peer group, and the group of users who belong to none."""
+
+
+SHOWN_KEYS = 5
+"""How many windows a notebook shows of many."""
 
 
 class FeatureKind(StrEnum):
@@ -173,6 +180,32 @@ class Windows:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def __repr__(self) -> str:
+        facts = "; ".join(f"{name} {value}" for name, value in self._facts().items())
+        return f"Windows({facts})"
+
+    def _repr_html_(self) -> str:
+        families = Counter(feature.family for feature in self.spec.features)
+        shown = self.keys.head(SHOWN_KEYS)
+        rows = [
+            (row["user_id"], f"{row['start']:%Y-%m-%d %H:%M}", row["n_events"], row[PEER])
+            for row in shown.iter_rows(named=True)
+        ]
+        return card(
+            "Windows",
+            self._facts() | {"families": ", ".join(f"{n} {name}" for name, n in families.items())},
+            table(("user", "start (UTC)", "events", "peers"), rows, "the first of them:"),
+        )
+
+    def _facts(self) -> dict[str, str]:
+        """What they are, for people."""
+        facts = {"windows": f"{len(self):,}", "features": f"{len(self.spec):,}"}
+        if len(self):
+            first, last = time_span(self.keys["start"], self.keys["end"])
+            facts["users"] = f"{self.keys['user_id'].n_unique():,}"
+            facts["from"] = f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
+        return facts
 
     def fingerprint(self) -> str:
         """Tells within one process whether anything of these windows was changed in place."""

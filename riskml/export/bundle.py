@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from riskml.core.cards import card
 from riskml.core.errors import BundleError, DataError, reading
 from riskml.core.schema import TIMESTAMP
 from riskml.core.types import PEER, UNKNOWN_ACTION, FloatArray, Windows
@@ -59,6 +60,21 @@ class Bundle:
     alerting: Alerting
     explainer: Explainer
     profile: Profile
+
+    def __repr__(self) -> str:
+        return f"Bundle({'; '.join(f'{name} {value}' for name, value in self._facts().items())})"
+
+    def _repr_html_(self) -> str:
+        return card("Bundle", self._facts())
+
+    def _facts(self) -> dict[str, object]:
+        """What it is, for people."""
+        told = [n for n in ("detector", "data", "train_from", "train_until") if n in self.manifest]
+        return {
+            **{name.replace("_", " "): self.manifest[name] for name in told},
+            "features": len(self.extractor.spec),
+            "threshold": f"{self.threshold:.4g}",
+        }
 
     @property
     def threshold(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import warnings
 from abc import abstractmethod
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -68,6 +69,9 @@ class DeepDetector(SteppingModule, Detector):
         self.expect(contamination, kinds)
         self.training_settings = training or TrainingSettings()
         self.users_: dict[str, int] = {}
+
+    def __repr__(self) -> str:
+        return Detector.__repr__(self)  # a torch module would list its layers
 
     @abstractmethod
     def build_network(self, inputs: NetworkInputs) -> DetectorNetwork:
@@ -142,8 +146,9 @@ class DeepDetector(SteppingModule, Detector):
 
     def _quiet_trainer(self, folder: str) -> pl.Trainer:
         settings = self.training_settings
-        # its notes on devices are not for somebody who called fit()
+        # its notes on devices and plug-ins are not for somebody who called fit()
         logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+        warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
         return pl.Trainer(
             max_epochs=settings.max_epochs,
             max_steps=settings.max_steps,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from riskml.core.cards import card, table
 from riskml.core.errors import ConfigError, DataError, did_you_mean, require
 from riskml.core.types import FeatureSpec, FloatArray, Windows
 from riskml.models.tables import Kinds, as_windows
@@ -173,6 +175,33 @@ class OutlierEstimator(ABC):
         target = TargetTags(required=False)
         return Tags(estimator_type="outlier_detector", target_tags=target, input_tags=InputTags())
 
+    # ---- shown to people
+
+    def __repr__(self) -> str:
+        changed = ", ".join(f"{name}={_short(value)}" for name, value in self._changed().items())
+        return f"{type(self).__name__}({changed})"
+
+    def _repr_html_(self) -> str:
+        fitted: dict[str, object] = {"fitted": "not yet: call fit(windows)"}
+        if hasattr(self, "spec_"):
+            fitted = {"fitted": f"on {len(self.spec_)} features"}
+            if hasattr(self, "decision_scores_"):
+                fitted["fitted"] = (
+                    f"on {len(self.decision_scores_):,} windows of {len(self.spec_)} features"
+                )
+            if hasattr(self, "threshold_"):
+                share = f"{self.contamination:.0%} of them"
+                fitted["threshold_"] = f"{self.threshold_:.4g}, which {share} exceed"
+        return card(repr(self), fitted, _folded(self.get_params(deep=False)))
+
+    def _changed(self) -> dict[str, Any]:
+        """Constructor arguments that are not as they come."""
+        values = self.arguments()
+        parameters = inspect.signature(type(self)).parameters
+        needed = {n: values[n] for n, p in parameters.items() if p.default is p.empty}
+        as_it_comes = type(self)(**needed).arguments()
+        return {n: v for n, v in values.items() if n in needed or v != as_it_comes[n]}
+
     # ---- saving
 
     def fitted_state(self) -> dict[str, Any]:
@@ -187,6 +216,21 @@ class OutlierEstimator(ABC):
             self.threshold_ = float(state["threshold"])
             low, high = state["score_range"]
             self.score_range_ = (float(low), float(high))
+
+
+def _folded(values: dict[str, Any]) -> str:
+    """All arguments, seen once they are asked for."""
+    inner = table(("argument", "value"), [(name, repr(value)) for name, value in values.items()])
+    return f"<details><summary>all arguments</summary>{inner}</details>"
+
+
+def _short(value: Any) -> str:
+    """A value as Python; of a dataclass only the fields that are not as they come."""
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return repr(value)
+    fields = [(field, getattr(value, field.name)) for field in dataclasses.fields(value)]
+    changed = ", ".join(f"{f.name}={v!r}" for f, v in fields if v != f.default)
+    return f"{type(value).__name__}({changed})"
 
 
 def _inner(value: Any) -> dict[str, Any]:

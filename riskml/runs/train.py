@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytorch_lightning
 from omegaconf import DictConfig
 
-from riskml.core.errors import BundleError, DataError
+from riskml.core.errors import DataError
 from riskml.core.schema import time_span
 from riskml.core.types import PEER, Windows
 from riskml.core.versions import git_commit
@@ -22,7 +21,8 @@ from riskml.evaluation.comparison import About, Comparison
 from riskml.evaluation.evaluator import Evaluation, evaluate_detector
 from riskml.evaluation.explained import alerts_and_events
 from riskml.evaluation.reporting.model_card import MODEL_CARD, model_card
-from riskml.export.bundle import export_bundle, load_bundle
+from riskml.export.bundle import export_bundle
+from riskml.export.leaving import after_closed, check_parity
 from riskml.export.registry import CHALLENGER
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows
@@ -43,9 +43,6 @@ from riskml.runs.top_settings import BEFORE_TEST, EVERYTHING, check_top
 from riskml.scoring.alerting import Alerting
 from riskml.scoring.explain import Explainer
 from riskml.scoring.thresholds import days
-
-PARITY = 1e-5
-"""Largest difference between the bundle's scores and the detector's."""
 
 
 @dataclass(frozen=True)
@@ -178,10 +175,7 @@ def start_of_bundle(
         evidence = evaluation.calibration.evidence(scores, keys[PEER])
         alerting = build_threshold(run.cfg.threshold).start(evidence, keys)
         later = None
-    if detector.remembers:
-        for part in filter(None, (past, later)):
-            detector = detector.after(part.take(~profile.still_open(part.keys).to_numpy()))
-    return Start(detector, profile, alerting)
+    return Start(after_closed(detector, profile, (past, later)), profile, alerting)
 
 
 def drift_reference(run: Run, detector: Detector, windows: PreparedWindows) -> dict[str, str]:
@@ -211,7 +205,7 @@ def export(
     """Write the bundle and check that it scores the whole test set as the detector does.
 
     Raises:
-        BundleError: the bundle differs by more than `PARITY`.
+        BundleError: the bundle differs by more than `riskml.export.leaving.PARITY`.
     """
     first, last = time_span(windows.train.keys["start"], windows.train.keys["end"])
     about = {
@@ -242,13 +236,7 @@ def export(
         run.cfg.get("onnx", False),
         further,
     )
-    again = load_bundle(folder).score_windows(windows.test)
-    difference = float(np.abs(again - leaving.score(windows.test)).max())
-    if difference > PARITY:
-        raise BundleError(
-            f"the bundle's scores differ by up to {difference:.1e} from the detector's; "
-            f"at most {PARITY:.0e} is allowed"
-        )
+    difference = check_parity(folder, leaving, windows.test)
     run.tracker.metrics({"export/largest_difference": difference})
     run.tracker.artifact(folder, BUNDLE)
     run.say(f"bundle      {folder} (largest score difference {difference:.1e})")

@@ -10,17 +10,18 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from command_line import ROOT
+from command_line import ROOT, write_log
 
 from riskml.data.simulated import SimulatedSource
 
 pytestmark = pytest.mark.slow
 
 
-def script(page: str) -> str:
-    """The Python of a page of docs/."""
+def script(page: str, holding: str = "") -> str:
+    """The Python of a page of docs/, of several blocks the one that holds some words."""
     text = (ROOT / "docs" / page).read_text()
-    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (block,) = [block for block in blocks if holding in block]
     return str(block)
 
 
@@ -37,8 +38,18 @@ def test_arrays_and_frames(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     logins = {"logins": draw.poisson(3, 400), "hours": draw.normal(8, 1, 400)}
     pl.DataFrame(logins).write_parquet(tmp_path / "days.parquet")
-    done(script("python.md") + "print(detector.threshold_)", tmp_path)
+    done(script("python.md", "days.parquet") + "print(detector.threshold_)", tmp_path)
     assert list((tmp_path / "detector").glob("*.safetensors"))
+
+
+def test_from_a_log_to_a_bundle(tmp_path: Path) -> None:
+    write_log(tmp_path / "access.csv")
+    text = script("python.md", "access.csv") + "print(repr(report), bundle)"
+    told = done(text, tmp_path)
+    assert "forest" in told and "usually" in told
+    assert "Report(neighbours beside 1 more; average precision" in told
+    assert "Bundle(detector neighbours; data access.csv" in told
+    assert (tmp_path / "report" / "report.html").is_file()
 
 
 def test_a_backtest(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from riskml.data.sources.base import LogSource
 from riskml.data.sources.csv_file import CsvSource
 from riskml.data.sources.database import DatabaseSource
 from riskml.data.sources.duckdb_file import DuckDbSource
+from riskml.data.sources.frame import FrameSource
 from riskml.data.sources.json_lines import JsonLinesSource
 from riskml.data.sources.parquet import ParquetSource
 from riskml.data.sources.rows import RowsSource
@@ -14,6 +15,7 @@ __all__ = [
     "DatabaseSource",
     "DuckDbSource",
     "EventLog",
+    "FrameSource",
     "JsonLinesSource",
     "LogSource",
     "ParquetSource",

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from html import escape
 from pathlib import Path
 
 import matplotlib
@@ -29,7 +30,6 @@ from riskml.evaluation.reporting.curves import (
 from riskml.features.preparation import labels_of
 from riskml.scoring.calibration import SCORE
 
-matplotlib.use("agg")
 NORMAL, RISKY, MARK = "#7a9cc0", "#b3263a", "#d98200"
 LONGEST_NAME = 18
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -64,6 +64,14 @@ class Drawing:
         with matplotlib.rc_context({"svg.hashsalt": "riskml"}):
             self.figure.savefig(out, format="svg", metadata={"Date": None})
         return OUTSIDE.sub("", out.getvalue()).strip()
+
+    def _repr_html_(self) -> str:
+        # the same picture whatever Matplotlib draws on here, and with words for who cannot see it
+        return (
+            f"<figure style='margin:6px 0;max-width:100%;background:#fff;color:#222'>"
+            f"<div role='img' aria-label='{escape(self.alt, quote=True)}'>{self.svg()}</div>"
+            f"<figcaption style='padding:2px 6px'>{escape(self.caption)}</figcaption></figure>"
+        )
 
 
 def draw(comparison: Comparison, by_day: pl.DataFrame) -> dict[str, Drawing]:

@@ -1,0 +1,54 @@
+"""Logs that are in memory already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from riskml.core.errors import DataError
+from riskml.data.event_mapping import LogTable
+from riskml.data.sources.base import MappedSource, no_rejected, origin
+
+NAME = "frame"
+
+
+@dataclass(frozen=True)
+class FrameSource(MappedSource):
+    """A Polars or a pandas frame, a row an event.
+
+    Args:
+        frame: the log; the index of a pandas frame is left out.
+        columns: event column -> column of the log, see `EventMapping` for all rules.
+        time_zone: IANA name for timestamps without a zone.
+        default_action: action of rows that name none.
+        max_rejected_share: largest share of unusable rows that is tolerated, 0 to 1.
+        timestamp_format: strftime format of timestamps that are text, None to recognise it.
+    """
+
+    frame: Any
+    columns: Mapping[str, str | None] = field(default_factory=dict)
+    time_zone: str | None = None
+    default_action: str | None = None
+    max_rejected_share: float = 0.2
+    timestamp_format: str | None = None
+
+    def tables(self, rows: int) -> Iterator[LogTable]:
+        """The rows of the frame.
+
+        Raises:
+            DataError: it is none.
+        """
+        frame = self.frame
+        if not isinstance(frame, pl.DataFrame):
+            if not (hasattr(frame, "columns") and hasattr(frame, "items")):
+                raise DataError(f"a log is a path or a frame, not {type(frame).__name__}")
+            frame = pl.from_pandas(frame)
+        for first in range(0, max(len(frame), 1), rows):
+            part = frame[first : first + rows]
+            # rows are counted from 1, as in files
+            yield LogTable(
+                NAME, part, origin(NAME, range(first + 1, first + len(part) + 1)), no_rejected()
+            )

@@ -1,0 +1,1 @@
+"""For notebooks and scripts: log → windows → report → alerts, each of which shows itself."""

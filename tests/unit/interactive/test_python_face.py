@@ -1,0 +1,268 @@
+"""What `riskml` gives to somebody at a notebook."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hydra import compose, initialize_config_dir
+from odd_log import HOSTILE, events
+
+import riskml
+from riskml.core.errors import ConfigError, DataError
+from riskml.features.extractor import FeatureExtractor
+from riskml.interactive.windows import usual_extractor
+from riskml.runs.assembly import build_extractor, build_scoring, build_threshold
+from riskml.scoring.settings import ScoringSettings
+from riskml.scoring.thresholds import DailyBudget
+
+ROOT = Path(__file__).parents[3]
+
+
+class Tags(HTMLParser):
+    """Keeps the names of all elements."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.seen.add(tag)
+
+
+def tags(html: str) -> set[str]:
+    parser = Tags()
+    parser.feed(html)
+    return parser.seen
+
+
+# ---- what is shown
+
+
+def test_everything_shows_itself_in_short_and_as_html(
+    report: riskml.Report, windows: riskml.LogWindows, tmp_path: Path
+) -> None:
+    bundle = riskml.load(report.export(tmp_path / "bundle"))
+    detector = report.detectors["neighbours"]
+    alerts = report.alerts
+    shown = [windows.log, windows, windows.train, detector, report, alerts, alerts[0], bundle]
+    for each in shown:
+        text = repr(each)
+        assert text.startswith(type(each).__name__) and len(text) < 300, text
+        assert "table" in tags(each._repr_html_())  # type: ignore[union-attr]
+
+
+def test_names_from_the_log_never_become_elements(
+    report: riskml.Report, windows: riskml.LogWindows
+) -> None:
+    alert = report.alerts.of_user(HOSTILE)[0]
+    pictures = [report.plot_user(HOSTILE), windows.log.plot_hours("action"), report.plot()]
+    cards = [windows.log, windows, windows.train, report, report.alerts, alert, *pictures]
+    for each in cards:
+        assert not {"script", "b", "i"} & tags(each._repr_html_()), type(each)
+    assert "&lt;script&gt;" in alert._repr_html_()
+
+
+def test_a_detector_says_what_is_not_as_it_comes() -> None:
+    training = riskml.TrainingSettings(max_epochs=3)
+    detector = riskml.VAEDetector(latent_dim=3, training=training)
+    assert repr(detector) == "VAEDetector(latent_dim=3, training=TrainingSettings(max_epochs=3))"
+    assert repr(riskml.VAEDetector(latent_dim=8)) == "VAEDetector()"
+    assert repr(riskml.PyODDetector("KNN")) == "PyODDetector(algorithm='KNN')"
+    assert "not yet" in detector._repr_html_()
+
+
+def test_a_report_shows_itself_on_a_terminal(
+    report: riskml.Report, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report.show()
+    told = capsys.readouterr().out
+    assert "neighbours" in told and "usually" in told
+
+
+# ---- what it finds
+
+
+def test_the_alerts_are_those_of_the_detector(report: riskml.Report) -> None:
+    risk = report.alerts.frame["risk"]
+    assert risk.is_sorted(descending=True) and len(risk) == len(report.alerts)
+    raised = report.scores.filter(pl.col("alert"))["window_id"]
+    assert set(report.alerts.frame["window_id"]) == set(raised)
+    assert [alert.risk for alert in report.alerts] == risk.to_list()
+
+
+def test_an_alert_has_its_reasons_and_its_own_events(report: riskml.Report) -> None:
+    for i in (0, -1):
+        alert = report.alerts.explain(i)
+        assert len(alert.events) == alert.row["n_events"]
+        assert alert.events["timestamp"].min() == alert.row["start"]
+        assert [reason.text for reason in alert.reasons] == alert.row["reasons"]
+        assert str(alert).count("\n") == len(alert.reasons)
+    own = report.alerts.of_user(HOSTILE)
+    assert {alert.user_id for alert in own} == {HOSTILE}
+    with pytest.raises(IndexError, match="there are"):
+        report.alerts.explain(len(report.alerts))
+    with pytest.raises(DataError, match="no alert of user"):
+        report.alerts.of_user("nobody")
+
+
+def test_the_table_has_a_row_a_detector(report: riskml.Report) -> None:
+    table = report.table
+    assert table["detector"].to_list() == ["neighbours", "<i>pca"]
+    middle, low, high = (
+        table[f"average_precision{end}"].to_numpy() for end in ("", "_low", "_high")
+    )
+    assert ((low <= middle) & (middle <= high)).all()
+    assert report.metrics["average_precision"] == middle[0]
+
+
+def test_saved_and_exported_it_scores_the_same(
+    report: riskml.Report, windows: riskml.LogWindows, tmp_path: Path
+) -> None:
+    assert "neighbours" in report.save(tmp_path / "report").read_text()
+    assert list((tmp_path / "report" / "plots").glob("*.png"))
+    bundle = riskml.load(report.export(tmp_path / "bundle"))
+    scores = report.scores["score"].to_numpy()
+    np.testing.assert_allclose(bundle.score_windows(windows.test), scores, rtol=1e-5)
+    later = events().filter(pl.col("user_id") == "u1").tail(9).drop("label")
+    later = later.with_columns(
+        pl.col("timestamp") + pl.duration(days=7),
+        pl.lit(None, pl.Boolean).alias("success"),
+        pl.lit(None, pl.String).alias("source"),
+        event_id="user_id",
+    )
+    assert bundle.score(later)["risk"].is_between(0, 100).all()
+
+
+def test_a_fitted_detector_is_not_fitted_again(windows: riskml.LogWindows) -> None:
+    detector = riskml.NeighboursDetector(neighbours=3).fit(windows.train)
+    before = detector.decision_scores_
+    report = riskml.evaluate(detector, windows, resamples=10)
+    assert report.name == "NeighboursDetector"
+    assert report.detectors[report.name] is detector
+    assert detector.decision_scores_ is before
+    assert report.metrics["fit_seconds"] is None
+
+
+# ---- pictures
+
+
+def test_a_timeline_shows_where_periods_begin(
+    windows: riskml.LogWindows, report: riskml.Report
+) -> None:
+    drawing = windows.plot_user("u1")
+    assert len(drawing.figure.axes) == 3, "hours, their colours, events"
+    told = [text.get_text() for text in drawing.figure.axes[0].texts]
+    assert sorted(told) == ["calibration", "test", "train"]
+    assert len(report.plot_user("u1").figure.axes) == 4
+    for plot in (windows.plot_user, report.plot_user):
+        with pytest.raises(DataError, match="did you mean 'u1'"):
+            plot("u11")
+
+
+def test_hours_are_shares_of_each_row(windows: riskml.LogWindows) -> None:
+    (mesh,) = windows.log.plot_hours().figure.axes[0].collections
+    shares = np.asarray(mesh.get_array()).reshape(7, 24)
+    np.testing.assert_allclose(shares.sum(1), 1)
+    assert shares[:, 17:].max() == 0, "nobody works in the evening"
+    names = windows.log.plot_hours("user_id", rows=3).figure.axes[0].get_yticklabels()
+    assert len(names) == 3
+    with pytest.raises(DataError, match="no column 'acton'"):
+        windows.log.plot_hours("acton")
+
+
+def test_hours_are_those_of_the_users_own_clock() -> None:
+    log = riskml.read_log(events().with_columns(time_zone=pl.lit("Asia/Tokyo")))
+    figure = log.plot_hours().figure
+    (mesh,) = figure.axes[0].collections
+    shares = np.asarray(mesh.get_array()).reshape(7, 24)
+    assert shares[:, 17:].sum() > 5, "nine hours later"
+    assert "own clock" in figure.axes[0].get_xlabel()
+
+
+def test_pictures_are_asked_for_by_name(report: riskml.Report) -> None:
+    assert report.plot("precision_recall").alt.startswith("Precision")
+    with pytest.raises(ConfigError, match="did you mean 'recall_by_budget'"):
+        report.plot("recall_by_bugdet")
+
+
+# ---- logs
+
+
+def test_a_frame_and_its_file_are_the_same_log(tmp_path: Path) -> None:
+    frame = events()
+    frame.write_csv(tmp_path / "log.csv")
+    frame.write_parquet(tmp_path / "log.parquet")
+    frame.write_ndjson(tmp_path / "log.jsonl")
+    paths = [tmp_path / f"log.{suffix}" for suffix in ("csv", "parquet", "jsonl")]
+    logs = [riskml.read_log(each) for each in (frame, frame.to_pandas(), *paths, str(paths[0]))]
+    columns = ["user_id", "timestamp", "action", "resource", "period"]
+    for log in logs:
+        assert log.events.select(columns).equals(logs[0].events.select(columns))
+        assert log.truth is not None and "label" not in log.events.columns
+        assert log.truth["label"].sum() == frame["label"].sum()
+
+
+def test_columns_have_other_names_and_rows_may_be_bad() -> None:
+    frame = events().rename({"user_id": "who"}).with_columns(pl.col("timestamp").cast(pl.String))
+    bad = frame.with_columns(
+        timestamp=pl.when(pl.int_range(pl.len()) == 3).then(None).otherwise("timestamp")
+    )
+    log = riskml.read_log(bad, columns={"user_id": "who"}, time_zone="UTC")
+    assert len(log) == len(frame) - 1
+    assert log.rejected["row"].to_list() == [4]
+    assert "rejected 1 rows" in repr(log)
+
+
+@pytest.mark.parametrize("nothing", [7, [1, 2], None])
+def test_what_is_no_log_is_refused(nothing: object) -> None:
+    with pytest.raises(DataError, match="a log is a path or a frame"):
+        riskml.read_log(nothing)
+
+
+def test_a_simulated_log_is_the_same_again() -> None:
+    one, again = (riskml.simulate(users=20, days=21, seed=3) for _ in range(2))
+    assert one.dataset.fingerprint == again.dataset.fingerprint
+    assert one.truth is not None
+    assert one.suits["peers"] == "role"
+
+
+# ---- the same as the commands
+
+
+def described(extractor: FeatureExtractor) -> dict[str, Any]:
+    return {
+        "window": (extractor.window.kind, extractor.window.settings()),
+        "families": [(family.name, family.settings()) for family in extractor.families],
+        "peers": extractor.peers.settings(),
+        "rest": (
+            extractor.max_tokens,
+            extractor.event_times,
+            extractor.time_zone,
+            extractor.lateness,
+            extractor.vocabulary.min_count,
+        ),
+    }
+
+
+@pytest.mark.parametrize("window", ["user_day", "session", "block"])
+@pytest.mark.parametrize("data", ["simulated", "csv"])
+def test_features_and_rules_are_those_of_the_configs(window: str, data: str) -> None:
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        wanted = [f"features={window}", f"data={data}"]
+        cfg = compose("train", [*wanted, "+path=log.csv"] if data == "csv" else wanted)
+    suits = riskml.simulate(users=20, days=21).suits if data == "simulated" else {}
+    assert described(usual_extractor(window, **suits)) == described(build_extractor(cfg.features))
+    rule = DailyBudget(5.0, adapt=True)
+    assert vars(build_threshold(cfg.threshold)) == vars(rule)
+    assert build_scoring(cfg.scoring) == ScoringSettings()
+
+
+def test_there_are_but_three_kinds_of_windows() -> None:
+    with pytest.raises(ConfigError, match=re.escape("no window 'day'")):
+        usual_extractor("day")
