@@ -15,7 +15,7 @@ PIP := -m pip --disable-pip-version-check --no-input
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo experiments experiments-quick test coverage test-slow test-flink lint types imports check manifest lock clean python-version
+.PHONY: help setup demo experiments experiments-quick test coverage test-slow test-flink lint types imports check docs manifest lock clean python-version
 .DELETE_ON_ERROR:
 
 help:  ## show this list
@@ -90,6 +90,10 @@ imports: $(READY)  ## check that imports follow the house plan
 
 check: lint types imports test  ## all of the above, except the slow tests
 
+docs: $(READY)  ## build the documentation site into build/docs; a broken link is an error
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -c docs/site . build/docs
+	@echo "build/docs/index.html"
+
 manifest: $(READY)  ## render the Helm chart into deploy/k8s/k8s_anomaly_manifest.yaml
 	$(BIN)/python deploy/k8s/render.py
 
@@ -97,7 +101,7 @@ lock: | python-version  ## resolve the dependencies of pyproject.toml anew into 
 	rm -rf $(VENV)-lock
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python $(PIP) install torch==$(TORCH)
-	$(VENV)-lock/bin/python $(PIP) install -e ".[alerts,dev,drift,graph,monitoring,onnx,ray,report,serve,stream,train,triage]"
+	$(VENV)-lock/bin/python $(PIP) install -e ".[alerts,dev,docs,drift,graph,monitoring,onnx,ray,report,serve,stream,train,triage]"
 	sed '/^[^#]/,$$d' requirements.lock > requirements.lock.new
 	$(VENV)-lock/bin/python $(PIP) list --format=freeze --exclude-editable --exclude pip \
 		| sed 's/^\(torch==[^+]*\)+.*/\1/' >> requirements.lock.new

@@ -17,7 +17,7 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yaml"))
 CI, RELEASE = (yaml.safe_load(path.read_text())["jobs"] for path in WORKFLOWS)
 GITLAB: dict[str, Any] = yaml.safe_load((ROOT / ".gitlab-ci.yml").read_text())
 ALL = [*WORKFLOWS, ROOT / ".gitlab-ci.yml"]
-TESTS = {"check", "test", "slow", "wheel", "audit", "chart", "image"}
+TESTS = {"check", "docs", "test", "slow", "wheel", "audit", "chart", "image"}
 
 
 def tool(*words: str | Path) -> None:

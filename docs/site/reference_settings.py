@@ -1,0 +1,201 @@
+"""Every setting of conf/ with its default: a page a folder, from the files and their comments."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import yaml
+from reference_python import defined
+
+FOLDERS: Mapping[str, str] = {
+    "data": "The log, and how it is cut into periods. See [sources](../../sources.md).",
+    "quality": "What a log is held to. See [quality](../../quality.md).",
+    "pseudonyms": "Names that are replaced. See [pseudonyms](../../privacy.md).",
+    "features": "What a window is, and what is known of it. See [features](../../features.md).",
+    "model": "The detector. See [detectors made of others](../../wrappers.md) for some of them.",
+    "threshold": "Which windows become alerts. See [thresholds](../../thresholds.md).",
+    "scoring": "How scores are read.",
+    "backtest": "Folds of an evaluation. See [evaluating over time](../../backtest.md).",
+    "sweep": "Settings that are searched without labels. See [sweeps](../../sweeps.md).",
+    "experiment": "Presets, which choose everything else.",
+    "trainer": "Where a deep detector is trained.",
+    "callbacks": "What happens while it is trained.",
+    "logger": "Where runs are tracked. See [runs in MLflow](../../tracking.md).",
+    "paths": "Where things are.",
+}
+"""Folders of conf/ that the commands read, in the order of their pages."""
+
+INSIDE = {"quality": "data.quality.", "pseudonyms": "data.pseudonyms."}
+"""Where a folder's settings stand, if not under its own name."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A line of a table.
+
+    Args:
+        name: as it is given on the command line.
+        default: as the file has it.
+        meaning: the file's comment, or else what the class says of the argument.
+    """
+
+    name: str
+    default: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """A file of conf/.
+
+    Args:
+        about: the comment that it begins with.
+        takes: choices and files that it begins with, as `group=name` or a name.
+        builds: the class of its `_target_`, if it has one.
+        settings: in the order of the file.
+    """
+
+    about: str
+    takes: tuple[str, ...]
+    builds: str | None
+    settings: tuple[Setting, ...]
+
+
+def read(path: Path, prefix: str = "") -> ConfigFile:
+    """Read a file; settings of packages other than `_global_` get the prefix."""
+    text = path.read_text(encoding="utf-8")
+    heading = re.match(r"(?:#.*\n)*", text)
+    comments = (
+        [line.removeprefix("#").strip() for line in heading[0].splitlines()] if heading else []
+    )
+    whole = "@package _global_" in comments
+    tree = yaml.compose(text) or yaml.MappingNode("", [])
+    content = yaml.safe_load(text) or {}
+    found = _settings(tree, text, "" if whole else prefix, content.get("_target_"))
+    return ConfigFile(
+        about=" ".join(line for line in comments if not line.startswith("@package")),
+        takes=tuple(_takes(content.get("defaults", []))),
+        builds=content.get("_target_"),
+        settings=tuple(found),
+    )
+
+
+def _takes(defaults: list[str | dict[str, str | None]]) -> Iterator[str]:
+    for entry in defaults:
+        if isinstance(entry, dict):
+            for group, name in entry.items():
+                group = group.removeprefix("override ").lstrip("/").partition("@")[0]
+                yield f"{group}={'null' if name is None else name}"
+        elif entry != "_self_":
+            yield entry
+
+
+def _settings(node: yaml.Node, text: str, prefix: str, target: str | None) -> Iterator[Setting]:
+    """Those of a mapping, with those of the mappings inside it."""
+    for key, value in node.value:
+        name = key.value
+        if name in {"_target_", "defaults"} or (name, prefix) == ("hydra", ""):
+            continue
+        if isinstance(value, yaml.MappingNode) and not value.flow_style:
+            inner = {k.value: v.value for k, v in value.value}.get("_target_")
+            about = _comment(text, key.end_mark.index)
+            if about:
+                yield Setting(f"{prefix}{name}", "", about)
+            yield from _settings(value, text, f"{prefix}{name}.", inner)
+        else:
+            meaning = _comment(text, value.end_mark.index) or _argument(target, name)
+            yield Setting(f"{prefix}{name}", _written(value, text), meaning)
+
+
+def _written(node: yaml.Node, text: str) -> str:
+    if isinstance(node, yaml.SequenceNode) and not node.flow_style:
+        return f"[{', '.join(_written(item, text) for item in node.value)}]"
+    return " ".join(text[node.start_mark.index : node.end_mark.index].split())
+
+
+def _comment(text: str, begin: int) -> str:
+    """What stands behind a value, on its line."""
+    rest = text[begin:].partition("\n")[0]
+    return rest.partition("#")[2].strip()
+
+
+def _argument(target: str | None, name: str) -> str:
+    """What a class of ours says of an argument."""
+    if target is None or not target.startswith("riskml."):
+        return ""
+    module, _, kind = target.rpartition(".")
+    for base in inspect.getmro(getattr(import_module(module), kind)):
+        listed = re.search(r"^Args:\n(.*?)(?:\n\n|\Z)", inspect.getdoc(base) or "", re.M | re.S)
+        pattern = rf"^    {name}: (.*(?:\n {{8}}.*)*)"
+        if listed and (found := re.search(pattern, listed[1], re.M)):
+            return " ".join(found[1].split())
+    return ""
+
+
+def _told(words: str) -> str:
+    """A comment, with links to the pages that it names."""
+    return re.sub(r"docs/([\w-]+\.md)", r"[\1](../../\1)", words)
+
+
+def _cell(words: str) -> str:
+    return words.replace("|", "\\|")
+
+
+def _code(words: str) -> str:
+    return f"`{_cell(words)}`" if words else ""
+
+
+def _table(settings: tuple[Setting, ...]) -> Iterator[str]:
+    yield "| setting | default | meaning |"
+    yield "|---|---|---|"
+    for one in settings:
+        yield f"| {_code(one.name)} | {_code(one.default)} | {_cell(_told(one.meaning))} |"
+
+
+def _section(title: str, file: ConfigFile) -> Iterator[str]:
+    yield from (f"## {title}", "")
+    if file.about:
+        yield from (_told(file.about), "")
+    if file.takes:
+        yield from ("Begins with " + ", ".join(map(_code, file.takes)) + ".", "")
+    if file.builds and file.builds.startswith("riskml."):
+        yield from (f"Builds {{py:obj}}`{defined(file.builds)}`.", "")
+    if file.settings:
+        yield from (*_table(file.settings), "")
+
+
+def pages(conf: Path) -> dict[str, str]:
+    """Markdown of every page, by file name."""
+    found = {"index.md": _index(conf)}
+    for folder, about in FOLDERS.items():
+        lines = [f"# {folder}", "", about, ""]
+        for path in sorted((conf / folder).glob("*.yaml")):
+            file = read(path, INSIDE.get(folder, f"{folder}."))
+            lines += _section(f"{folder}={path.stem}", file)
+        found[f"{folder}.md"] = "\n".join(lines)
+    return found
+
+
+def _index(conf: Path) -> str:
+    lines = [
+        "# Settings",
+        "",
+        "Made from `conf/` when this site is built. Any of them can be given to `train.py` and",
+        "`evaluate.py` on the command line: `group=name` chooses a file, `name=value` changes a",
+        "setting.",
+        "Settings of `conf/alerting/` belong to [`riskml alerts`](../../alerts.md).",
+        "",
+        ":::{toctree}",
+        ":maxdepth: 1",
+        *FOLDERS,
+        ":::",
+        "",
+    ]
+    for command in ("train", "evaluate"):
+        lines += _section(f"{command}.py", read(conf / f"{command}.yaml"))
+    return "\n".join(lines)
