@@ -34,7 +34,8 @@ extensions = [
 
 # ---- which files are pages ----------------------------------------------------------------
 
-SHOWN = ("docs", "experiments", "benchmarks", "CONTRIBUTING.md", "CHANGELOG.md")
+SHOWN = ("docs", "experiments", "benchmarks", "notebooks", "CONTRIBUTING.md")
+SHOWN += ("CHANGELOG.md",)
 root_doc = "docs/index"
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 exclude_patterns = [path.name for path in ROOT.iterdir() if path.name not in SHOWN]
@@ -45,7 +46,10 @@ html_additional_pages = {"index": "forward.html"}  # the site begins in docs/, a
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4
-suppress_warnings = ["misc.highlighting_failure"]  # Cypher's $parameters, cron tables
+suppress_warnings = [
+    "misc.highlighting_failure",  # Cypher's $parameters, cron tables
+    "ref.python",  # riskml.Bundle is also riskml.export.bundle.Bundle
+]
 smartquotes = False  # quotes and dashes of commands stay what they are
 
 # ---- docstrings ----------------------------------------------------------------
@@ -72,6 +76,20 @@ html_copy_source = False
 html_show_sphinx = False
 pygments_style = "default"
 pygments_dark_style = "github-dark"
+
+
+def folders(app: Sphinx, page: str, source: list[str]) -> None:
+    """A link to a folder, which a forge lists, leads to its README here."""
+
+    def led(found: re.Match[str]) -> str:
+        folder = (ROOT / page).parent / found[2]
+        if not folder.is_dir():
+            return found[0]
+        return (
+            f"[{found[1]}]({found[2]}/README.md)" if (folder / "README.md").is_file() else found[1]
+        )
+
+    source[0] = re.sub(r"\[([^\]]+)\]\((\.\./[\w/-]+)\)", led, source[0])
 
 
 def not_a_type(
@@ -104,5 +122,6 @@ def arrays(
 def setup(app: Sphinx) -> None:
     """Called by Sphinx: the reference is written before sources are looked for."""
     reference.write(ROOT)
+    app.connect("source-read", folders)
     app.connect("autodoc-process-docstring", not_a_type, priority=400)
     app.connect("autodoc-process-signature", arrays)
