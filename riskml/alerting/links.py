@@ -13,7 +13,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from riskml.alerting.states import AlertState
 from riskml.core.errors import ConfigError, DataError
@@ -57,20 +57,15 @@ class Links:
     """Seals offers and opens them.
 
     Args:
-        key: secret, of `read_link_key`.
+        keys: a secret, or several with commas between: the first seals, all of them open, so that
+            links of before still work while one takes the other's place.
 
     Raises:
-        ConfigError: the key is too short; the message does not show it.
+        ConfigError: a key is too short; the message does not show it.
     """
 
-    def __init__(self, key: str) -> None:
-        if len(key) < MIN_KEY_CHARACTERS:
-            raise ConfigError(
-                f"the key of links has {len(key)} characters, at least {MIN_KEY_CHARACTERS} are "
-                f"needed. Make one: {_MAKE}"
-            )
-        derived = hmac.digest(key.encode(), b"riskml links of verdicts", "sha256")
-        self._fernet = Fernet(base64.urlsafe_b64encode(derived))
+    def __init__(self, keys: str) -> None:
+        self._fernet = MultiFernet([_fernet(key.strip()) for key in keys.split(",")])
 
     def url(self, page: str, offer: Offer) -> str:
         """The whole address.
@@ -106,3 +101,13 @@ class Links:
                 f"this link could be used until {offer.until:%F %H:%M} UTC; sign in instead"
             )
         return offer
+
+
+def _fernet(key: str) -> Fernet:
+    if len(key) < MIN_KEY_CHARACTERS:
+        raise ConfigError(
+            f"the key of links has {len(key)} characters, at least {MIN_KEY_CHARACTERS} are "
+            f"needed. Make one: {_MAKE}"
+        )
+    derived = hmac.digest(key.encode(), b"riskml links of verdicts", "sha256")
+    return Fernet(base64.urlsafe_b64encode(derived))

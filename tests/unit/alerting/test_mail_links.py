@@ -63,6 +63,20 @@ def test_a_short_key_is_refused() -> None:
         Links("short")
 
 
+def test_a_new_key_takes_the_place_of_an_old_one_while_links_of_both_work() -> None:
+    about, old, new = offer(), "o" * 32, "n" * 32
+    before = path(about, Links(old)).removeprefix(PATH)
+    both = Links(f"{new}, {old}")
+    assert both.open(before) == about
+    after = path(about, both).removeprefix(PATH)
+    assert Links(new).open(after) == about
+    for links, sealed in ((Links(new), before), (Links(old), after)):
+        with pytest.raises(LinkError, match="not valid"):
+            links.open(sealed)
+    with pytest.raises(ConfigError, match="has 0 characters"):
+        Links(f"{new},")
+
+
 def test_only_a_click_gives_the_verdict(page: Served, store: FeedbackStore) -> None:
     browser, url = Browser(page.url), path(offer())
     for _ in range(2):  # as scanners of mails do
