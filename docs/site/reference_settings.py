@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -23,8 +23,8 @@ FOLDERS: Mapping[str, str] = {
     "backtest": "Folds of an evaluation. See [evaluating over time](../../backtest.md).",
     "sweep": "Settings that are searched without labels. See [sweeps](../../sweeps.md).",
     "experiment": "Presets, which choose everything else.",
-    "trainer": "Where a deep detector is trained.",
-    "callbacks": "What happens while it is trained.",
+    "trainer": "Where a deep detector is trained; settings are those of Lightning's `Trainer`.",
+    "callbacks": "What happens while it is trained; settings are those of Lightning's callbacks.",
     "logger": "Where runs are tracked. See [runs in MLflow](../../tracking.md).",
     "paths": "Where things are.",
 }
@@ -169,19 +169,58 @@ def _section(title: str, file: ConfigFile) -> Iterator[str]:
         yield from (*_table(file.settings), "")
 
 
+def files(conf: Path) -> dict[str, dict[str, ConfigFile]]:
+    """All files by folder and name; those beside the folders under "".
+
+    A setting that one file explains means the same where another file sets it.
+    """
+    paths = {"": [conf / "train.yaml", conf / "evaluate.yaml"]}
+    paths |= {folder: sorted((conf / folder).glob("*.yaml")) for folder in FOLDERS}
+    found = {
+        folder: {path.stem: read(path, _prefix(folder)) for path in group}
+        for folder, group in paths.items()
+    }
+    told: dict[str, str] = {}
+    for group in found.values():
+        for file in group.values():
+            for one in file.settings:
+                if one.meaning:
+                    told.setdefault(one.name, one.meaning)
+    return {
+        folder: {name: _explained(file, told) for name, file in group.items()}
+        for folder, group in found.items()
+    }
+
+
+def _prefix(folder: str) -> str:
+    return INSIDE.get(folder, f"{folder}.") if folder else ""
+
+
+def _explained(file: ConfigFile, told: Mapping[str, str]) -> ConfigFile:
+    """With meanings for settings that only hand their value on, or are explained elsewhere."""
+    handed = {one.default: one.meaning for one in file.settings if one.meaning}
+    settings = [
+        replace(
+            one, meaning=one.meaning or handed.get(f"${{{one.name}}}") or told.get(one.name, "")
+        )
+        for one in file.settings
+    ]
+    return replace(file, settings=tuple(settings))
+
+
 def pages(conf: Path) -> dict[str, str]:
     """Markdown of every page, by file name."""
-    found = {"index.md": _index(conf)}
+    read_files = files(conf)
+    found = {"index.md": _index(read_files[""])}
     for folder, about in FOLDERS.items():
         lines = [f"# {folder}", "", about, ""]
-        for path in sorted((conf / folder).glob("*.yaml")):
-            file = read(path, INSIDE.get(folder, f"{folder}."))
-            lines += _section(f"{folder}={path.stem}", file)
+        for name, file in read_files[folder].items():
+            lines += _section(f"{folder}={name}", file)
         found[f"{folder}.md"] = "\n".join(lines)
     return found
 
 
-def _index(conf: Path) -> str:
+def _index(commands: Mapping[str, ConfigFile]) -> str:
     lines = [
         "# Settings",
         "",
@@ -196,6 +235,6 @@ def _index(conf: Path) -> str:
         ":::",
         "",
     ]
-    for command in ("train", "evaluate"):
-        lines += _section(f"{command}.py", read(conf / f"{command}.yaml"))
+    for command, file in commands.items():
+        lines += _section(f"{command}.py", file)
     return "\n".join(lines)

@@ -94,3 +94,11 @@ def test_packages_say_where_settings_stand(site: Any) -> None:
     names = [one.name for one in csv.settings]
     assert "path" in names and "data.split.test" in names and "data.path" not in names
     assert csv.takes[-2:] == ("features=user_day", "threshold=daily_budget")
+
+
+def test_a_setting_is_explained_where_it_hands_its_value_on_and_in_every_file(site: Any) -> None:
+    found = site.files(ROOT / "conf")
+    meaning = {one.name: one.meaning for one in found["data"]["auth_log"].settings}
+    assert meaning["path"] == meaning["data.source.path"] != ""
+    told = {one.name: one.meaning for one in found["data"]["csv"].settings}
+    assert meaning["data.normal_weight"] == told["data.normal_weight"] != ""
