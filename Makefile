@@ -15,7 +15,7 @@ PIP := -m pip --disable-pip-version-check --no-input
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo experiments experiments-quick test coverage test-slow test-flink lint types imports check docs manifest lock clean python-version
+.PHONY: help setup demo notebooks experiments experiments-quick test coverage test-slow test-flink lint types imports check docs manifest lock clean python-version
 .DELETE_ON_ERROR:
 
 help:  ## show this list
@@ -45,6 +45,11 @@ $(READY): requirements.lock pyproject.toml | python-version
 demo: $(READY)  ## train a VAE on a simulated organisation, then compare it with the baselines
 	$(BIN)/python train.py model=vae
 	$(BIN)/python evaluate.py
+
+notebooks: $(READY)  ## make the notebooks of their .py, and run them all into outputs/notebooks
+	$(BIN)/jupytext --quiet --update --to ipynb notebooks/0*.py
+	mkdir -p outputs/notebooks
+	$(BIN)/jupyter execute --output=../outputs/notebooks/{notebook_name} notebooks/0*.ipynb
 
 experiments: $(READY)  ## run the studies of experiments/: makes what is missing, writes their tables
 	$(BIN)/python -m experiments
@@ -101,7 +106,7 @@ lock: | python-version  ## resolve the dependencies of pyproject.toml anew into 
 	rm -rf $(VENV)-lock
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python $(PIP) install torch==$(TORCH)
-	$(VENV)-lock/bin/python $(PIP) install -e ".[alerts,dev,docs,drift,graph,monitoring,onnx,ray,report,serve,stream,train,triage]"
+	$(VENV)-lock/bin/python $(PIP) install -e ".[alerts,dev,docs,drift,graph,monitoring,notebook,onnx,ray,report,serve,stream,train,triage]"
 	sed '/^[^#]/,$$d' requirements.lock > requirements.lock.new
 	$(VENV)-lock/bin/python $(PIP) list --format=freeze --exclude-editable --exclude pip \
 		| sed 's/^\(torch==[^+]*\)+.*/\1/' >> requirements.lock.new

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from riskml.core.types import Windows
     from riskml.export.bundle import Bundle
     from riskml.interactive.alerts import Alert, Alerts
+    from riskml.interactive.detector_check import check_detector
     from riskml.interactive.logs import Log, read_log, simulate
     from riskml.interactive.report import Report, evaluate
     from riskml.interactive.windows import LogWindows, extract
@@ -65,6 +66,7 @@ _HOMES = {
     "TransformerDetector": "riskml.models.transformer",
     "VAEDetector": "riskml.models.vae",
     "Windows": "riskml.core.types",
+    "check_detector": "riskml.interactive.detector_check",
     "evaluate": "riskml.interactive.report",
     "extract": "riskml.interactive.windows",
     "load_detector": "riskml.models.base",
@@ -99,6 +101,7 @@ __all__ = [
     "VAEDetector",
     "Windows",
     "__version__",
+    "check_detector",
     "evaluate",
     "extract",
     "load",

@@ -69,9 +69,13 @@ class Bundle:
 
     def _facts(self) -> dict[str, object]:
         """What it is, for people."""
-        told = [n for n in ("detector", "data", "train_from", "train_until") if n in self.manifest]
+        names = ["detector", "data"]
+        facts: dict[str, object] = {n: self.manifest[n] for n in names if n in self.manifest}
+        if {"train_from", "train_until"} <= self.manifest.keys():
+            first, last = (self.manifest[f"train_{end}"][:10] for end in ("from", "until"))
+            facts["trained on"] = f"{first} to {last}"
         return {
-            **{name.replace("_", " "): self.manifest[name] for name in told},
+            **facts,
             "features": len(self.extractor.spec),
             "threshold": f"{self.threshold:.4g}",
         }

@@ -15,6 +15,7 @@ from riskml.core.schema import time_span
 from riskml.data.batch_checks import BatchChecks
 from riskml.data.datasets import Dataset, load_dataset
 from riskml.data.sources import CsvSource, FrameSource, JsonLinesSource, LogSource, ParquetSource
+from riskml.data.sources.frame import NAME as FRAME
 from riskml.data.sources.json_lines import SUFFIXES as JSON
 from riskml.data.splits import PERIOD, PERIODS, TimeSplit
 
@@ -87,7 +88,8 @@ class Log:
             ),
         }
         if len(self.rejected):
-            facts["rejected"] = f"{len(self.rejected):,} rows, see .rejected"
+            rows = "row" if len(self.rejected) == 1 else "rows"
+            facts["rejected"] = f"{len(self.rejected):,} {rows}, see .rejected"
         return facts
 
     def plot_hours(self, by: str = "weekday", rows: int = 12) -> Drawing:
@@ -129,9 +131,11 @@ def read_log(
         DataError: no such log, or one that cannot be used; the message says why.
         ConfigError: a setting is wrong.
     """
-    name = type(source).__name__
-    if not hasattr(source, "load"):
+    if hasattr(source, "load"):
+        name = type(source).__name__
+    else:
         kind: type[LogSource] = FrameSource
+        name = FRAME
         if isinstance(source, str | Path):
             kind, name = _kind(Path(source)), Path(source).name
         source = kind(source, columns=columns or {}, time_zone=time_zone, **settings)  # type: ignore[call-arg]

@@ -41,7 +41,6 @@ COLUMNS = {
     "roc_auc": "ROC-AUC",
     "precision_at_budget": "precision",
     "recall_at_budget": "recall",
-    "fit_seconds": "fit, s",
 }
 """Header of each column, by its metric."""
 

@@ -6,6 +6,8 @@ explained. Exact shares stay as they are: only what is left of the score goes on
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -64,7 +66,8 @@ def _integrated(
     detector: DeepDetector, windows: Windows, usual: FloatArray, rest: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.float64]:
     """Gradients of those parts along the path, [n, d]; 0 for windows where they do not add up."""
-    from captum.attr import IntegratedGradients  # slow to import, and only reasons need it
+    with warnings.catch_warnings(action="ignore"):  # in a notebook it asks for bars of progress
+        from captum.attr import IntegratedGradients  # slow to import, and only reasons need it
 
     network, device = detector.network_ready(windows), detector.device
     x, *others = (tensor.to(device) for tensor in to_tensors(windows, detector.users_))

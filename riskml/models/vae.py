@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from riskml.core.types import FloatArray, Windows
 from riskml.models.attribution import COMBINATION
 from riskml.models.deep import DeepDetector, NetworkInputs, TrainingSettings
 from riskml.models.likelihoods import FeatureLikelihood, gaussian_nll
@@ -207,6 +208,15 @@ class VAEDetector(DeepDetector):
     def build_network(self, inputs: NetworkInputs) -> DetectorNetwork:
         """The untrained network."""
         return VAENetwork(inputs, **self.architecture)
+
+    @torch.inference_mode()
+    def latent(self, windows: Windows) -> FloatArray:
+        """Where windows lie in the latent space: means of the posterior, float32 [n, latent]."""
+        network = self.network_ready(windows)
+        assert isinstance(network, VAENetwork)
+        hidden = network.encoder(network.scale(torch.from_numpy(windows.x).to(self.device)))
+        mean: FloatArray = network.posterior(hidden).float().chunk(2, 1)[0].cpu().numpy()
+        return mean
 
     def topics(self) -> list[str]:
         """Feature topics, then the overall combination (the divergence)."""

@@ -216,7 +216,7 @@ def test_columns_have_other_names_and_rows_may_be_bad() -> None:
     log = riskml.read_log(bad, columns={"user_id": "who"}, time_zone="UTC")
     assert len(log) == len(frame) - 1
     assert log.rejected["row"].to_list() == [4]
-    assert "rejected 1 rows" in repr(log)
+    assert "rejected 1 row," in repr(log)
 
 
 @pytest.mark.parametrize("nothing", [7, [1, 2], None])

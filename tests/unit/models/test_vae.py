@@ -13,7 +13,7 @@ from riskml.core.errors import ConfigError
 from riskml.core.types import Windows
 from riskml.models.batches import to_tensors
 from riskml.models.deep import DeepDetector
-from riskml.models.vae import VAENetwork, spread
+from riskml.models.vae import VAEDetector, VAENetwork, spread
 
 
 def with_points(fitted: DeepDetector, windows: Windows, points: int) -> DeepDetector:
@@ -107,3 +107,16 @@ def test_free_bits_keep_the_latent_space_in_use(windows: Windows) -> None:
 def test_negative_settings_are_refused(setting: str) -> None:
     with pytest.raises(ConfigError, match=rf"{setting}=-1 must be 0 or more"):
         DEEP["vae"](**{setting: -1})
+
+
+def test_latent_places_are_the_means_that_scoring_takes(windows: Windows) -> None:
+    detector = DEEP["vae"]().fit(windows)
+    assert isinstance(detector, VAEDetector)
+    network = detector.network
+    assert isinstance(network, VAENetwork)
+    places = detector.latent(windows)
+    assert places.shape == (len(windows), network.prior.out_features // 2)
+    x, *_, user = to_tensors(windows, detector.users_)
+    with torch.inference_mode():
+        mean = network.beliefs(network.scale(x), network.view(user))[0]
+    np.testing.assert_allclose(places, mean.numpy(), rtol=1e-5, atol=1e-6)
