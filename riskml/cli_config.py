@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +18,7 @@ from riskml.cli_score import score
 from riskml.cli_serve import serve
 from riskml.cli_stream import stream
 from riskml.cli_types import SOURCE_OPTIONS, Reading, options_for_settings
+from riskml.core.environment import environment
 from riskml.core.secret_files import secrets_from_files
 
 if TYPE_CHECKING:
@@ -140,6 +139,7 @@ def _checked(
     above: Mapping[str, Any],
 ) -> Checks:
     from riskml.config_check.findings import Checks
+    from riskml.config_check.places import ASK_S
     from riskml.config_check.roles import ROLES
     from riskml.config_check.surroundings import packages, unknown_variables
 
@@ -150,7 +150,7 @@ def _checked(
         values["look_at_events"] = options_for_settings(SOURCE_OPTIONS)(_looking(reading))
     packages(checks, found.extras)
     unknown_variables(checks)
-    with _patience():
+    with environment({"PGCONNECT_TIMEOUT": str(int(ASK_S))}, weak=True):
         found.check(checks)
     return checks
 
@@ -163,21 +163,6 @@ def _looking(reading: Reading) -> Callable[[str, bool], str]:
         return f"{source.check()} has what is needed"
 
     return look
-
-
-@contextmanager
-def _patience() -> Iterator[None]:
-    """A PostgreSQL that does not answer is waited for no longer than for anybody else."""
-    from riskml.config_check.places import ASK_S
-
-    name = "PGCONNECT_TIMEOUT"
-    before = os.environ.get(name)
-    os.environ.setdefault(name, str(int(ASK_S)))
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop(name, None)
 
 
 def _say(role: str, checks: Checks, as_json: bool) -> None:

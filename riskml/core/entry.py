@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from riskml.core import logs
+from riskml.core.environment import environment
 from riskml.core.errors import RiskmlError
 from riskml.core.interrupts import quiet_interrupts
 from riskml.core.secret_files import secrets_from_files
@@ -86,7 +87,7 @@ def _run(task: Callable[[DictConfig], Any], script: Path, config_name: str) -> i
         if logs.is_wanted():  # in place of what Hydra has set up meanwhile
             logs.set_up(command=script.stem)
         try:
-            with _environment(FULL_ERROR, wanted):
+            with environment({FULL_ERROR: wanted}):
                 return task(cfg)
         except expected as error:
             if wanted == "1" or HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -102,7 +103,7 @@ def _run(task: Callable[[DictConfig], Any], script: Path, config_name: str) -> i
             with warnings.catch_warnings(action="ignore"):  # Hydra is going to give them again
                 check_command_line(conf, config_name, job_name=script.stem)
             # Else Hydra prints a traceback and exits by itself.
-            with _environment(FULL_ERROR, "1"):
+            with environment({FULL_ERROR: "1"}):
                 hydra.main(str(conf), config_name, version_base=VERSION_BASE)(checked)()
     except KeyboardInterrupt:
         logs.tell("interrupted", logging.WARNING)
@@ -118,24 +119,6 @@ def _run(task: Callable[[DictConfig], Any], script: Path, config_name: str) -> i
 
 class _WrongInputError(BaseException):
     """Carries an error past Hydra, which would print lines of its own."""
-
-
-@contextmanager
-def _environment(name: str, value: str | None) -> Iterator[None]:
-    """Hold an environment variable at a value, None for unset."""
-    before = os.environ.get(name)
-    try:
-        _set(name, value)
-        yield
-    finally:
-        _set(name, before)
-
-
-def _set(name: str, value: str | None) -> None:
-    if value is None:
-        os.environ.pop(name, None)
-    else:
-        os.environ[name] = value
 
 
 @contextmanager

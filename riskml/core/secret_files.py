@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from riskml.core.environment import environment
 from riskml.core.errors import ConfigError
 
 PREFIX, FILE_VARIABLE = "RISKML_", "_FILE"
@@ -54,14 +55,5 @@ def secrets_from_files(variables: Iterable[str] | None = None) -> Iterator[None]
         ConfigError: a file cannot be read, or holds nothing.
     """
     names = variables_of_files() if variables is None else variables
-    found = {name: secret_in(name) or "" for name in names}
-    before = {name: os.environ.get(name) for name in found}
-    os.environ.update(found)
-    try:
+    with environment({name: secret_in(name) for name in names}):
         yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

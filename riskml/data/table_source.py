@@ -145,6 +145,15 @@ class TableSource:
                 "identify events; name a text or integer column with columns.event_id="
             )
 
+    def read_a_row(self) -> None:
+        """See that rows may be read: columns are shown also to who may not.
+
+        Raises:
+            DataError: they may not.
+        """
+        with self._errors(), self.engine.connect() as connection:
+            connection.execute(select(self._table).limit(1)).first()
+
     def newest(self, ingested: bool = False) -> datetime | None:
         """The latest time in the time column, or in the ingestion column; None of no rows."""
         column = self._column((self.ingested_column if ingested else None) or self.time_column)

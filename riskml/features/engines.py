@@ -11,11 +11,12 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from multiprocessing import get_context, parent_process
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from riskml.core.environment import environment
 from riskml.core.errors import ConfigError, DataError, require
 
 T = TypeVar("T")
@@ -193,18 +194,3 @@ def _follow() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-@contextmanager
-def environment(values: dict[str, str], weak: bool = False) -> Iterator[None]:
-    """Set variables for a while; weak: only those that are not set."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update({n: v for n, v in values.items() if not weak or before[n] is None})
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -112,8 +112,9 @@ class TableEvents:
         )
 
     def check(self) -> str:
-        """By the columns of the table."""
+        """By the columns of the table, and a row of it."""
         self._checked()
+        self._source.read_a_row()
         return f"table {self._source.name}"
 
     def _checked(self) -> BatchMaker:

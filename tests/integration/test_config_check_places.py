@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 
+import polars as pl
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Sink
@@ -18,6 +19,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from riskml.alerting.alert_log import AlertLog
 from riskml.cli import main
+from riskml.data.event_store import EventStore
 from riskml.serving.score_tables import METADATA
 
 pytestmark = pytest.mark.slow
@@ -64,6 +66,11 @@ def test_rights_of_a_role(new_database: Callable[[], str]) -> None:
 
     level, told = found("score", "--source", url)["--source (RISKML_SCORE_SOURCE)"]
     assert level == "error" and "no table 'events'" in told
+    EventStore(owner).append(pl.read_parquet(Path(BUNDLE).with_name("events.parquet")))
+    level, told = found("score", "--source", url)["--source (RISKML_SCORE_SOURCE)"]
+    assert level == "error" and "permission denied" in told
+    run("GRANT SELECT ON events TO clerk")
+    assert found("score", "--source", url)["--source (RISKML_SCORE_SOURCE)"][0] == "ok"
     run("ALTER ROLE clerk NOLOGIN")
     assert found("score", "--out", url)[name][0] == "error"
     run("DROP OWNED BY clerk")

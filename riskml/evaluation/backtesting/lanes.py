@@ -12,9 +12,10 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.reduction import ForkingPickler
 
+from riskml.core.environment import environment
 from riskml.core.errors import ConfigError, DataError, RiskmlError
 from riskml.evaluation.backtesting.units import Job, Unit, Worker
-from riskml.features.engines import ONE_THREAD, environment, obey_parent
+from riskml.features.engines import ONE_THREAD, obey_parent
 
 
 @dataclass

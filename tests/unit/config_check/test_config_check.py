@@ -16,6 +16,8 @@ from riskml.cli import main
 from riskml.cli_config import COMMANDS
 from riskml.config_check import surroundings
 from riskml.config_check.roles import ROLES
+from riskml.core.secret_files import secrets_from_files
+from riskml.streaming.kafka import KafkaTopic
 
 ROOT = Path(__file__).parents[3]
 MADE = ROOT / "tests" / "data" / "bundles" / "format_3"
@@ -126,6 +128,15 @@ def test_commands_read_secrets_from_files(
     result = CliRunner().invoke(main, ["alerts", "verify"])
     assert result.exit_code == 2
     assert result.stderr == "error: RISKML_ALERTS_URL_FILE: the file holds nothing\n"
+
+
+def test_settings_of_kafka_come_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "password").write_text("of-kafka\n")
+    monkeypatch.setenv("RISKML_KAFKA_SASL_PASSWORD_FILE", str(tmp_path / "password"))
+    with secrets_from_files():
+        settings = KafkaTopic.parse("kafka://broker.example/logins", "--source").settings
+    assert settings == {"sasl.password": "of-kafka"}
+    assert "RISKML_KAFKA_SASL_PASSWORD" not in os.environ
 
 
 def test_a_misspelt_variable_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

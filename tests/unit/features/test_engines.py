@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from riskml.core.environment import environment
 from riskml.core.errors import ConfigError, DataError
-from riskml.features import engines
 from riskml.features.engines import Processes, RayTasks
 
 
@@ -49,7 +49,7 @@ def test_no_process_is_refused() -> None:
 def test_variables_are_put_back(monkeypatch: pytest.MonkeyPatch, weak: bool) -> None:
     monkeypatch.setenv("RISKML_SET", "old")
     monkeypatch.delenv("RISKML_UNSET", raising=False)
-    with engines.environment({"RISKML_SET": "new", "RISKML_UNSET": "new"}, weak=weak):
+    with environment({"RISKML_SET": "new", "RISKML_UNSET": "new"}, weak=weak):
         assert os.environ["RISKML_SET"] == ("old" if weak else "new")
         assert os.environ["RISKML_UNSET"] == "new"
     assert os.environ["RISKML_SET"] == "old" and "RISKML_UNSET" not in os.environ
