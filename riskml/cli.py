@@ -25,6 +25,7 @@ from riskml.cli_map import MapGroup, hand_down_examples
 from riskml.cli_quality import quality
 from riskml.cli_registry import registry
 from riskml.cli_report import report
+from riskml.cli_retrain import retrain
 from riskml.cli_score import score
 from riskml.cli_serve import serve
 from riskml.cli_stream import stream
@@ -53,7 +54,7 @@ class _Group(MapGroup):
             "catalogue",
             "pseudonyms",
         ),
-        "Models": ("bundle", "registry", "compare", "drift", "schema"),
+        "Models": ("bundle", "registry", "compare", "drift", "retrain", "schema"),
         "Scoring": ("score", "serve", "stream"),
         "Alerts": ("alerts", "feedback", "triage", "graph", "report"),
         "Watching": ("config", "dashboards"),
@@ -161,6 +162,7 @@ main.add_command(config)
 main.add_command(bundle)
 main.add_command(registry)
 main.add_command(report)
+main.add_command(retrain)
 main.add_command(compare)
 main.add_command(dashboards)
 main.add_command(drift)

@@ -21,11 +21,7 @@ from riskml.cli_types import (
 from riskml.core.redaction import printable
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from riskml.cli_types import PutMetrics
-    from riskml.core.types import FloatArray, Windows
-    from riskml.export.bundle import Bundle
     from riskml.monitoring.drift import Drift
 
 DRIFTS, ROWS = 3, 100_000
@@ -124,7 +120,10 @@ def drift(
     reference = DriftReference.load(folder)
     with exporting(metrics, "drift") as put:
         events = read_log(reading.source(source, ROWS), (bundle,))
-        windows, scores = _closed(bundle, events, since)
+        windows, scores = bundle.closed(events)
+        if since is not None:
+            judged = (windows.keys["start"] >= since).to_numpy()
+            windows, scores = windows.take(judged), scores[judged]
         found = find_drift(reference, windows, scores, rules)
         if put is not None:
             _put(put, found)
@@ -160,29 +159,6 @@ def _put(put: PutMetrics, found: Drift) -> None:
     latest = found.table.filter(found.table["begin"] == found.table["begin"].max())
     shifts = dict(latest.select("quantity", "psi").iter_rows())
     put(drift_registry(shifts, int(latest["drifts"].sum()), len(found.wakes)))
-
-
-def _closed(
-    bundle: Bundle, events: pl.DataFrame, since: datetime | None
-) -> tuple[Windows, FloatArray]:
-    """Windows that can get no more events, and their scores, in the order in which they end.
-
-    A detector that remembers has to see all of them.
-    """
-    import polars as pl
-
-    windows, _ = bundle.extractor.transform(events, bundle.profile)
-    windows = windows.take(
-        windows.keys.select(pl.arg_sort_by("end", "window_id"))
-        .to_series()
-        .to_numpy()
-        .astype("int64")
-    )
-    scores = bundle.score_windows(windows)
-    if since is None:
-        return windows, scores
-    judged = (windows.keys["start"] >= since).to_numpy()
-    return windows.take(judged), scores[judged]
 
 
 def _false_alarms_rose(url: str) -> list[str]:

@@ -39,6 +39,11 @@ LENGTHS = (
     "lasts",
     "links_last",
     "after",
+    "settle",
+    "age",
+    "cool_down",
+    "retry",
+    "shadow",
 )
 
 SECTIONS = ("channels", "delivery", "accounts", "teams", "times", "routes", "examples")
@@ -56,7 +61,7 @@ def read_rules(path: Path) -> Suppression:
         ConfigError: not readable, no YAML, or a setting that is wrong, with its place.
     """
     where = f"--rules {path}"
-    found = _read(path, where)
+    found = read_yaml(path, where)
     accepted = found.get("accepted")
     if isinstance(accepted, list):
         ends = [
@@ -66,7 +71,7 @@ def read_rules(path: Path) -> Suppression:
             for each in accepted
         ]
         found = {**found, "accepted": ends}
-    return _checked(Suppression, found, where)
+    return checked(Suppression, found, where)
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,7 @@ def read_channels(path: Path) -> Delivery:
             an example that does not go where it says.
     """
     where = f"--channels {path}"
-    found = _read(path, where)
+    found = read_yaml(path, where)
     unknown = [name for name in found if name not in SECTIONS]
     if unknown:
         raise ConfigError(f"{where}: {printable(str(unknown[0]))}: there is no such setting")
@@ -106,11 +111,11 @@ def read_channels(path: Path) -> Delivery:
         if not isinstance(kind, str) or kind not in KINDS:
             raise ConfigError(f"{here}.kind: {did_you_mean(str(kind), KINDS)}")
         rest = {key: value for key, value in settings.items() if key != "kind"}
-        channels[name] = _checked(KINDS[kind], rest, here)
+        channels[name] = checked(KINDS[kind], rest, here)
     routes = _each(found.get("routes"), Route, f"{where}: routes")
     accounts, teams = (
         {
-            name: _checked(Group, group, f"{where}: {section}.{printable(name)}")
+            name: checked(Group, group, f"{where}: {section}.{printable(name)}")
             for name, group in _named(found, section, where).items()
         }
         for section in ("accounts", "teams")
@@ -134,7 +139,7 @@ def read_channels(path: Path) -> Delivery:
                 told = f"{verb} {names}, not {verb.split()[-1]} {others}: {'; '.join(way.told)}"
                 raise ConfigError(f"{where}: examples.{number}: {told}")
     delivery = found.get("delivery") or {}
-    return Delivery(channels, routing, _checked(DeliverySettings, delivery, f"{where}: delivery"))
+    return Delivery(channels, routing, checked(DeliverySettings, delivery, f"{where}: delivery"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,10 +187,19 @@ def _named(found: dict[str, Any], section: str, where: str) -> dict[str, Any]:
 def _each(found: Any, kind: type[Settings], where: str) -> tuple[Settings, ...]:
     if not isinstance(found, list | None):
         raise ConfigError(f"{where}: must be a list")
-    return tuple(_checked(kind, each, f"{where}.{n}") for n, each in enumerate(found or []))
+    return tuple(checked(kind, each, f"{where}.{n}") for n, each in enumerate(found or []))
 
 
-def _read(path: Path, where: str) -> dict[str, Any]:
+def read_yaml(path: Path, where: str) -> dict[str, Any]:
+    """Settings of a file.
+
+    Args:
+        path: of it.
+        where: to begin a message.
+
+    Raises:
+        ConfigError: not readable, no YAML, or no settings.
+    """
     import yaml
 
     try:
@@ -217,7 +231,17 @@ def _refuse_twice(node: Any, where: str, depth: int = 3) -> None:
         _refuse_twice(value, where, depth - 1)
 
 
-def _checked(kind: type[Settings], found: Any, where: str) -> Settings:
+def checked(kind: type[Settings], found: Any, where: str) -> Settings:
+    """Settings as a class has them.
+
+    Args:
+        kind: a dataclass, `FromFile`.
+        found: values of a file.
+        where: they come from, to begin a message.
+
+    Raises:
+        ConfigError: one of them is wrong, or there is no such setting.
+    """
     from pydantic import TypeAdapter, ValidationError
 
     try:

@@ -62,6 +62,7 @@ RISKML: frozenset[str] = frozenset(
         "riskml.data.sources.JsonLinesSource",
         "riskml.data.sources.ParquetSource",
         "riskml.data.sources.RowsSource",
+        "riskml.data.sources.SnapshotSource",
         "riskml.data.splits.ColumnSplit",
         "riskml.data.splits.TimeSplit",
         "riskml.export.scripted.ScriptedDetector",

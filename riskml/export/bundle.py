@@ -25,6 +25,7 @@ from riskml.export.manifest import about_now, read_manifest, write_manifest
 from riskml.export.seal import KEY_VARIABLE, SIGNATURE, bundle_key
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.profile import Profile
+from riskml.features.windows import WINDOW_ID
 from riskml.models.base import Detector
 from riskml.scoring.alert_state import alerting_state, read_alerting
 from riskml.scoring.alerting import Alerting, FixedThreshold, Mask
@@ -88,6 +89,18 @@ class Bundle:
     def score_windows(self, windows: Windows) -> FloatArray:
         """Float32 [n] scores of windows made by this bundle's extractor."""
         return self.graph.score(windows)
+
+    def closed(self, events: pl.DataFrame) -> tuple[Windows, FloatArray]:
+        """Windows that can get no more events, in the order in which they end, and their scores.
+
+        Args:
+            events: later than those that the profile knows; all of them, where the detector
+                remembers.
+        """
+        windows, _ = self.extractor.transform(events, self.profile)
+        order = windows.keys.select(pl.arg_sort_by("end", WINDOW_ID)).to_series()
+        windows = windows.take(order.to_numpy().astype(np.int64))
+        return windows, self.score_windows(windows)
 
     def after(self, windows: Windows) -> Bundle:
         """The bundle once its detector has learnt from closed windows that it has scored.

@@ -110,6 +110,52 @@ class Registry:
         with asking(f"models:/{name}/{version}"):
             self._client.set_registered_model_alias(name, alias, version)
 
+    def drop_alias(self, name: str, alias: str) -> None:
+        """Let an alias point nowhere; nothing happens where it does already.
+
+        Raises:
+            ConfigError: there is no such model.
+        """
+        with asking(f"models:/{name}@{alias}"):
+            self._client.delete_registered_model_alias(name, alias)
+
+    def version(self, name: str, alias: str) -> Registered:
+        """The version that an alias points to.
+
+        Raises:
+            ConfigError: there is no such model or alias, or no bundle of ours behind it.
+        """
+        return _registered(self._find(f"models:/{name}@{alias}"))
+
+    def run_file(self, name: str, version: str, file: str) -> str:
+        """Text of a file of the run that a version comes from.
+
+        Raises:
+            ConfigError: there is no such version, or its run has no such file.
+        """
+        from mlflow.artifacts import download_artifacts
+
+        with (
+            asking(f"models:/{name}/{version}"),
+            tempfile.TemporaryDirectory() as draft,
+        ):
+            run = self._client.get_model_version(name, version).run_id
+            given = {"run_id": run, "artifact_path": file, "tracking_uri": self.store}
+            try:
+                return Path(download_artifacts(**given, dst_path=draft)).read_text(encoding="utf-8")
+            except OSError as error:
+                raise ConfigError(
+                    f"models:/{name}/{version}: its run has no {file}: register it by "
+                    f"`python train.py register={name}`, which keeps its settings"
+                ) from error
+
+    @property
+    def files(self) -> str | None:
+        """Folder for files of new experiments; None: where the store says."""
+        if not self.store.startswith(SQLITE):
+            return None
+        return str(Path(self.store.removeprefix(SQLITE)).resolve().parent / ARTIFACTS)
+
     def versions(self, name: str | None = None) -> list[Registered]:
         """Bundles of one model or of all, the newest version of each first.
 
@@ -248,10 +294,7 @@ class Registry:
 
     def _begin(self, name: str) -> str:
         """A run that holds the files."""
-        folder = None
-        if self.store.startswith(SQLITE):
-            folder = str(Path(self.store.removeprefix(SQLITE)).resolve().parent / ARTIFACTS)
-        experiment = experiment_id(self._client, EXPERIMENT, folder)
+        experiment = experiment_id(self._client, EXPERIMENT, self.files)
         run = self._client.create_run(experiment, run_name=f"register {name}")
         return str(run.info.run_id)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,15 @@ class Drift:
         """Quantities that somebody should look at now, the furthest first."""
         last = self.table.filter(pl.col("begin") == self.table["begin"].max(), pl.col("wakes"))
         return last.sort("psi", descending=True)["quantity"].to_list()
+
+    @property
+    def since(self) -> date | None:
+        """First day of the stretch in which what wakes now has drifted; None: nothing wakes."""
+        woken = self.table.filter(pl.col("quantity").is_in(self.wakes)).sort("quantity", "begin")
+        unbroken = pl.col("drifts").reverse().cum_prod().reverse().cast(pl.Boolean)
+        first = woken.filter(unbroken.over("quantity"))["begin"].min()
+        assert first is None or isinstance(first, date)
+        return first
 
     def episodes(self) -> pl.DataFrame:
         """Stretches of time in which anybody was woken: begin, end, quantities."""

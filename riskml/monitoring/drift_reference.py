@@ -105,7 +105,8 @@ class DriftReference:
 
         Args:
             parts: windows before the bundle's work, when users were known already; of one spec.
-            scored: windows that the detector has not learnt from.
+            scored: windows that the detector has not learnt from; where they are less than
+                `LEAST_PERIODS` periods, the score is left out.
             scores: of those [n].
 
         Raises:
@@ -125,8 +126,9 @@ class DriftReference:
         tokens = np.concatenate([_actions_of(part) for part in parts])
         lengths = np.concatenate([part.lengths for part in parts])
         found = [_quantity(feature, x[:, column], days) for column, feature in watched(spec)]
-        score = Feature(SCORE, "", FeatureKind.CONTINUOUS, "score of a window")
-        found.append(_quantity(score, scores.astype(np.float64), days_of(scored)))
+        if len(period_starts(days_of(scored))) >= LEAST_PERIODS:
+            score = Feature(SCORE, "", FeatureKind.CONTINUOUS, "score of a window")
+            found.append(_quantity(score, scores.astype(np.float64), days_of(scored)))
         bins = counted(tokens, np.repeat(days, lengths), len(spec.actions))
         found.append(_actions(bins, days))
         first, last = (str(np.datetime64(int(day), "D")) for day in (days.min(), days.max()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig
@@ -33,6 +34,9 @@ def check_top(cfg: DictConfig) -> None:
     require("resamples", resamples, fits, "must be a whole number of at least 1, such as 2000")
     knows, choices = cfg.get("bundle_knows", EVERYTHING), (EVERYTHING, BEFORE_TEST)
     require("bundle_knows", knows, knows in choices, f"must be one of {', '.join(choices)}")
+    since = cfg.get("drift_since")
+    fits = since is None or is_time(since)
+    require("drift_since", since, fits, "must be a day or a time, such as 2024-05-01")
     name = cfg.get("register")
     if name is not None:
         fits = isinstance(name, str) and name != "" and not set("/:@") & set(name)
@@ -94,6 +98,15 @@ def baselines_of(cfg: DictConfig) -> list[str]:
 def is_whole(value: Any) -> bool:
     """Whether it is a whole number, and no true or false."""
     return type(value) is int
+
+
+def is_time(value: Any) -> bool:
+    """Whether it is a day or a time as ISO 8601 has it."""
+    try:
+        datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def is_number(value: Any) -> bool:

@@ -138,11 +138,11 @@ class MLflowTracker:
 
     Args:
         tracking_uri: of the store, absolute, so that it is the same from every folder.
-        artifact_location: folder or URI for files of a new experiment.
+        artifact_location: folder or URI for files of a new experiment; None: where the store says.
         experiment: its name.
     """
 
-    def __init__(self, tracking_uri: str, artifact_location: str, experiment: str) -> None:
+    def __init__(self, tracking_uri: str, artifact_location: str | None, experiment: str) -> None:
         self.tracking_uri = tracking_uri
         self.artifact_location = artifact_location
         self.experiment = experiment

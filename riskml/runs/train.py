@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -43,6 +44,9 @@ from riskml.runs.top_settings import BEFORE_TEST, EVERYTHING, check_top
 from riskml.scoring.alerting import Alerting
 from riskml.scoring.explain import Explainer
 from riskml.scoring.thresholds import days
+
+NEW_WORLD = timedelta(days=14)
+"""After a shift; what is shorter does not have every weekday twice."""
 
 
 @dataclass(frozen=True)
@@ -179,12 +183,21 @@ def start_of_bundle(
 
 
 def drift_reference(run: Run, detector: Detector, windows: PreparedWindows) -> dict[str, str]:
-    """The file that `riskml drift` holds later windows to; none where they are too few."""
+    """The file that `riskml drift` holds later windows to; none where they are too few.
+
+    Of the world after `drift_since`, once it has gone on for `NEW_WORLD`.
+    """
     if not windows.over_time:
         return {}
-    scored = windows.calibration
+    scored, parts = windows.calibration, [windows.train, windows.calibration]
+    since = run.cfg.get("drift_since")
+    if since is not None:
+        begin = datetime.fromisoformat(since)
+        begin = begin.replace(tzinfo=UTC) if begin.tzinfo is None else begin
+        if time_span(scored.keys["start"], scored.keys["end"])[1] - begin >= NEW_WORLD:
+            parts = [part.take((part.keys["start"] >= begin).to_numpy()) for part in parts]
     try:
-        reference = DriftReference.of([windows.train, scored], scored, detector.score(scored))
+        reference = DriftReference.of(parts, scored, detector.score(scored))
     except DataError as error:
         run.say(f"drift       not watched: {error}")
         return {}

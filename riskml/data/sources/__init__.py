@@ -9,6 +9,7 @@ from riskml.data.sources.frame import FrameSource
 from riskml.data.sources.json_lines import JsonLinesSource
 from riskml.data.sources.parquet import ParquetSource
 from riskml.data.sources.rows import RowsSource
+from riskml.data.sources.snapshot import SnapshotSource
 
 __all__ = [
     "CsvSource",
@@ -20,4 +21,5 @@ __all__ = [
     "LogSource",
     "ParquetSource",
     "RowsSource",
+    "SnapshotSource",
 ]

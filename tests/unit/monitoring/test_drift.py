@@ -97,6 +97,7 @@ def test_the_same_world_wakes_nobody(reference: DriftReference) -> None:
     drift = found(reference, windows_of(56, 56, seed=2))
     assert not drift.table["drifts"].any()
     assert drift.wakes == [] and drift.episodes().is_empty() and drift.actions.is_empty()
+    assert drift.since is None
 
 
 def test_a_shift_wakes_in_its_second_period(reference: DriftReference) -> None:
@@ -107,6 +108,7 @@ def test_a_shift_wakes_in_its_second_period(reference: DriftReference) -> None:
     assert drift.wakes == ["events"]
     (episode,) = drift.episodes().to_dicts()
     assert str(episode["begin"]) == str(episode["end"]) == "2024-03-05"
+    assert str(drift.since) == "2024-03-02"  # the weekend and its Monday are one period
 
 
 def test_one_odd_day_wakes_nobody(reference: DriftReference) -> None:
@@ -190,6 +192,13 @@ def test_a_reference_takes_enough_periods() -> None:
     windows = windows_of(0, 3, seed=1)
     with pytest.raises(DataError, match="it takes 4 periods of 500 windows"):
         DriftReference.of([windows], windows, scores_of(windows))
+
+
+def test_a_score_of_few_windows_is_not_watched() -> None:
+    windows, few = windows_of(0, 28, seed=1), windows_of(28, 1, seed=1)
+    held = DriftReference.of([windows, few], few, scores_of(few))
+    assert "score" not in {each.name for each in held.quantities}
+    assert found(held, windows_of(35, 4, seed=2, events=14)).wakes == ["events"]
 
 
 def test_what_is_told_is_json(reference: DriftReference) -> None:
