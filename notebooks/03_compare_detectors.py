@@ -20,7 +20,7 @@ import polars as pl
 
 import riskml
 
-log = riskml.simulate(users=50, days=60, tier="easy", positive_rate=0.03, seed=0)
+log = riskml.simulate(users=50, days=60, tier="medium", positive_rate=0.03, seed=0)
 windows = riskml.extract(log)
 
 # %% [markdown]
@@ -133,8 +133,8 @@ plt.show()
 # %% [markdown]
 # ## Before you choose
 #
-# - This is one world, and an easy one. Several seeds, and folds over time, say more: `python
-#   evaluate.py detectors=[vae,neighbours] data=simulated backtest=rolling seeds=5`.
+# - This is one small world. Several seeds, and folds over time, say more: `python evaluate.py
+#   detectors=[vae,neighbours] data=simulated backtest=rolling seeds=5`.
 # - Without labels there are other ways to choose: `docs/sweeps.md`.
 # - `experiments/` holds the studies on public logs and on worlds that nothing was chosen on.
 #

@@ -65,7 +65,8 @@ mistaken
 # %% [markdown]
 # ## Is it any good?
 #
-# Beside two others, on the same windows and within the same budget.
+# Beside two others, on the same windows and within the same budget. `show` has all pictures at
+# once; `report.save(folder)` writes them with the whole report.
 
 # %%
 report = riskml.evaluate(
@@ -77,10 +78,7 @@ report = riskml.evaluate(
     windows,
     alerts_per_day=3,
 )
-report
-
-# %%
-report.plot("recall_by_budget")
+report.show()
 
 # %% [markdown]
 # ## Reasons come by themselves

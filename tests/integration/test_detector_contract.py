@@ -90,6 +90,12 @@ def check_no_pickle(folder: Path) -> None:
             pl.read_parquet(path)
 
 
+def test_it_shows_itself_in_short(name: str) -> None:
+    detector = make(name)
+    assert repr(detector).startswith(f"{type(detector).__name__}(") and len(repr(detector)) < 200
+    assert "not yet" in detector._repr_html_()
+
+
 def test_fit_score_save_load(detector: Detector, planted: Planted, tmp_path: Path) -> None:
     test = planted.windows.test
     scores = detector.score(test)
