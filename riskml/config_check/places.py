@@ -64,7 +64,7 @@ def tables(
     """
     engine = open_engine(url, setting, writes=False)
     if engine.dialect.name == "sqlite":
-        return _file_tables(engine, list(needed), makes)
+        return _file_tables(engine, list(needed), makes, set(rights) != {"SELECT"})
     if offline:
         return f"a URL of {engine.dialect.name}, {NOT_ASKED}"
     wanted = list(needed)
@@ -75,21 +75,21 @@ def tables(
     return f"{engine.dialect.name} answers, {_of(there, wanted, makes)}"
 
 
-def _file_tables(engine: Engine, wanted: list[Table], makes: bool) -> str:
+def _file_tables(engine: Engine, wanted: list[Table], makes: bool, writes: bool) -> str:
     place = engine.url.database or ":memory:"
     if place.startswith((":", "file:")):
         return "an SQLite database in memory"
     path = Path(place)
-    written = writable_folder(path.parent)  # SQLite writes files beside it
+    written = writable_folder(path.parent) if writes else ""  # SQLite writes files beside it
     if not makes:
         require_file(engine, "name the one that was written")
     if not path.exists():
         return f"{written}, for {path.name}, which is not there yet"
-    with path.open("r+b"):
+    with path.open("r+b" if writes else "rb"):
         pass
     with database_errors(f"{path} cannot be read"), engine.connect() as connection:
         there = [table.name for table in wanted if engine.dialect.has_table(connection, table.name)]
-    return f"{path} can be written, {_of(there, wanted, makes)}"
+    return f"{path} can be {'written' if writes else 'read'}, {_of(there, wanted, makes)}"
 
 
 def _of(there: list[str], wanted: list[Table], makes: bool) -> str:

@@ -17,6 +17,8 @@ from riskml.cli_config import COMMANDS
 from riskml.config_check import surroundings
 from riskml.config_check.roles import ROLES
 from riskml.core.secret_files import secrets_from_files
+from riskml.data.database import open_engine
+from riskml.serving.score_tables import METADATA
 from riskml.streaming.kafka import KafkaTopic
 
 ROOT = Path(__file__).parents[3]
@@ -240,6 +242,13 @@ def test_a_report_needs_a_log_and_a_folder(tmp_path: Path, log: str) -> None:
     assert found(*words)["--log (RISKML_ALERTS_URL)"][0] == "ok"
     told = found(*words, "--scores", str(tmp_path), "--drift", str(tmp_path / "no.json"))
     assert told["--scores (RISKML_ALERTS_FROM)"][0] == told["--drift"][0] == "error"
+    store = tmp_path / "risk.db"
+    METADATA.create_all(open_engine(f"sqlite:///{store}"))
+    told = found(*words, "--scores", f"sqlite:///{store}")
+    assert told["--scores (RISKML_ALERTS_FROM)"] == (
+        "ok",
+        f"{store} can be read, 2 of 2 tables there",
+    )
     gone = found("report", "--log", f"sqlite:///{tmp_path}/none.db")
     assert "riskml alerts init makes it" in gone["--log (RISKML_ALERTS_URL)"][1]
     assert gone["--out"] == ("error", "is not set")
