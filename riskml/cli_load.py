@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskml.cli_types import DURATION, MOMENT, PAIR, as_options, options_for_settings
+from riskml.cli_types import (
+    COLUMN_OPTIONS,
+    DURATION,
+    MOMENT,
+    PAIR,
+    as_options,
+    options_for_settings,
+)
 from riskml.core import logs
 from riskml.core.errors import ConfigError
 from riskml.core.redaction import printable
@@ -22,6 +29,7 @@ if TYPE_CHECKING:
 
 BUSY = 3
 SETTINGS = {
+    **COLUMN_OPTIONS,
     r"data\.quality\.max_rejected_share": "--max-rejected-share",
     r"data\.quality\.": "--check ",
     r"data\.pseudonyms\.key_variable": "--key-variable",

@@ -18,9 +18,7 @@ The tables behind every figure, each with the command that makes it again (`make
 :maxdepth: 1
 
 /experiments/README
-/experiments/*/README
-/experiments/*/results
-/experiments/*/[aeu]*
+/experiments/*/*
 /benchmarks/results/*
 :::
 """

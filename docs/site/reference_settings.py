@@ -30,6 +30,12 @@ FOLDERS: Mapping[str, str] = {
 }
 """Folders of conf/ that the commands read, in the order of their pages."""
 
+FILES: Mapping[str, str] = {
+    "alerting": "Files for [`riskml alerts`](../../alerts.md) to begin with.",
+    "retraining": "The policy of [`riskml retrain`](../../retraining.md).",
+}
+"""Folders of files that other commands are given."""
+
 INSIDE = {"quality": "data.quality.", "pseudonyms": "data.pseudonyms."}
 """Where a folder's settings stand, if not under its own name."""
 
@@ -217,6 +223,12 @@ def pages(conf: Path) -> dict[str, str]:
         for name, file in read_files[folder].items():
             lines += _section(f"{folder}={name}", file)
         found[f"{folder}.md"] = "\n".join(lines)
+    for folder, about in FILES.items():
+        lines = [f"# {folder}", "", about, ""]
+        for path in sorted((conf / folder).glob("*.yaml")):
+            text = path.read_text(encoding="utf-8").rstrip()
+            lines += [f"## conf/{folder}/{path.name}", "", "```yaml", text, "```", ""]
+        found[f"{folder}.md"] = "\n".join(lines)
     return found
 
 
@@ -226,12 +238,12 @@ def _index(commands: Mapping[str, ConfigFile]) -> str:
         "",
         "Made from `conf/` when this site is built. Any of them can be given to `train.py` and",
         "`evaluate.py` on the command line: `group=name` chooses a file, `name=value` changes a",
-        "setting.",
-        "Settings of `conf/alerting/` belong to [`riskml alerts`](../../alerts.md).",
+        "setting. The last pages are of files that other commands are given.",
         "",
         ":::{toctree}",
         ":maxdepth: 1",
         *FOLDERS,
+        *FILES,
         ":::",
         "",
     ]

@@ -63,6 +63,7 @@ def test_the_url_on_the_command_line_wins(databases: dict[str, str], tmp_path: P
         (["--column", "user=who"], "did you mean 'user_id'"),
         (["--batch", "0"], "batch_rows=0"),
         (["--table", "login"], "did you mean 'logins'"),
+        (["--column", "event_id=evnt"], "--column event_id="),
         (["--time-zone", "Berlin"], "Europe/Berlin"),
         (["--ingested-column", "arrived"], "no column 'arrived'"),
     ],
