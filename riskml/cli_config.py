@@ -14,6 +14,7 @@ from riskml.cli_alerts import deliver, take
 from riskml.cli_alerts_page import ui
 from riskml.cli_drift import drift
 from riskml.cli_report import report
+from riskml.cli_retrain import step
 from riskml.cli_score import score
 from riskml.cli_serve import serve
 from riskml.cli_stream import stream
@@ -37,6 +38,7 @@ COMMANDS: Mapping[str, Sequence[click.Command]] = {
     "alerts": (take, deliver, ui),
     "report": (report,),
     "drift": (drift,),
+    "retrain": (step,),
 }
 """By role: the commands whose options it has."""
 

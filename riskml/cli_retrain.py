@@ -124,12 +124,16 @@ def step(
     policy = RetrainPolicy() if file is None else read_policy(file)
     scheduler = _scheduler(name, url, store, policy, out, feedback)
     # what a training tells people is no answer for programs
-    with exporting(metrics, "retrain"), redirect_stdout(sys.stderr):
+    with exporting(metrics, "retrain") as put, redirect_stdout(sys.stderr):
         try:
             decision = scheduler.step(until or datetime.now(UTC), asked.strip(), who.strip())
         except RetrainLockedError as error:
             logs.tell(f"error: {error}")
             ctx.exit(BUSY)
+        if put is not None and (decision is None or decision.what is not What.FAILED):
+            from riskml.monitoring.metrics_exporter import done_registry
+
+            put(done_registry("retrain"))
     _tell([] if decision is None else [decision], as_json, f"nothing to do for {name}")
     if decision is not None and decision.what is What.FAILED:
         ctx.exit(FAILED)

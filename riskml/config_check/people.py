@@ -7,12 +7,12 @@ from pathlib import Path
 
 from riskml.config_check import places
 from riskml.config_check.findings import Checks, Finding, Level
-from riskml.config_check.shared import address, events, feedback, metrics, scores_read
+from riskml.config_check.shared import address, alert_log, events, feedback, metrics, scores_read
 
 
 def alerts(checks: Checks) -> None:
     """`riskml alerts take`, `deliver` and `ui`."""
-    _log(checks)
+    alert_log(checks)
     scores_read(checks, "where", needed=True)
     rules = checks.values.get("rules")
     if rules is not None:
@@ -31,7 +31,7 @@ def alerts(checks: Checks) -> None:
 
 def report(checks: Checks) -> None:
     """`riskml report`."""
-    _log(checks)
+    alert_log(checks)
     out = checks.needed("out", "give a folder for the HTML file and the PDF")
     if out is not None:
         checks.ask("out", lambda: places.writable_folder(Path(out)))
@@ -52,12 +52,6 @@ def report(checks: Checks) -> None:
     if checks.values.get("to") or checks.values.get("channels_file") is not None:
         _channels(checks, needed=True, parameter="channels_file", mails=True)
     _pseudonyms(checks)
-
-
-def _log(checks: Checks) -> None:
-    url = checks.needed("url", "set RISKML_ALERTS_URL to the database of the alert log")
-    if url is not None:
-        checks.ask("url", lambda: places.alert_log(url, checks.offline))
 
 
 def _channels(checks: Checks, needed: bool, parameter: str = "file", mails: bool = False) -> None:

@@ -83,6 +83,13 @@ def scores_read(checks: Checks, parameter: str, needed: bool) -> None:
     checks.ask(parameter, asked)
 
 
+def alert_log(checks: Checks) -> None:
+    """That the alert log is there, with its tables."""
+    url = checks.needed("url", "set RISKML_ALERTS_URL to the database of the alert log")
+    if url is not None:
+        checks.ask("url", lambda: places.alert_log(url, checks.offline))
+
+
 def feedback(checks: Checks) -> None:
     """That verdicts can be read and added."""
     url = checks.values.get("feedback")

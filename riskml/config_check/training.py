@@ -1,4 +1,4 @@
-"""What train.py needs: settings that compose, a log, a store for runs, a folder for results."""
+"""What training and retraining need: settings that are understood, a log, a store, a folder."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from riskml.config_check import places
 from riskml.config_check.findings import Checks
+from riskml.config_check.shared import alert_log, feedback, metrics
 from riskml.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -45,6 +46,26 @@ def train(checks: Checks) -> None:
     tracking = _at(config, "logger.tracking_uri")
     if tracking is not None:
         checks.ask("logger.tracking_uri", lambda: _tracking(str(tracking), checks.offline))
+
+
+def retrain(checks: Checks) -> None:
+    """`riskml retrain step`; which model is not asked."""
+    alert_log(checks)
+    file = checks.values.get("file")
+    if file is not None:
+
+        def read() -> str:
+            from riskml.retraining.policy import read_policy
+
+            read_policy(file)
+            return f"{file} is understood"
+
+        checks.ask("file", read)
+    store = str(checks.values.get("store") or f"{SQLITE}outputs/mlflow.db")
+    checks.ask("store", lambda: _tracking(store, checks.offline))
+    checks.ask("out", lambda: places.writable_folder(Path(checks.values["out"])))
+    feedback(checks)
+    metrics(checks)
 
 
 def _refuse(told: str) -> str:

@@ -370,6 +370,13 @@ def drift_registry(shifts: Mapping[str, float], drifting: int, waking: int) -> C
     return registry
 
 
+def done_registry(command: str) -> CollectorRegistry:
+    """What a job exports that has nothing to tell but that it is done."""
+    registry = CollectorRegistry()
+    success_gauge(registry).labels(command).set_to_current_time()
+    return registry
+
+
 def failure_registry(command: str, error: BaseException) -> CollectorRegistry:
     """What a job that failed exports; its last success stays as it was."""
     registry = CollectorRegistry()

@@ -132,7 +132,7 @@ class RetrainScheduler:
     ) -> Decision | None:
         """Train a challenger if there is reason to and nothing against it."""
         with tempfile.TemporaryDirectory(prefix="riskml-retrain-") as draft:
-            outlook = self._outlook(champion, now, Path(draft))
+            outlook = self.outlook(champion, now, Path(draft))
             facts = outlook.facts(self.policy.drift, asked)
             why = reasons(self.policy, facts)
             if not why:
@@ -186,7 +186,7 @@ class RetrainScheduler:
         if now < since + self.policy.shadow:
             return None
         with tempfile.TemporaryDirectory(prefix="riskml-retrain-") as draft:
-            outlook = self._outlook(champion, now, Path(draft))
+            outlook = self.outlook(champion, now, Path(draft))
             address = f"models:/{champion.name}/{version}"
             challenger = load_bundle(self.registry.fetch(address, Path(draft) / CHALLENGER))
             found = watch(
@@ -205,7 +205,7 @@ class RetrainScheduler:
         self.registry.drop_alias(champion.name, CHALLENGER)
         return self._write(What.PROMOTED if better else What.REJECTED, now, why, **content)
 
-    def _outlook(self, champion: Registered, now: datetime, draft: Path) -> Outlook:
+    def outlook(self, champion: Registered, now: datetime, draft: Path) -> Outlook:
         """The champion and its log."""
         name, version = champion.name, champion.version
         cfg, earlier = log_behind(

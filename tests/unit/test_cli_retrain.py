@@ -1,0 +1,66 @@
+"""`riskml retrain` where it cannot begin, and what it tells of what was decided."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from riskml.alerting.alert_log import AlertLog
+from riskml.cli import main
+from riskml.retraining.decisions import Decisions, What
+
+AT = datetime(2024, 5, 2, 4, 15, tzinfo=UTC)
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AlertLog:
+    made = AlertLog(f"sqlite:///{tmp_path / 'alerts.db'}")
+    made.migrate()
+    monkeypatch.setenv("RISKML_ALERTS_URL", str(made.engine.url))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    return made
+
+
+def retrain(*words: str) -> Result:
+    return CliRunner().invoke(main, ["retrain", *words])
+
+
+def test_who_asks_says_why(log: AlertLog) -> None:
+    for words in (("--asked", "a merger"), ("--who", "kim"), ("--asked", " ", "--who", "kim")):
+        result = retrain("step", "logins", *words)
+        assert result.exit_code == 2 and "--asked and --who go together" in result.stderr
+
+
+def test_a_model_without_a_champion_is_told(log: AlertLog) -> None:
+    result = retrain("step", "logins")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: models:/logins@champion: ")
+    result = retrain("rollback", "logins", "--who", "kim", "--why", "too many alerts")
+    assert result.exit_code == 2 and "there is no promotion to roll back" in result.stderr
+
+
+def test_an_alert_log_that_is_not_there_is_told(tmp_path: Path) -> None:
+    result = retrain("history", "logins", "--log", f"sqlite:///{tmp_path / 'gone.db'}")
+    assert result.exit_code == 2 and "riskml alerts init makes it" in result.stderr
+
+
+def test_another_step_is_at_work(log: AlertLog) -> None:
+    with Decisions(log, "logins").alone():
+        result = retrain("step", "logins")
+    assert result.exit_code == 3 and "another retraining of logins is at work" in result.stderr
+
+
+def test_history(log: AlertLog) -> None:
+    assert retrain("history", "logins").stdout == "nothing was decided about logins yet\n"
+    decisions = Decisions(log, "logins")
+    decisions.add(What.TRAINED, AT, "version 2\x1b[31m", until=AT.isoformat(), version="2")
+    Decisions(log, "payments").add(What.FAILED, AT, "no log", until=AT.isoformat())
+    line = retrain("history", "logins").stdout
+    assert line.startswith("2024-05-02 04:15 challenger trained (version 2) by riskml: version 2")
+    assert "\x1b" not in line
+    [told] = json.loads(retrain("history", "logins", "--json").stdout)
+    assert told["what"] == "challenger trained" and told["version"] == "2"
