@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from riskml.core.cards import card, table
-from riskml.core.errors import ConfigError, did_you_mean, require
+from riskml.core.errors import ConfigError, DataError, did_you_mean, require
 from riskml.evaluation.checks.findings import OK
 from riskml.evaluation.comparison import About, Comparison, Fold, Row, rows_of
 from riskml.evaluation.evaluator import Evaluation, evaluate_detector
@@ -222,6 +222,9 @@ def evaluate(
         DataError: a detector cannot be used on these windows.
         ConfigError: a setting is wrong.
     """
+    if not isinstance(windows, LogWindows):
+        kind = type(windows).__name__
+        raise DataError(f"evaluate needs the windows of all periods, of riskml.extract, not {kind}")
     if isinstance(detectors, Detector):
         detectors = {type(detectors).__name__: detectors}
     require("detectors", list(detectors), len(detectors) > 0, "must name at least one")

@@ -145,6 +145,8 @@ def extract(
         DataError: a period is too short for such windows.
         ConfigError: there is no such window.
     """
+    if not isinstance(log, Log):
+        raise DataError(f"extract needs a log, not {type(log).__name__}: riskml.read_log gives one")
     if extractor is None:
         given = {"peers": peers, "novelty": novelty, "event_times": event_times}
         given = {**given, "time_zone": time_zone}

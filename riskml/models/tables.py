@@ -39,6 +39,9 @@ def as_windows(table: Any, spec: FeatureSpec | None = None, kinds: Kinds | None 
     """
     if isinstance(table, Windows):
         return table
+    if isinstance(getattr(table, "train", None), Windows):
+        kind = type(table).__name__
+        raise DataError(f"{kind} holds the windows of all periods: give one, such as windows.train")
     columns = _columns(table, spec)
     if spec is not None and list(columns) != spec.names:
         odd = sorted(columns.keys() ^ set(spec.names))[:5]

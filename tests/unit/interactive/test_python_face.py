@@ -149,6 +149,22 @@ def test_a_fitted_detector_is_not_fitted_again(windows: riskml.LogWindows) -> No
     assert report.metrics["fit_seconds"] is None
 
 
+def test_what_is_easily_mixed_up_is_told(windows: riskml.LogWindows) -> None:
+    detector: Any = riskml.NeighboursDetector()
+    with pytest.raises(DataError, match=r"give one, such as windows\.train"):
+        detector.fit(windows)
+    with pytest.raises(DataError, match=r"of riskml\.extract, not Windows"):
+        riskml.evaluate(detector, windows.train)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"not DataFrame: riskml\.read_log"):
+        riskml.extract(events())  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"nowhere\.csv"):
+        riskml.read_log("nowhere.csv")
+    with pytest.raises(ConfigError, match="tier"):
+        riskml.simulate(tier="heavy")
+    with pytest.raises(ConfigError, match="must name at least one"):
+        riskml.evaluate({}, windows)
+
+
 # ---- pictures
 
 
