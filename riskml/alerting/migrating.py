@@ -47,7 +47,7 @@ def check_migrated(connection: Connection) -> None:
     """
     found = None
     if connection.dialect.has_table(connection, VERSIONS):
-        query = f"SELECT version_num FROM {VERSIONS}"
+        query = f"SELECT version_num FROM {VERSIONS}"  # noqa: S608  a constant
         found = connection.exec_driver_sql(query).scalar()
     if found is None:
         raise DataError("the database has no alert log: riskml alerts init makes it")

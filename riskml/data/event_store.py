@@ -85,7 +85,7 @@ class EventStore:
         if inspect(connection).has_table(self.name):
             ids, name = self._quote(self.ids.name), self._quote(self.name)
             connection.execute(
-                text(f"INSERT INTO {ids} (event_id) SELECT DISTINCT event_id FROM {name}")
+                text(f"INSERT INTO {ids} (event_id) SELECT DISTINCT event_id FROM {name}")  # noqa: S608  names are quoted
             )
 
     def known_ids(self, connection: Connection, ids: Iterable[str]) -> set[str]:
@@ -136,7 +136,7 @@ class EventStore:
         # ordered, so that two who store the same ids cannot wait for each other
         stored = connection.execute(
             text(
-                f"WITH fresh AS (INSERT INTO {ids} SELECT event_id FROM staged ORDER BY event_id "
+                f"WITH fresh AS (INSERT INTO {ids} SELECT event_id FROM staged ORDER BY event_id "  # noqa: S608  names are quoted
                 "ON CONFLICT DO NOTHING RETURNING event_id) "
                 f"INSERT INTO {name} ({columns}) "
                 f"SELECT {columns} FROM staged JOIN fresh USING (event_id)"

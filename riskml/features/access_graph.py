@@ -137,7 +137,7 @@ def _communities(u: Array, r: Array, weight: Array, n: int, seed: int) -> Array:
     import igraph
 
     graph = igraph.Graph(n=n, edges=np.column_stack([u, r]).tolist())
-    igraph.set_random_number_generator(random.Random(seed))
+    igraph.set_random_number_generator(random.Random(seed))  # noqa: S311  no secret
     found = graph.community_leiden(
         objective_function="modularity", weights=weight.tolist(), n_iterations=3
     )

@@ -92,7 +92,7 @@ def split_by_user(
             # a hash of no engine's own, so that a later release finds the same buckets
             bucket = f"md5_number_lower(CAST(user_id AS VARCHAR)) % {buckets} AS bucket"
             engine.execute(
-                f"COPY (SELECT {kept}, {bucket} FROM {source}) "
+                f"COPY (SELECT {kept}, {bucket} FROM {source}) "  # noqa: S608  names are quoted
                 f"TO {_quoted(str(folder))} (FORMAT parquet, PARTITION_BY (bucket))"
             )
         except duckdb.Error as error:
@@ -163,7 +163,7 @@ def _checked(engine: DuckDBPyConnection, source: str, files: str) -> datetime:
     """The latest time, once every event is known to have user, time and action."""
     counts = ", ".join(f"count(*) - count({name})" for name in REQUIRED_COLUMNS)
     latest = "epoch_us(CAST(max(timestamp) AS TIMESTAMP WITH TIME ZONE))"
-    row = engine.execute(f"SELECT {latest}, {counts} FROM {source}").fetchone()
+    row = engine.execute(f"SELECT {latest}, {counts} FROM {source}").fetchone()  # noqa: S608  names are quoted
     assert row is not None
     for name, without in zip(REQUIRED_COLUMNS, row[1:], strict=True):
         if without:

@@ -101,7 +101,7 @@ def _kinds(
     """Lines with `kind`: null for what is no JSON, RECORD, LIST, AROUND a list, or OTHER."""
     connection.register("lines", lines.select("row", "text").to_arrow())
     kinds = connection.sql(
-        "SELECT CASE WHEN json_valid(text) THEN json_type(text) END AS outer, "
+        "SELECT CASE WHEN json_valid(text) THEN json_type(text) END AS outer, "  # noqa: S608  names are quoted
         f"CASE WHEN json_valid(text) THEN json_type(text, {_pointer(list_key or '')}) END AS inner "
         "FROM lines ORDER BY row"
     ).pl()
@@ -150,7 +150,7 @@ def _unnested(
     """The elements of arrays: row (running number), text and kind."""
     connection.register("lists", lists.select("row", "text", "kind").to_arrow())
     inside = connection.sql(
-        f"SELECT unnest(from_json(CASE kind WHEN 'LIST' THEN text::JSON "
+        f"SELECT unnest(from_json(CASE kind WHEN 'LIST' THEN text::JSON "  # noqa: S608  names are quoted
         f"ELSE json_extract(text, {_pointer(list_key or '')}) END, '[\"JSON\"]'))::VARCHAR AS text "
         "FROM (SELECT * FROM lists ORDER BY row)"
     ).pl()
@@ -198,7 +198,7 @@ class FieldReader:
         paths = self._paths()
         every_path = list(chain.from_iterable(paths.values()))
         found: pl.DataFrame = self._connection.sql(
-            "SELECT row, json_extract_string(text, "
+            "SELECT row, json_extract_string(text, "  # noqa: S608  names are quoted
             f"[{', '.join(every_path)}]::VARCHAR[]) AS found FROM records ORDER BY row"
         ).pl()
         self._connection.unregister("records")
