@@ -185,7 +185,10 @@ def deliver(
 @_channels
 @click.option("--at", type=MOMENT, help="When; when people were told, or now, unless given.")
 @click.option("--log", "url", metavar="URL", envvar="RISKML_ALERTS_URL", help="Where ALERT is.")
-def route(alert_id: str | None, file: Path, at: datetime | None, url: str | None) -> None:
+@_json
+def route(
+    alert_id: str | None, file: Path, at: datetime | None, url: str | None, as_json: bool
+) -> None:
     """Say where an ALERT goes and why; without one, only check the file and its examples."""
     from riskml.alerting.messages import message_of_alert
     from riskml.alerting.settings_files import read_channels
@@ -193,10 +196,13 @@ def route(alert_id: str | None, file: Path, at: datetime | None, url: str | None
     found = read_channels(file)
     if alert_id is None:
         routes = len(found.routing.routes)
+        if as_json:
+            told = {"channels": len(found.channels), "routes": routes}
+            click.echo(json.dumps({**told, "unnamed": [*found.routing.unnamed]}))
+            return
         click.echo(f"{len(found.channels)} channels, {routes} routes: all is well")
         for name in found.routing.unnamed:
-            told = "it tells only of what no route matches"
-            click.echo(f"no route names {printable(name)}: {told}")
+            click.echo(f"no route names {printable(name)}: it tells only of what no route matches")
         return
     if url is None:
         raise ConfigError("give --log, or set RISKML_ALERTS_URL")
@@ -205,10 +211,17 @@ def route(alert_id: str | None, file: Path, at: datetime | None, url: str | None
     with log.reading() as connection:
         message = message_of_alert(connection, alert_id)
     way = found.routing.way(message, at or message.notified_at or datetime.now(UTC))
+    told_to = {
+        verb: [name for name in names if found.channels[name].takes(message)]
+        for verb, names in (("to", way.channels), ("later to", way.muted))
+    }
+    if as_json:
+        answer = {"to": told_to["to"], "later": told_to["later to"], "why": [*way.told]}
+        click.echo(json.dumps(answer, ensure_ascii=False))
+        return
     for line in way.told:
         click.echo(printable(line))
-    for verb, names in (("to", way.channels), ("later to", way.muted)):
-        takes = [name for name in names if found.channels[name].takes(message)]
+    for verb, takes in told_to.items():
         if takes or verb == "to":
             click.echo(f"{verb} {', '.join(takes) or 'nobody'}")
 

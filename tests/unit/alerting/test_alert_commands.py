@@ -162,3 +162,23 @@ def test_a_label_that_silences_nothing_of_ours_is_told() -> None:
     assert told.startswith("warning: only alerts of a channel with labels.usr have this label; did")
     told = CliRunner().invoke(main, [*words, "user=u17", "team=red", *nobody]).stderr
     assert "warning" not in told
+
+
+def test_where_an_alert_goes(url: str, scored: str, tmp_path: Path) -> None:
+    file = tmp_path / "channels.yaml"
+    file.write_text(
+        "channels:\n"
+        "  desk: {kind: webhook, url: https://desk.example/}\n"
+        "  night: {kind: webhook, url: https://night.example/}\n"
+        "routes:\n"
+        "  - {users: [ann], to: [night]}\n"
+    )
+    told = json.loads(riskml("route", "--channels", str(file), "--json").stdout)
+    assert told == {"channels": 2, "routes": 1, "unnamed": ["desk"]}
+    riskml("init", "--log", url)
+    riskml("take", "--from", scored, "--log", url)
+    [row] = map(json.loads, riskml("list", "--log", url, "--json").stdout.splitlines())
+    words = ("route", row["alert_id"], "--channels", str(file), "--log", url)
+    answer = json.loads(riskml(*words, "--json").stdout)
+    assert (answer["to"], answer["later"]) == (["night"], []) and answer["why"]
+    assert riskml(*words).stdout.splitlines()[-1] == "to night"
