@@ -26,7 +26,13 @@ if TYPE_CHECKING:
     from riskml.config_check.findings import Checks
 
 WRONG, ROWS = 1, 1_000
-ALERTS = "riskml alerts take, deliver and ui"
+CALLED = {
+    "train": "python train.py",
+    "alerts": "riskml alerts take, deliver and ui",
+    "retrain": "riskml retrain step",
+}
+"""Roles whose commands have other names."""
+
 OWN = {"as_json"}
 """Options of commands that `check` has itself."""
 
@@ -92,7 +98,7 @@ def _role(name: str, commands: Sequence[click.Command]) -> click.Command:
     parameters: dict[str, click.Parameter] = {}
     for command in commands:
         for each in command.params:
-            if each.name not in OWN and isinstance(each, click.Option):
+            if each.name not in OWN:
                 parameters.setdefault(str(each.name), _optional(each))
 
     @click.pass_context
@@ -105,7 +111,7 @@ def _role(name: str, commands: Sequence[click.Command]) -> click.Command:
         if any(each.level == "error" for each in found.found):
             ctx.exit(WRONG)
 
-    called = ALERTS if len(commands) > 1 else f"riskml {name}" if commands else "python train.py"
+    called = CALLED.get(name, f"riskml {name}")
     made = click.Command(
         name,
         callback=run,
@@ -120,15 +126,17 @@ def _role(name: str, commands: Sequence[click.Command]) -> click.Command:
     return made
 
 
-def _optional(option: click.Option) -> click.Option:
+def _optional(parameter: click.Parameter) -> click.Parameter:
     """The same, which may be left out: that is for us to tell."""
-    made = copy.copy(option)
+    made = copy.copy(parameter)
     made.required = False
     return made
 
 
 def _told(option: click.Parameter) -> str:
-    """An option as people know it, with its variable."""
+    """An option as people know it, with its variable; an argument by what stands in its place."""
+    if isinstance(option, click.Argument):
+        return option.make_metavar(click.get_current_context()).strip("[]")
     variable = option.envvar[0] if isinstance(option.envvar, list | tuple) else option.envvar
     return f"{option.opts[0]} ({variable})" if variable else option.opts[0]
 

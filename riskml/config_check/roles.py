@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from riskml.config_check import places
 from riskml.config_check.findings import Checks, Level
 from riskml.config_check.people import alerts, report
+from riskml.config_check.retraining import retrain
 from riskml.config_check.shared import address, bundle, events, feedback, metrics, scores_out
-from riskml.config_check.training import retrain, train
+from riskml.config_check.training import train
 from riskml.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ ROLES = {
     "alerts": Role(alerts, ("alerts",)),
     "report": Role(report, ("report",)),
     "drift": Role(drift, ("drift",)),
-    "retrain": Role(retrain, ("train", "drift", "alerts")),
+    "retrain": Role(retrain, ("train", "alerts", "drift")),
 }
 """By name. Another role is a function here, and in `riskml.cli_config` the commands whose options
 it has."""

@@ -1,4 +1,4 @@
-"""What training and retraining need: settings that are understood, a log, a store, a folder."""
+"""What train.py needs: settings that compose, a log, a store for runs, a folder for results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from riskml.config_check import places
 from riskml.config_check.findings import Checks
-from riskml.config_check.shared import alert_log, feedback, metrics
 from riskml.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def train(checks: Checks) -> None:
         return
     config = kept[0]
     if _at(config, "data.source") is not None:
-        checks.ask("data.source", lambda: _log(config, checks.offline))
+        checks.ask("data.source", lambda: log_of(config, checks.offline))
     variable = _at(config, "data.pseudonyms.key_variable")
     if variable is not None:
         checks.ask(str(variable), lambda: _key(str(variable)))
@@ -46,26 +45,6 @@ def train(checks: Checks) -> None:
     tracking = _at(config, "logger.tracking_uri")
     if tracking is not None:
         checks.ask("logger.tracking_uri", lambda: _tracking(str(tracking), checks.offline))
-
-
-def retrain(checks: Checks) -> None:
-    """`riskml retrain step`; which model is not asked."""
-    alert_log(checks)
-    file = checks.values.get("file")
-    if file is not None:
-
-        def read() -> str:
-            from riskml.retraining.policy import read_policy
-
-            read_policy(file)
-            return f"{file} is understood"
-
-        checks.ask("file", read)
-    store = str(checks.values.get("store") or f"{SQLITE}outputs/mlflow.db")
-    checks.ask("store", lambda: _tracking(store, checks.offline))
-    checks.ask("out", lambda: places.writable_folder(Path(checks.values["out"])))
-    feedback(checks)
-    metrics(checks)
 
 
 def _refuse(told: str) -> str:
@@ -106,7 +85,13 @@ def _command_line(overrides: tuple[str, ...]) -> Iterator[None]:
         sys.argv = before
 
 
-def _log(config: DictConfig, offline: bool) -> str:
+def log_of(config: DictConfig, offline: bool) -> str:
+    """That the log of a config is there and has its columns.
+
+    Raises:
+        ConfigError: a setting is impossible.
+        DataError: it cannot be read, or lacks a column.
+    """
     from riskml.core.targets import instantiate
     from riskml.data.sources.base import LogSource
 

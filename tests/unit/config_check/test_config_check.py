@@ -288,6 +288,17 @@ def test_training_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert found("train")["RISKML_ROOT"][0] == "error"
 
 
+def test_a_retraining_needs_a_champion(tmp_path: Path, log: str) -> None:
+    words = ("retrain", "--log", log, "--out", str(tmp_path))
+    assert found(*words)["MODEL"] == ("error", "is not set")
+    (tmp_path / "policy.yaml").write_text("settle: soon")
+    store, policy = f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path / "policy.yaml")
+    told = found(*words, "logins", "--store", store, "--policy", policy)
+    assert "there is no file" in told["--store (MLFLOW_TRACKING_URI)"][1]
+    assert not (tmp_path / "mlflow.db").exists()
+    assert told["--policy"][0] == "error" and told["--log (RISKML_ALERTS_URL)"][0] == "ok"
+
+
 def test_nothing_is_left_behind(tmp_path: Path) -> None:
     before = dict(os.environ)
     riskml("score", "--bundle", BUNDLE, "--source", EVENTS, "--out", str(tmp_path))
