@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -148,6 +149,32 @@ def test_a_backup_from_before_is_told_by_the_head_that_was_kept(
     riskml("alerts", "verify", "--log", url)
     result = CliRunner().invoke(main, ["alerts", "verify", "--head", head, "--log", url])
     assert result.exit_code == 2
+
+
+def test_a_stream_without_its_state_tells_again_what_a_database_has_lost(tmp_path: Path) -> None:
+    """Why the state must not be younger than the database, and what to do where it is."""
+    events = pl.read_parquet(OLD / "events.parquet").sort("timestamp")
+    times = pl.col("timestamp").dt.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    events.with_columns(times).write_ndjson(tmp_path / "log.jsonl")
+    url, state = f"sqlite:///{tmp_path}/risk.db", tmp_path / "state"
+
+    def told() -> list[tuple[Any, ...]]:
+        riskml(
+            "stream", "--bundle", str(OLD / "bundle"), "--source", f"file://{tmp_path}/log.jsonl",
+            "--sink", url, "--state", str(state),
+        )  # fmt: skip
+        columns = "window_id, n_events, score, risk, alert, open"
+        query = f"SELECT {columns} FROM riskml_scores ORDER BY window_id"
+        with create_engine(url).connect() as connection:
+            return [tuple(row) for row in connection.execute(text(query))]
+
+    whole = told()
+    assert len(whole) > 10 and told() == whole
+    with create_engine(url).begin() as connection:
+        connection.execute(text("DELETE FROM riskml_scores WHERE rowid % 2 = 0"))
+    assert len(told()) < len(whole), "the state believes that they were told"
+    shutil.rmtree(state)
+    assert told() == whole
 
 
 def test_a_password_changes_by_two_roles_that_take_turns(
