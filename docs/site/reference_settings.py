@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -178,7 +179,7 @@ def _section(title: str, file: ConfigFile) -> Iterator[str]:
 def files(conf: Path) -> dict[str, dict[str, ConfigFile]]:
     """All files by folder and name; those beside the folders under "".
 
-    A setting that one file explains means the same where another file sets it.
+    A setting that is explained in one way means the same where another file sets it.
     """
     paths = {"": [conf / "train.yaml", conf / "evaluate.yaml"]}
     paths |= {folder: sorted((conf / folder).glob("*.yaml")) for folder in FOLDERS}
@@ -186,12 +187,11 @@ def files(conf: Path) -> dict[str, dict[str, ConfigFile]]:
         folder: {path.stem: read(path, _prefix(folder)) for path in group}
         for folder, group in paths.items()
     }
-    told: dict[str, str] = {}
-    for group in found.values():
-        for file in group.values():
-            for one in file.settings:
-                if one.meaning:
-                    told.setdefault(one.name, one.meaning)
+    meanings: dict[str, set[str]] = defaultdict(set)
+    for file in (file for group in found.values() for file in group.values()):
+        for one in file.settings:
+            meanings[one.name] |= {one.meaning} - {""}
+    told = {name: next(iter(known)) for name, known in meanings.items() if len(known) == 1}
     return {
         folder: {name: _explained(file, told) for name, file in group.items()}
         for folder, group in found.items()
