@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 FLINK ?= .venv-flink
+AIRFLOW ?= .venv-airflow
 WORKERS ?= 2
 # make lock keeps torch here unless told otherwise: other builds can be gigabytes larger.
 TORCH ?= 2.13.0
@@ -15,7 +16,7 @@ PIP := -m pip --disable-pip-version-check --no-input
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo notebooks experiments experiments-quick test coverage test-slow test-flink lint types imports check docs manifest lock clean python-version
+.PHONY: help setup demo notebooks experiments experiments-quick test coverage test-slow test-flink test-airflow lint types imports check docs manifest lock clean python-version
 .DELETE_ON_ERROR:
 
 help:  ## show this list
@@ -58,7 +59,7 @@ experiments-quick: $(READY)  ## make a few results of each study again, and hold
 	$(BIN)/python -m experiments --quick
 
 # Each worker of the tests has a core: more threads would wait for each other, LSTMs 25 times as long.
-test coverage test-slow: export OMP_NUM_THREADS = 1
+test coverage test-slow test-airflow: export OMP_NUM_THREADS = 1
 
 test: $(READY)  ## run the tests, except the slow ones
 	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist worksteal
@@ -81,6 +82,15 @@ $(FLINK)/.ready: deploy/flink/requirements.txt | python-version
 	$(FLINK)/bin/python $(PIP) install --no-compile --no-deps --upgrade --target $(FLINK)/jars \
 		shigawire-apache-flink-libraries==2.0.0.post1
 	$(FLINK)/bin/python $(PIP) install --no-deps -e .
+	@touch $@
+
+test-airflow: $(READY) $(AIRFLOW)/.ready  ## run the tests of the DAGs in a real Airflow
+	RISKML_AIRFLOW=$(abspath $(AIRFLOW)) $(BIN)/python -m pytest -m slow tests/integration/test_airflow_dags.py
+
+$(AIRFLOW)/.ready: deploy/airflow/requirements.txt | python-version
+	@rm -f $@
+	$(PYTHON) -m venv $(AIRFLOW)
+	$(AIRFLOW)/bin/python $(PIP) install --quiet --no-compile -r deploy/airflow/requirements.txt
 	@touch $@
 
 lint: $(READY)  ## check style and formatting
@@ -114,6 +124,6 @@ lock: | python-version  ## resolve the dependencies of pyproject.toml anew into 
 	rm -rf $(VENV)-lock
 
 clean:  ## remove the virtual environment and caches; results stay
-	rm -rf $(VENV) $(VENV)-lock $(FLINK) build dist *.egg-info .coverage .coverage.* htmlcov
+	rm -rf $(VENV) $(VENV)-lock $(FLINK) $(AIRFLOW) build dist *.egg-info .coverage .coverage.* htmlcov
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

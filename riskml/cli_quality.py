@@ -12,6 +12,7 @@ import click
 
 from riskml.cli_types import MOMENT, PAIR, as_options, named_columns, options_for_settings
 from riskml.core import logs
+from riskml.core.errors import ConfigError
 from riskml.core.redaction import printable
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ SETTINGS = {
     Examples:
       export RISKML_TO_URL=postgresql+psycopg://riskml:...@host/risk
       riskml quality --pipeline logins --since 2024-03-01 --until 2024-03-02
+      riskml quality --pipeline logins --since 2024-03-01 --until 2024-03-08 --each-day
 
     \b
     Exit codes: 0 fit to be scored, 3 not fit, 2 wrong input or setting,
@@ -85,6 +87,17 @@ SETTINGS = {
 @click.option(
     "--volume-weeks", type=int, default=8, show_default=True, help="What is usual: of so many."
 )
+@click.option(
+    "--each-day", is_flag=True, help="Hold each day (UTC) to the limits, not the span as a whole."
+)
+@click.option(
+    "--accept",
+    "accepted",
+    type=click.DateTime(["%Y-%m-%d"]),
+    multiple=True,
+    metavar="DAY",
+    help="A day that may be scored as it is; with --each-day.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/quality.md).")
 @click.pass_context
 @options_for_settings(SETTINGS)
@@ -102,6 +115,8 @@ def quality(
     least_events: int,
     volume: str,
     volume_weeks: int,
+    each_day: bool,
+    accepted: tuple[datetime, ...],
     as_json: bool,
 ) -> None:
     """Tell whether what was loaded of a span of time is fit to be scored (docs/quality.md).
@@ -114,13 +129,18 @@ def quality(
     from riskml.data.event_store import EventStore
     from riskml.data.load_quality import SpanGate, SpanLimits
 
+    if accepted and not each_day:
+        raise ConfigError("--accept names days: give --each-day, too")
     limits = SpanLimits(max_rejected_share, max_late_share, least_events, volume, volume_weeks)
     named = named_columns("://", columns)
     EventMapping(columns=named, time_zone=time_zone)  # says what is wrong with them
     gate = SpanGate(
         EventStore(store_url, into), pipeline, limits, str(named["timestamp"]), time_zone
     )
-    found = gate.judge(since, until)
+    if each_day:
+        found = gate.judge_days(since, until, [day.date() for day in accepted])
+    else:
+        found = gate.judge(since, until)
     _say(found, as_json)
     if not found.passed:
         ctx.exit(UNFIT)

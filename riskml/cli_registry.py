@@ -53,9 +53,11 @@ def register(folder: Path, name: str, alias: str | None, as_json: bool, store: s
 
     The same bundle again, as its seal tells, is the version that it was.
     """
-    made = _open(store).register(folder, name, alias)
+    opened = _open(store)
+    made = opened.register(folder, name, alias)
     if as_json:
-        click.echo(json.dumps(asdict(made), ensure_ascii=False))
+        told = asdict(made) | {"champion": opened.champion(name)}
+        click.echo(json.dumps(told, ensure_ascii=False))
         return
     word = "registered as" if made.new else "is already"
     aliases = f" ({', '.join(made.aliases)})" if made.aliases else ""

@@ -6,8 +6,9 @@ The answer is the same whenever it is asked, since it does not look at what one 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -124,8 +125,37 @@ class SpanGate:
         self._store, self._pipeline, self._limits = store, pipeline, limits
         self._time_column, self._zone = time_column, ZoneInfo(time_zone or "UTC")
 
+    def judge_days(
+        self, since: datetime, until: datetime, accepted: Collection[date] = ()
+    ) -> SpanQuality:
+        """Look at each day (UTC) of a span by itself: a bad one must not hide among good ones.
+
+        Days before the first event of the store are left out.
+
+        Args:
+            since: the first moment.
+            until: the moment after the last.
+            accepted: days that somebody has looked at, whose faults count as warnings.
+
+        Raises:
+            ConfigError: the span has no length.
+            DataError: the store cannot be read, or nothing was loaded by this pipeline.
+        """
+        whole = self.judge(since, until)
+        first = self._first()
+        begin = since if first is None else max(since, _midnight(first))
+        faults, warnings = list[str](), list[str]()
+        while begin < until:
+            end = min(_midnight(begin) + timedelta(days=1), until)
+            day = self.judge(begin, end)
+            told = faults if begin.date() not in accepted else warnings
+            told += [f"{begin:%F}: {fault}" for fault in day.faults]
+            warnings += day.warnings
+            begin = end
+        return replace(whole, faults=tuple(faults), warnings=tuple(warnings))
+
     def judge(self, since: datetime, until: datetime) -> SpanQuality:
-        """Look at a span; nothing is written.
+        """Look at a span as a whole; nothing is written.
 
         Args:
             since: its first moment.
@@ -161,9 +191,22 @@ class SpanGate:
             told = did_you_mean(self._pipeline, names) if names else "it has loaded nothing yet"
             raise DataError(f"the store knows no pipeline '{self._pipeline}': {told}")
 
-    def _events(self, connection: Connection, since: datetime, until: datetime) -> int:
+    @property
+    def _table(self) -> Table:
         schema = {TIME if name == "timestamp" else name: k for name, k in EVENT_SCHEMA.items()}
-        table = event_table(self._store.name, schema, self._store.is_postgresql)
+        return event_table(self._store.name, schema, self._store.is_postgresql)
+
+    def _first(self) -> datetime | None:
+        """Time of the first event of the store."""
+        table = self._table
+        with self._store.engine.connect() as connection:
+            if not inspect(connection).has_table(table.name):
+                return None
+            found = connection.execute(select(func.min(table.c[TIME]))).scalar()
+        return None if found is None else _in_utc(found, UTC)
+
+    def _events(self, connection: Connection, since: datetime, until: datetime) -> int:
+        table = self._table
         if not inspect(connection).has_table(table.name):
             return 0  # all rows so far went to quarantine
         return self._count(connection, table, _within(table, TIME, since, until))
@@ -193,8 +236,7 @@ class SpanGate:
             time = datetime.fromisoformat(found.get(self._time_column) or found["timestamp"])
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
-        local = time.replace(tzinfo=self._zone) if time.tzinfo is None else time
-        return local.astimezone(UTC)
+        return _in_utc(time, self._zone)
 
     def _reference(self, connection: Connection) -> BatchReference:
         table = pipeline_table()
@@ -231,6 +273,15 @@ class SpanGate:
             f"weeks {odd.low:,} to {odd.high:,} are usual (volume={self._limits.volume})"
             for odd in odd_whole_days(reference, first, last, self._limits.volume_weeks)
         ]
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _in_utc(moment: datetime, zone: tzinfo) -> datetime:
+    """A moment that has no zone is of this one."""
+    return (moment.replace(tzinfo=zone) if moment.tzinfo is None else moment).astimezone(UTC)
 
 
 def _within(table: Table, column: str, since: datetime, until: datetime) -> ColumnElement[bool]:

@@ -156,6 +156,17 @@ class Registry:
             return None
         return str(Path(self.store.removeprefix(SQLITE)).resolve().parent / ARTIFACTS)
 
+    def champion(self, name: str) -> str | None:
+        """Which version of a model is the champion; None: none.
+
+        Raises:
+            ConfigError: there is no such model.
+        """
+        with asking(f"models:/{name}"):
+            aliases = self._client.get_registered_model(name).aliases
+        found = aliases.get(CHAMPION)
+        return None if found is None else str(found)
+
     def versions(self, name: str | None = None) -> list[Registered]:
         """Bundles of one model or of all, the newest version of each first.
 

@@ -8,7 +8,6 @@ import json
 import os
 import random
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -26,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from aiosmtpd.controller import Controller
+from alertmanagers import PROGRAM, active_alerts, running_alertmanager
 from killable import forking
 from sqlalchemy import insert, select
 
@@ -458,37 +457,15 @@ def test_each_gets_a_mail_of_their_own_with_links(
 @pytest.fixture
 def alertmanager(tmp_path: Path) -> Iterator[str]:
     """A real one, which tells nobody."""
-    program = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
-    if program is None:
+    if PROGRAM is None:
         pytest.skip("no Alertmanager is installed (apt-get install prometheus-alertmanager)")
-    config = tmp_path / "alertmanager.yml"
-    config.write_text("route: {receiver: nobody}\nreceivers: [{name: nobody}]\n")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        place = f"127.0.0.1:{free.getsockname()[1]}"
-    words = [f"--config.file={config}", f"--storage.path={tmp_path}", "--cluster.listen-address="]
-    process = subprocess.Popen(
-        [program, *words, f"--web.listen-address={place}"], stderr=subprocess.DEVNULL
-    )
-    try:
-        until = time.monotonic() + 30
-        while True:
-            try:
-                requests.get(f"http://{place}/-/ready", timeout=1).raise_for_status()
-                break
-            except requests.RequestException:
-                assert time.monotonic() < until
-                time.sleep(0.1)
-        yield f"http://{place}"
-    finally:
-        process.kill()
-        process.wait()
+    with running_alertmanager(tmp_path) as url:
+        yield url
 
 
 def active(url: str) -> dict[str, dict[str, Any]]:
     """Alerts that stand there, by our name of them."""
-    found = requests.get(f"{url}/api/v2/alerts", timeout=10).json()
-    return {each["labels"]["alert_id"]: each for each in found}
+    return {each["labels"]["alert_id"]: each for each in active_alerts(url)}
 
 
 @pytest.mark.slow

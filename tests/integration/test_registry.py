@@ -74,6 +74,7 @@ def test_the_same_bundle_is_the_same_version(registry: Registry) -> None:
     assert result.output.strip().endswith(f"is already models:/{NAME}/1 ({CHAMPION})")
     told = json.loads(run("register", str(GRAPH), "--name", NAME, "--json").output)
     assert (told["version"], told["aliases"], told["new"]) == ("1", [CHAMPION], False)
+    assert told["champion"] == "1"
     assert len(registry.versions(NAME)) == 2
 
 

@@ -126,6 +126,22 @@ def test_a_day_far_emptier_than_usual_warns_or_refuses(tmp_path: Path) -> None:
     assert log.judge(*part).exit_code == 0, "a part of a day is compared with none"
 
 
+def test_a_bad_day_does_not_hide_among_good_ones_until_it_is_accepted(log: Log) -> None:
+    log.arrive("2024-02-02", ["a"] * 140)
+    log.load()
+    week = ["--since", "2024-01-27", "--until", "2024-02-03", "--max-rejected-share", "0.04"]
+    assert log.judge(*week).exit_code == 0, "5 of 250 rows"
+    found = log.judge(*week, "--each-day", "--json")
+    told = json.loads(found.stdout)
+    assert found.exit_code == 3 and (told["events"], told["rejected"]) == (245, 5)
+    [fault] = told["faults"]  # the days before the first event are none of it
+    assert fault.startswith("2024-01-31: 5 of 100 rows (5.0%) lie in quarantine")
+    accepted = log.judge(*week, "--each-day", "--accept", "2024-01-31")
+    assert accepted.exit_code == 0 and "look at 2024-01-31: 5 of 100 rows" in accepted.stderr
+    beyond = ["--since", "2024-02-01", "--until", "2024-02-05", "--each-day"]
+    assert "2024-02-03: 0 events, fewer than --least-events=1" in log.judge(*beyond).stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -133,6 +149,7 @@ def test_a_day_far_emptier_than_usual_warns_or_refuses(tmp_path: Path) -> None:
         ([*DAY, "--max-late-share", "5"], "--max-late-share=5"),
         ([*DAY, "--least-events", "-1"], "--least-events=-1"),
         ([*DAY, "--volume-weeks", "0"], "--volume-weeks=0"),
+        ([*DAY, "--accept", "2024-01-31"], "--accept names days: give --each-day, too"),
         ([*DAY, "--pipeline", "q"], "no pipeline 'q': "),
         ([*DAY, "--column", "time=x"], "time"),
         ([*DAY, "--time-zone", "Berlin"], "Europe/Berlin"),
