@@ -78,7 +78,8 @@ class RetrainScheduler:
 
         Raises:
             RetrainLockedError: another step of this model is at work.
-            ConfigError: there is no champion, or its settings are not known.
+            ConfigError: there is no champion, its settings are not known, or somebody asks while
+                a challenger is watched.
             DataError: the log, or the alert log, cannot be read.
         """
         with self.decisions.alone():
@@ -88,7 +89,7 @@ class RetrainScheduler:
             if last is not None and last.what is What.STARTED:
                 return self._write(What.INTERRUPTED, now, f"begun at {last.at:%Y-%m-%d %H:%M}")
             if last is not None and last.what is What.TRAINED:
-                return self._judge(champion, last, now)
+                return self._judge(champion, last, now, asked)
             return self._look(champion, history, now, asked, who)
 
     def roll_back(self, who: str, why: str) -> Decision:
@@ -144,7 +145,7 @@ class RetrainScheduler:
                 if history[-1].what is What.PUT_OFF and history[-1].content["reasons"] == [*why]:
                     return None  # it was said already
                 return self._write(What.PUT_OFF, now, put_off, reasons=[*why])
-            folder = self.outputs / f"{champion.name}-{now:%Y-%m-%d_%H-%M-%S}"
+            folder = self.outputs / f"{champion.name}-{datetime.now(UTC):%Y-%m-%d_%H-%M-%S-%f}"
             held = outlook.held(self.policy.hold)
             folder.mkdir(parents=True, exist_ok=True)
             held.write_parquet(folder / HELD)
@@ -159,7 +160,9 @@ class RetrainScheduler:
             self._write(What.STARTED, now, told, who, **snapshot)
             since = facts.drifting_since if DRIFT in why else None
             challenge = Challenge(champion.name, now, folder / HELD, since, folder)
-            return self._challenge(challenge, outlook.cfg, now, snapshot)
+            cfg = outlook.cfg
+            del outlook  # a training has the log in memory once more
+        return self._challenge(challenge, cfg, now, snapshot)
 
     def _challenge(
         self, challenge: Challenge, cfg: DictConfig, now: datetime, snapshot: dict[str, Any]
@@ -176,14 +179,22 @@ class RetrainScheduler:
         why = f"version {made.version}, watched until {now + self.policy.shadow:%Y-%m-%d %H:%M}"
         return self._write(What.TRAINED, now, why, **snapshot, version=made.version)
 
-    def _judge(self, champion: Registered, trained: Decision, now: datetime) -> Decision | None:
+    def _judge(
+        self, champion: Registered, trained: Decision, now: datetime, asked: str
+    ) -> Decision | None:
         """Let the challenger take over, or not, once it was watched long enough."""
         version, since = trained.content["version"], _until(trained)
         if champion.version == version:  # killed between taking over and writing it down
             before = trained.content["champion"]
             why = "it was champion already"
             return self._write(What.PROMOTED, now, why, version=version, before=before)
-        if now < since + self.policy.shadow:
+        ready = since + self.policy.shadow
+        if now < ready and asked:
+            raise ConfigError(
+                f"{champion.name}: version {version} is watched until {ready:%Y-%m-%d %H:%M}: ask "
+                "for another after that"
+            )
+        if now < ready:
             return None
         with tempfile.TemporaryDirectory(prefix="riskml-retrain-") as draft:
             outlook = self.outlook(champion, now, Path(draft))

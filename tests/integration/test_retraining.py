@@ -144,6 +144,8 @@ def drift_is_learnt(scheduler: RetrainScheduler, place: Path, attacker: str) -> 
     assert len(held) < trained.content["events"] / 20
     # it is watched, and takes over
     assert scheduler.step(day(93)) is None
+    with pytest.raises(ConfigError, match="version 2 is watched until"):
+        scheduler.step(day(93), "another", "kim")
     promoted = scheduler.step(day(94))
     assert promoted is not None and promoted.what is What.PROMOTED, promoted.why
     assert champion(scheduler) == "2"
