@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from riskml.config_check import places
-from riskml.config_check.findings import Checks, Finding, Level
+from riskml.config_check.findings import Checks, Level
 from riskml.config_check.shared import address, alert_log, events, feedback, metrics, scores_read
+
+if TYPE_CHECKING:
+    from riskml.alerting.channels import Channel
 
 
 def alerts(checks: Checks) -> None:
@@ -24,7 +29,7 @@ def alerts(checks: Checks) -> None:
             return f"{rules} is understood"
 
         checks.ask("rules", read)
-    _channels(checks, needed=True)
+    _channels(checks)
     metrics(checks)
     _page(checks)
 
@@ -50,16 +55,16 @@ def report(checks: Checks) -> None:
 
         checks.ask("drift", read, "riskml drift --json > FILE makes it")
     if checks.values.get("to") or checks.values.get("channels_file") is not None:
-        _channels(checks, needed=True, parameter="channels_file", mails=True)
+        _channels(checks, "channels_file", mails=True)
     _pseudonyms(checks)
 
 
-def _channels(checks: Checks, needed: bool, parameter: str = "file", mails: bool = False) -> None:
-    """That the file is understood, and that each channel can be told."""
+def _channels(checks: Checks, parameter: str = "file", mails: bool = False) -> None:
+    """That the file is understood, and that each channel can be told; of mails only those."""
     file = checks.needed(parameter, "give --channels FILE (conf/alerting/channels.yaml)")
     if file is None:
         return
-    found = {}
+    found: dict[str, Channel] = {}
 
     def read() -> str:
         from riskml.alerting.settings_files import read_channels
@@ -70,16 +75,12 @@ def _channels(checks: Checks, needed: bool, parameter: str = "file", mails: bool
         return f"{file} is understood: {len(said.channels)} channels, {routes} routes"
 
     checks.ask(parameter, read)
-    for name, each in found.items():
-        if mails and not each.carries_letters:
-            continue
+    wanted = {name: each for name, each in found.items() if each.carries_letters or not mails}
+    for name, each in wanted.items():
         setting = f"{checks.name(parameter)} channels.{name}"
-        inner = Checks(offline=checks.offline)
-        inner.ask(setting, lambda each=each: places.channel(each, checks.offline))  # type: ignore[misc]
-        checks.found += inner.found
-    if mails and found and not any(each.carries_letters for each in found.values()):
-        told = "has no channel of kind email, which sends"
-        checks.found.append(Finding(Level.ERROR, checks.name(parameter), told, "add one"))
+        checks.ask(setting, partial(places.channel, each, checks.offline))
+    if found and not wanted:
+        checks.add(Level.ERROR, parameter, "has no channel of kind email, which sends", "add one")
 
 
 def _page(checks: Checks) -> None:

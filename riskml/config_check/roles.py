@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,7 +70,7 @@ def stream(checks: Checks) -> None:
     if source != STANDARD:
         checks.ask("source", lambda: _end(checks, source, "--source", read=True))
     for url in checks.values.get("sinks") or ():
-        checks.ask("sinks", lambda url=url: _end(checks, url, "--sink"))  # type: ignore[misc]
+        checks.ask("sinks", partial(_end, checks, url, "--sink"))
     letters = checks.values.get("dead_letters")
     if letters is None:
         remedy = "give --dead-letters kafka://HOST:PORT/TOPIC"

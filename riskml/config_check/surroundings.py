@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def secret_files(checks: Checks) -> list[str]:
     fine = []
     for variable in variables_of_files():
         setting = variable + FILE_VARIABLE
-        if checks.ask(setting, lambda name=variable: _read(name)):  # type: ignore[misc]
+        if checks.ask(setting, partial(_read, variable)):
             fine.append(variable)
             file = Path(os.environ[setting])
             if file.stat().st_mode & OTHERS_MAY_READ:
@@ -53,7 +54,7 @@ def unknown_variables(checks: Checks) -> None:
 def packages(checks: Checks, extras: tuple[str, ...]) -> None:
     """That what extras bring is installed."""
     for extra in extras:
-        checks.ask(f"riskml[{extra}]", lambda extra=extra: _installed(extra))  # type: ignore[misc]
+        checks.ask(f"riskml[{extra}]", partial(_installed, extra))
 
 
 def _installed(extra: str) -> str:

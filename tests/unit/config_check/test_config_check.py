@@ -288,6 +288,19 @@ def test_training_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert found("train")["RISKML_ROOT"][0] == "error"
 
 
+def test_reports_are_mailed_by_a_channel_of_mails(tmp_path: Path, log: str) -> None:
+    file = tmp_path / "channels.yaml"
+    words = ("--offline", "report", "--out", str(tmp_path), "--html-only", "--log", log)
+    words += ("--email", "audit@a.example", "--channels", str(file))
+    file.write_text("channels: {desk: {kind: slack}}")
+    assert found(*words)["--channels"] == ("error", "has no channel of kind email, which sends")
+    mail = "kind: email, host: mail.example, sender: r@a.example, to: [k@a.example]"
+    file.write_text(f"channels: {{desk: {{kind: slack}}, mail: {{{mail}}}}}")
+    told = found(*words)
+    assert told["--channels channels.mail"] == ("ok", "Email, not asked (--offline)")
+    assert "--channels channels.desk" not in told, "a report needs no Slack"
+
+
 def test_a_retraining_needs_a_champion(tmp_path: Path, log: str) -> None:
     words = ("retrain", "--log", log, "--out", str(tmp_path))
     assert found(*words)["MODEL"] == ("error", "is not set")
