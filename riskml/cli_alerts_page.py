@@ -15,6 +15,7 @@ from riskml.cli_types import (
     DURATION,
     SOURCE_OPTIONS,
     Reading,
+    alert_log_option,
     needing,
     options_for_settings,
     pseudonyms_or_others,
@@ -84,15 +85,7 @@ _path = click.Path(path_type=Path)
     show_envvar=True,
     help="Also store a verdict on each window; resolved is a true incident.",
 )
-@click.option(
-    "--log",
-    "url",
-    metavar="URL",
-    required=True,
-    envvar="RISKML_ALERTS_URL",
-    show_envvar=True,
-    help="Database of the alert log, SQLite or PostgreSQL.",
-)
+@alert_log_option
 @options_for_settings(EVENT_OPTIONS)
 def ui(
     host: str,

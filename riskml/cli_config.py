@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskml.cli_alerts import deliver, take
+from riskml.cli_alerts import take
+from riskml.cli_alerts_delivery import deliver
 from riskml.cli_alerts_page import ui
 from riskml.cli_drift import drift
 from riskml.cli_report import report

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from riskml.cli_types import needing, pseudonyms_or_others
+from riskml.cli_types import alert_log_option, needing, pseudonyms_or_others
 from riskml.core import logs
 from riskml.core.errors import ConfigError, did_you_mean
 from riskml.core.redaction import printable
@@ -72,15 +72,7 @@ _path = click.Path(path_type=Path)
     help="YAML with a channel of kind email, which sends (docs/alerts.md).",
 )
 @click.option("--via", metavar="CHANNEL", help="Which one, where FILE has several.")
-@click.option(
-    "--log",
-    "url",
-    metavar="URL",
-    required=True,
-    envvar="RISKML_ALERTS_URL",
-    show_envvar=True,
-    help="Database of the alert log, SQLite or PostgreSQL.",
-)
+@alert_log_option
 @click.pass_context
 def report(
     ctx: click.Context,

@@ -99,6 +99,15 @@ metrics_option = click.option(
     help="Where Prometheus' metrics go: a Pushgateway (http://…) or a file *.prom for "
     "node_exporter (docs/monitoring.md).",
 )
+alert_log_option = click.option(
+    "--log",
+    "url",
+    metavar="URL",
+    required=True,
+    envvar="RISKML_ALERTS_URL",
+    show_envvar=True,
+    help="Database of the alert log, SQLite or PostgreSQL.",
+)
 
 
 @contextmanager
