@@ -277,7 +277,8 @@ def replay_dlq(dead_letters: str, to: str, rules: tuple[str, ...], group: str) -
     of a file each time.
     """
     from riskml.streaming.json_lines import read_letters
-    from riskml.streaming.kafka import KafkaTopic, KafkaWriter
+    from riskml.streaming.kafka import KafkaTopic
+    from riskml.streaming.kafka_sinks import KafkaWriter
     from riskml.streaming.replay import KafkaReplay, replay
 
     send: Callable[[DeadLetter], None]
@@ -314,7 +315,8 @@ def replay_dlq(dead_letters: str, to: str, rules: tuple[str, ...], group: str) -
 def _source(
     url: str, group: str, instance: str | None, earliest: bool, follow: bool
 ) -> StreamSource:
-    from riskml.streaming.kafka import KafkaSource, KafkaTopic
+    from riskml.streaming.kafka import KafkaTopic
+    from riskml.streaming.kafka_source import KafkaSource
     from riskml.streaming.lines import LineSource
 
     if url.startswith(KAFKA):
@@ -329,7 +331,8 @@ def _source(
 def _sink(url: str) -> Sink:
     from riskml.streaming.database_sink import DatabaseSink
     from riskml.streaming.json_lines import LineSink
-    from riskml.streaming.kafka import KafkaSink, KafkaTopic
+    from riskml.streaming.kafka import KafkaTopic
+    from riskml.streaming.kafka_sinks import KafkaSink
     from riskml.streaming.people import PeopleSink
 
     if not url:
@@ -345,7 +348,8 @@ def _sink(url: str) -> Sink:
 
 def _letters(url: str) -> DeadLetters:
     from riskml.streaming.json_lines import LineLetters
-    from riskml.streaming.kafka import KafkaLetters, KafkaTopic
+    from riskml.streaming.kafka import KafkaTopic
+    from riskml.streaming.kafka_sinks import KafkaLetters
 
     if url.startswith(KAFKA):
         return KafkaLetters(KafkaTopic.parse(url, "--dead-letters"))

@@ -21,6 +21,8 @@ IMPORTED = [
     "riskml.streaming.database_sink",
     "riskml.streaming.job",
     "riskml.streaming.kafka",
+    "riskml.streaming.kafka_sinks",
+    "riskml.streaming.kafka_source",
     "riskml.streaming.redis_home",
 ]
 

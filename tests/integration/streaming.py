@@ -12,7 +12,9 @@ from riskml.data.event_mapping import EventMapping
 from riskml.export.bundle import load_bundle
 from riskml.streaming.database_sink import DatabaseSink
 from riskml.streaming.job import Pace, StreamJob
-from riskml.streaming.kafka import KafkaLetters, KafkaSource, KafkaTopic
+from riskml.streaming.kafka import KafkaTopic
+from riskml.streaming.kafka_sinks import KafkaLetters
+from riskml.streaming.kafka_source import KafkaSource
 from riskml.streaming.messages import EventReader, decoder
 from riskml.streaming.partition_state import FolderHome, StateHome
 from riskml.streaming.redis_home import RedisHome

@@ -151,7 +151,8 @@ def test_a_slow_sink_slows_the_reading(broker: Broker, tmp_path: Path) -> None:
     from riskml.data.event_mapping import EventMapping
     from riskml.export.bundle import load_bundle
     from riskml.streaming.job import Pace, StreamJob
-    from riskml.streaming.kafka import KafkaSource, KafkaTopic
+    from riskml.streaming.kafka import KafkaTopic
+    from riskml.streaming.kafka_source import KafkaSource
     from riskml.streaming.messages import EventReader, decoder
     from riskml.streaming.partition_state import FolderHome
 
