@@ -1,11 +1,10 @@
-"""`riskml stream`: scores event by event; `riskml stream replay-dlq`: what was set apart, again."""
+"""`riskml stream`: scores event by event."""
 
 from __future__ import annotations
 
 import json
 import signal
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import timedelta
@@ -15,17 +14,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from riskml.cli_stream_ends import STANDARD, check_files, homes_of, letters_of, sink_of, source_of
+from riskml.cli_stream_replay import replay_dlq
 from riskml.cli_types import DURATION, PAIR, needing
 from riskml.core import logs
 from riskml.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from riskml.streaming.counts import Counts
-    from riskml.streaming.ends import DeadLetter, DeadLetters, Sink
-    from riskml.streaming.job import StreamJob, StreamSource, Watcher
-    from riskml.streaming.partition_state import StateHome
+    from riskml.streaming.job import StreamJob, Watcher
 
-KAFKA, REDIS, FILE, STANDARD = "kafka://", ("redis://", "rediss://"), "file://", "-"
 _path = click.Path(path_type=Path)
 
 
@@ -201,17 +199,17 @@ def stream(
     loaded = load_bundle(folder, runtime)
     if lateness is not None:
         loaded.extractor.lateness = lateness
-    _check_files(source, *sinks, *filter(None, [dead_letters]))
+    check_files(source, *sinks, *filter(None, [dead_letters]))
     with ExitStack() as opened:
-        reading = _source(source, group, instance, begin == "earliest", follow)
+        reading = source_of(source, group, instance, begin == "earliest", follow)
         opened.callback(reading.close)
         job = StreamJob(
             loaded,
             reading,
             EventReader(mapping, loaded.extractor.reads(), decode),
-            _homes(state, reading.name, version_of(loaded.manifest)),
-            [_sink(url) for url in sinks or [""]],
-            None if dead_letters is None else _letters(dead_letters),
+            homes_of(state, reading.name, version_of(loaded.manifest)),
+            [sink_of(url) for url in sinks or [""]],
+            None if dead_letters is None else letters_of(dead_letters),
             StreamSettings(early_alerts=early_alerts),
             Pace(most=batch, checkpoint=checkpoint, idle=stop_when_idle),
         )
@@ -244,151 +242,7 @@ def stream(
         logs.tell("what was set apart is kept, with the reason, by --dead-letters")
 
 
-@stream.command(
-    name="replay-dlq",
-    epilog="""\b
-    Examples:
-      riskml stream replay-dlq --dead-letters kafka://broker/logins.dlq --to kafka://broker/logins
-      riskml stream replay-dlq --dead-letters file://dead.jsonl --rule late_event --to -
-    """,
-)
-@click.option(
-    "--dead-letters", required=True, metavar="URL", help="kafka://HOST:PORT/TOPIC or file://PATH."
-)
-@click.option(
-    "--to",
-    required=True,
-    metavar="URL",
-    help="kafka://HOST:PORT/TOPIC, or - for lines on standard output.",
-)
-@click.option(
-    "--rule", "rules", multiple=True, help="Only what was set apart by this rule; several times."
-)
-@click.option(
-    "--group",
-    default="riskml-replay",
-    show_default=True,
-    help="Remembers which letters of a topic were sent.",
-)
-def replay_dlq(dead_letters: str, to: str, rules: tuple[str, ...], group: str) -> None:
-    """Send what was set apart once more, byte for byte, after the cause was put right.
-
-    Letters of a topic are sent once a group, and those that --rule leaves out count as sent; those
-    of a file each time.
-    """
-    from riskml.streaming.json_lines import read_letters
-    from riskml.streaming.kafka import KafkaTopic
-    from riskml.streaming.kafka_sinks import KafkaWriter
-    from riskml.streaming.replay import KafkaReplay, replay
-
-    send: Callable[[DeadLetter], None]
-    writer = None
-    if to == STANDARD:
-
-        def send(letter: DeadLetter) -> None:
-            sys.stdout.buffer.write(letter.value + b"\n")
-
-    else:
-        writer = KafkaWriter(KafkaTopic.parse(to, "--to"), "--to")
-
-        def send(letter: DeadLetter) -> None:
-            writer.send(letter.key, letter.value)
-
-    if dead_letters.startswith(FILE):
-        sent, left = replay(read_letters(_file(dead_letters)), send, rules)
-        if writer is not None:
-            writer.settle()
-    else:
-        letters = KafkaReplay(KafkaTopic.parse(dead_letters, "--dead-letters"), group)
-        try:
-            sent, left = replay(letters, send, rules)
-            if writer is not None:
-                writer.settle()
-            sys.stdout.flush()
-            if sent + left:
-                letters.done()
-        finally:
-            letters.close()
-    logs.tell(f"{sent:,} sent again, {left:,} left out")
-
-
-def _source(
-    url: str, group: str, instance: str | None, earliest: bool, follow: bool
-) -> StreamSource:
-    from riskml.streaming.kafka import KafkaTopic
-    from riskml.streaming.kafka_source import KafkaSource
-    from riskml.streaming.lines import LineSource
-
-    if url.startswith(KAFKA):
-        return KafkaSource(KafkaTopic.parse(url, "--source"), group, instance, earliest)
-    if url == STANDARD:
-        return LineSource(None)
-    if "://" not in url or url.startswith(FILE):
-        return LineSource(_file(url), follow)
-    raise ConfigError(f"--source {url}: give kafka://HOST:PORT/TOPIC, file://PATH or -")
-
-
-def _sink(url: str) -> Sink:
-    from riskml.streaming.database_sink import DatabaseSink
-    from riskml.streaming.json_lines import LineSink
-    from riskml.streaming.kafka import KafkaTopic
-    from riskml.streaming.kafka_sinks import KafkaSink
-    from riskml.streaming.people import PeopleSink
-
-    if not url:
-        return PeopleSink()
-    if url.startswith(KAFKA):
-        return KafkaSink(KafkaTopic.parse(url, "--sink"))
-    if url == STANDARD:
-        return LineSink(None)
-    if "://" not in url or url.startswith(FILE):
-        return LineSink(_file(url))
-    return DatabaseSink(url)
-
-
-def _letters(url: str) -> DeadLetters:
-    from riskml.streaming.json_lines import LineLetters
-    from riskml.streaming.kafka import KafkaTopic
-    from riskml.streaming.kafka_sinks import KafkaLetters
-
-    if url.startswith(KAFKA):
-        return KafkaLetters(KafkaTopic.parse(url, "--dead-letters"))
-    return LineLetters(_file(url))
-
-
-def _check_files(source: str, *others: str) -> None:
-    """Refuse to write to the file that is read, or twice to one.
-
-    Raises:
-        ConfigError: names it.
-    """
-    seen: set[Path] = set()
-    for url in (source, *others):
-        if url == STANDARD or ("://" in url and not url.startswith(FILE)):
-            continue
-        path = _file(url).resolve()
-        if path in seen:
-            raise ConfigError(
-                f"{path} is given twice: --source, each --sink and --dead-letters need files of "
-                "their own"
-            )
-        seen.add(path)
-
-
-def _homes(state: str, stream: str, version: str) -> Callable[[str], StateHome]:
-    """The place of each partition's state."""
-    from riskml.streaming.partition_state import FolderHome
-    from riskml.streaming.redis_home import RedisHome
-
-    if state.startswith(REDIS):
-        return lambda name: RedisHome(state, f"{stream}:{version}:{name}")
-    if "://" in state:
-        raise ConfigError("--state: give a folder, or redis://HOST:PORT/NUMBER")
-    return lambda name: FolderHome(Path(state) / stream / version / f"partition={name}")
-
-
-def _file(url: str) -> Path:
-    return Path(url.removeprefix(FILE)).expanduser()
+stream.add_command(replay_dlq)
 
 
 def _metered(job: StreamJob, host: str, port: int, then: Watcher | None) -> Watcher:
