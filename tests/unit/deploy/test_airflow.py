@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,17 +19,21 @@ AIRFLOW = Path(__file__).parents[3] / "deploy" / "airflow"
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """The function as it is sent: its source, and nothing around it."""
-    source = (AIRFLOW / "dags" / "riskml_airflow" / "commands.py").read_text()
+def source() -> str:
+    """Of the function as it is sent, and nothing around it."""
+    text = (AIRFLOW / "dags" / "riskml_airflow" / "commands.py").read_text()
     [found] = [
         node
-        for node in ast.parse(source).body
+        for node in ast.parse(text).body
         if isinstance(node, ast.FunctionDef) and node.name == "run"
     ]
-    text = "from __future__ import annotations\n" + ast.unparse(found)
+    return "from __future__ import annotations\n" + ast.unparse(found)
+
+
+@pytest.fixture
+def run(source: str) -> Callable[..., Any]:
     names: dict[str, Any] = {}
-    exec(text, names)
+    exec(source, names)
     function: Callable[..., Any] = names["run"]
     return function
 
@@ -78,6 +85,46 @@ def test_an_evaluation_that_was_begun_is_gone_on_with(
     (folder / "parts").mkdir(parents=True)
     (folder / "parts" / "plan.json").touch()
     assert run(words, root=str(program), resume=str(folder)) == [f"resume={folder}"]
+
+
+SLEEPS = (
+    "import os, pathlib, time\npathlib.Path('pid').write_text(f'{os.getpid()} ')\ntime.sleep(99)\n"
+)
+
+
+def test_a_command_that_takes_too_long_is_stopped(
+    run: Callable[..., Any], program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(program)
+    (program / "train.py").write_text(SLEEPS)
+    with pytest.raises(RuntimeError, match=r"train.py was stopped: 2 s were not enough"):
+        run(["train.py"], root=str(program), limit_s="2")
+    assert not is_alive(program)
+
+
+def test_a_command_does_not_outlive_its_task(source: str, program: Path) -> None:
+    """Else the next try would meet it at work."""
+    (program / "train.py").write_text(SLEEPS)
+    script = program / "script.py"
+    script.write_text(f"{source}\nrun(['train.py'], root='{program}')\n")
+    task = f"import subprocess as s, sys; s.Popen([sys.executable, '{script}'], stderr=s.DEVNULL)"
+    task += "\nimport pathlib, time\nwhile not pathlib.Path('pid').exists(): time.sleep(0.05)"
+    subprocess.run([sys.executable, "-c", task], cwd=program, check=True)
+    ends = time.monotonic() + 30
+    while is_alive(program):
+        assert time.monotonic() < ends
+        time.sleep(0.1)
+
+
+def is_alive(folder: Path) -> bool:
+    """Whether the program goes on that has left its number there."""
+    while not (number := (folder / "pid").read_text()).endswith(" "):
+        time.sleep(0.05)
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_versions_are_pinned() -> None:

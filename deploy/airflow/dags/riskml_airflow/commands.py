@@ -22,6 +22,7 @@ def run(
     root: str = "",
     once: str = "",
     resume: str = "",
+    limit_s: float | str = "inf",
 ) -> Any:
     """Run a command; this is sent into the other environment, so it stands alone.
 
@@ -32,14 +33,17 @@ def run(
         root: folder with train.py.
         once: file that keeps what was told: where it is there, nothing is run.
         resume: folder of an evaluation that is gone on with if it was begun.
+        limit_s: seconds that it may take. Airflow's own limit would wait for its end.
 
     Returns:
         What it told as JSON; None where it told none.
     """
     import json
+    import os
     import shlex
     import subprocess
     import sys
+    import time
     from pathlib import Path
 
     kept = Path(once) if once else None
@@ -51,13 +55,26 @@ def run(
         rest = [f"resume={resume}"]
     print(shlex.join([program, *rest]), flush=True)
     begin = ["-m", "riskml.cli"] if program == "riskml" else [str(Path(root) / program)]
-    done = subprocess.run([sys.executable, *begin, *rest], stdout=subprocess.PIPE, text=True)
-    print(done.stdout, flush=True)
-    if done.returncode not in accept:
-        told = " ".join([program, *rest[:1]])
-        raise RuntimeError(f"{told} ended with exit code {done.returncode}; its log says why")
+    told, ends = " ".join([program, *rest[:1]]), time.monotonic() + float(limit_s)
+    parent = os.getppid()
+    process = subprocess.Popen([sys.executable, *begin, *rest], stdout=subprocess.PIPE, text=True)
+    while True:
+        try:
+            said, _ = process.communicate(timeout=1)
+            break
+        except subprocess.TimeoutExpired:
+            gone = os.getppid() != parent
+            if gone or time.monotonic() > ends:
+                # any command may be killed and done again; the next try must not meet this one
+                process.kill()
+                process.wait()
+                why = "its task in Airflow has ended" if gone else f"{limit_s} s were not enough"
+                raise RuntimeError(f"{told} was stopped: {why}") from None
+    print(said, flush=True)
+    if process.returncode not in accept:
+        raise RuntimeError(f"{told} ended with exit code {process.returncode}; its log says why")
     try:
-        found = json.loads(done.stdout)
+        found = json.loads(said)
     except ValueError:
         found = None
     if kept is not None:
@@ -117,6 +134,7 @@ def command(
         root=settings.root,
         once=once,
         resume=resume,
+        limit_s="{{ task.execution_timeout.total_seconds() }}",
     )
 
 
