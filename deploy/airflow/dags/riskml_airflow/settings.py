@@ -50,7 +50,9 @@ class Settings:
     python: str = field(default_factory=lambda: _text("PYTHON", "/opt/riskml/bin/python"))
     root: str = field(default_factory=lambda: _text("ROOT", "/app"))
     work: str = field(default_factory=lambda: _text("WORK", "/srv/riskml"))
-    mlflow: str = field(default_factory=lambda: _text("MLFLOW", ""))
+    mlflow: str = field(
+        default_factory=lambda: _text("MLFLOW", os.environ.get("MLFLOW_TRACKING_URI", ""))
+    )
     connection: str = field(default_factory=lambda: _text("CONNECTION", "riskml_db"))
     source: str = field(default_factory=lambda: _text("SOURCE_CONNECTION", ""))
     channels: str = field(default_factory=lambda: _text("CHANNELS", ""))
