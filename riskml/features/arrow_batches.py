@@ -14,10 +14,10 @@ import pyarrow as pa
 from riskml.core.errors import DataError, did_you_mean
 from riskml.core.schema import EVENT_SCHEMA, TIMESTAMP
 from riskml.core.types import FeatureSpec
+from riskml.features.bucket_job import in_order
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.first_times import FIRST
 from riskml.features.profile import Profile
-from riskml.features.scale import in_order
 from riskml.features.window_files import TOKENS, lists, to_frame
 
 FIRST_TIMES_SCHEMA = "group int, column int, slot bigint, first bigint"

@@ -8,11 +8,9 @@ common, the times at which a peer group or everybody first met a name, is gather
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,43 +18,19 @@ import polars as pl
 
 from riskml.core.errors import DataError
 from riskml.core.types import FeatureSpec, Windows
-from riskml.features import cutting
+from riskml.features.bucket_job import BUCKETS, BucketJob, BucketResult
 from riskml.features.engines import Engine, Processes
 from riskml.features.extractor import FeatureExtractor
-from riskml.features.first_times import FIRST, KEYS
-from riskml.features.increments import FIRST_TIMES, OPEN, PROFILES, WINDOWS, Increments, State
-from riskml.features.profile import Profile
+from riskml.features.first_times import KEYS
+from riskml.features.increments import FIRST_TIMES, OPEN, WINDOWS, Increments, State
 from riskml.features.splitting import Split, split_by_user
 from riskml.features.window_blocks import WindowFiles
-from riskml.features.window_files import read_files, write_windows
-
-BUCKETS = "buckets"
+from riskml.features.window_files import read_files
 
 Progress = Callable[[str, int, int], None]
 T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class BucketResult:
-    """What one bucket gave.
-
-    Attributes:
-        bucket: its number.
-        events: new ones that were read.
-        windows: that are closed now.
-        open: windows that may still grow.
-        late: events left out because their window was closed before.
-        duplicates: events left out because the same user's event of that id is there already.
-    """
-
-    bucket: int
-    events: int = 0
-    windows: int = 0
-    open: int = 0
-    late: int = 0
-    duplicates: int = 0
 
 
 @dataclass(frozen=True)
@@ -126,7 +100,7 @@ def extract(
                 return Increment(state.run, 0, split.known)
             mark = split.latest - fitted.lateness
             mark = mark if state.watermark is None else max(mark, state.watermark)
-            job = Job(folder.extractor, work, mark, folder.profiles())
+            job = BucketJob(folder.extractor, work, mark, folder.profiles())
             # one process is this one, so there is nothing to close
             engine = engine or Processes(1)
             shared = state.first_times
@@ -206,111 +180,6 @@ def _files(
     return files, FeatureExtractor.load(folder.extractor).spec
 
 
-@dataclass(frozen=True)
-class Job:
-    """What a worker needs to know; it reads and writes files only.
-
-    Args:
-        extractor: folder of the fitted one.
-        work: folder of the run.
-        watermark: after this run.
-        profiles: folder of each bucket's profile, where there is one.
-        known: file with the first times of groups, those of this run included.
-    """
-
-    extractor: Path
-    work: Path
-    watermark: datetime
-    profiles: dict[int, Path]
-    known: Path | None = None
-
-    def first_times(self, bucket: int) -> Path | None:
-        """When groups met what is new to a user of the bucket, as a file; None: nothing is."""
-        fitted = self._fitted()
-        with _late_ones_said_once():
-            _, profile = fitted.arrive(self._events(bucket)[0], self._profile(bucket))
-        found = profile.tables.get(FIRST)
-        if found is None:
-            return None
-        found.write_parquet(self._own(bucket))
-        return self._own(bucket)
-
-    def extract(self, bucket: int) -> BucketResult:
-        """Write the windows and the next profile of one bucket."""
-        fitted = self._fitted()
-        events, duplicates = self._events(bucket)
-        before = self._profile(bucket)
-        if self.known is not None and self._own(bucket).is_file():
-            before = before.with_table(FIRST, self._of_interest(bucket, self.known))
-        with _late_ones_said_once():
-            windows, after = fitted.transform(events, before)
-            waiting, _ = fitted.transform(events.clear(), after, open_windows=True)
-        write_windows(windows, self.work / WINDOWS / f"bucket={bucket}.parquet")
-        write_windows(waiting, self.work / OPEN / f"bucket={bucket}.parquet")
-        # first times of groups belong to all buckets and are kept once
-        own = {name: table for name, table in after.tables.items() if name != FIRST}
-        replace(after, tables=own).save(self.work / PROFILES / f"bucket={bucket}")
-        return BucketResult(
-            bucket,
-            len(events) + duplicates,
-            len(windows),
-            len(waiting),
-            after.late - before.late,
-            duplicates,
-        )
-
-    def _fitted(self) -> FeatureExtractor:
-        return _load(self.extractor, (self.extractor / "features.json").stat().st_mtime_ns)
-
-    def _own(self, bucket: int) -> Path:
-        return self.work / BUCKETS / f"{FIRST_TIMES}.{bucket}.parquet"
-
-    def _of_interest(self, bucket: int, known: Path) -> pl.DataFrame:
-        """First times of what is new to a user of the bucket: no others are asked for."""
-        own = pl.scan_parquet(self._own(bucket), glob=False)
-        every = pl.scan_parquet(known, glob=False)
-        return every.join(own, on=KEYS, how="semi").collect(engine="streaming")
-
-    def _events(self, bucket: int) -> tuple[pl.DataFrame, int]:
-        """The bucket's new events, each once, and how many were there twice."""
-        files = sorted((self.work / BUCKETS / f"bucket={bucket}").glob("*.parquet"))
-        if files:
-            return in_order(pl.read_parquet(files, hive_partitioning=False, glob=False))
-        any_file = next((self.work / BUCKETS).glob("bucket=*/*.parquet"))
-        return pl.read_parquet(any_file, hive_partitioning=False, glob=False, n_rows=0), 0
-
-    def _profile(self, bucket: int) -> Profile:
-        folder = self.profiles.get(bucket)
-        profile = Profile() if folder is None else Profile.load(folder)
-        # a bucket whose last event is earlier must close the same windows as the others
-        return replace(profile, watermark=self.watermark)
-
-
-@lru_cache(maxsize=1)
-def _load(extractor: Path, changed: int) -> FeatureExtractor:
-    """Once a worker: a large one takes longer to read than a bucket to work on."""
-    return FeatureExtractor.load(extractor)
-
-
-def in_order(events: pl.DataFrame) -> tuple[pl.DataFrame, int]:
-    """Events by time, then id, each of a user's ids once (its first); and how many were too many.
-
-    Engines give rows in any order, and that must not show.
-    """
-    events = events.sort("timestamp", "event_id")
-    again = events.select(
-        pl.col("event_id").is_not_null() & ~pl.struct("user_id", "event_id").is_first_distinct()
-    ).to_series()
-    if again.any():
-        events = events.sort("timestamp", "event_id", *sorted(events.columns))
-        events = events.filter(
-            pl.col("event_id").is_null() | pl.struct("user_id", "event_id").is_first_distinct()
-        )
-    elif events["event_id"].null_count():
-        events = events.sort("timestamp", "event_id", *sorted(events.columns))
-    return events, int(again.sum())
-
-
 def merge_first_times(found: Sequence[Path], known: Path | None, file: Path) -> Path:
     """Write the earliest of the first times of all files to another one."""
     files = [*found, known] if known is not None else list(found)
@@ -350,15 +219,3 @@ def _each(
         results.append(result)
         tell(step, len(results), len(buckets))
     return results
-
-
-@contextmanager
-def _late_ones_said_once() -> Iterator[None]:
-    """A bucket is asked twice, and speaks of itself alone; `extract` warns of all together."""
-    logger = logging.getLogger(cutting.__name__)
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
