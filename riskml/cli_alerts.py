@@ -90,7 +90,7 @@ def take(where: str, rules: Path | None, metrics: str | None, as_json: bool, url
             done = log.take(sightings_of(raised_alerts(where)), suppression)
         if put is not None:
             from riskml.alerting.log_counts import count_log
-            from riskml.monitoring.metrics_exporter import alert_log_registry
+            from riskml.monitoring.command_metrics import alert_log_registry
 
             put(alert_log_registry(count_log(log)))
     if as_json:

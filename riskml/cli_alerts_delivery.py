@@ -68,7 +68,7 @@ def deliver(
             done += found
             if put is not None:
                 from riskml.alerting.log_counts import count_outbox
-                from riskml.monitoring.metrics_exporter import outbox_registry
+                from riskml.monitoring.command_metrics import outbox_registry
 
                 put(outbox_registry(count_outbox(log, said.channels)))
             if follow is None and not found.held:

@@ -154,7 +154,7 @@ def drift(
 
 
 def _put(put: PutMetrics, found: Drift) -> None:
-    from riskml.monitoring.metrics_exporter import drift_registry
+    from riskml.monitoring.command_metrics import drift_registry
 
     latest = found.table.filter(found.table["begin"] == found.table["begin"].max())
     shifts = dict(latest.select("quantity", "psi").iter_rows())

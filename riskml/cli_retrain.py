@@ -131,7 +131,7 @@ def step(
             logs.tell(f"error: {error}")
             ctx.exit(BUSY)
         if put is not None and (decision is None or decision.what is not What.FAILED):
-            from riskml.monitoring.metrics_exporter import done_registry
+            from riskml.monitoring.command_metrics import done_registry
 
             put(done_registry("retrain"))
     _tell([] if decision is None else [decision], as_json, f"nothing to do for {name}")

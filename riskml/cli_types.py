@@ -125,8 +125,8 @@ def exporting(where: str | None, command: str) -> Iterator[PutMetrics | None]:
         yield None
         return
     with needing("monitoring"):
+        from riskml.monitoring.command_metrics import failure_registry
         from riskml.monitoring.metrics_ends import metrics_end, warned
-        from riskml.monitoring.metrics_exporter import failure_registry
     end = metrics_end(where)
 
     def put(registry: CollectorRegistry) -> None:

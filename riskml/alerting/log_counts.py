@@ -12,7 +12,7 @@ from riskml.alerting.letters import LETTER
 from riskml.alerting.log_tables import ALERTS, OUTBOX, PLACES, REFUSED, SIGHTINGS
 from riskml.alerting.places import DIGESTS, NOTICES
 from riskml.alerting.suppression import Notice
-from riskml.monitoring.metrics_exporter import AlertLogCounts, OutboxCounts
+from riskml.monitoring.command_metrics import AlertLogCounts, OutboxCounts
 
 
 def count_log(log: AlertLog) -> AlertLogCounts:

@@ -8,16 +8,15 @@ from datetime import UTC, date, datetime
 import numpy as np
 from prometheus_client import CollectorRegistry, generate_latest
 
-from riskml.monitoring.metrics_exporter import (
-    SCORED,
+from riskml.monitoring.command_metrics import (
     AlertLogCounts,
     OutboxCounts,
-    RunMetrics,
     alert_log_registry,
     drift_registry,
     failure_registry,
     outbox_registry,
 )
+from riskml.monitoring.metrics_exporter import SCORED, RunMetrics
 from riskml.serving.http.metrics import Metrics
 from riskml.streaming.metering import Metering
 
