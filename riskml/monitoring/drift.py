@@ -17,17 +17,9 @@ from scipy.stats import false_discovery_control
 
 from riskml.core.errors import DataError, require
 from riskml.core.types import FloatArray, Windows
+from riskml.monitoring.day_counts import LEAST_WINDOWS, counted, days_of
 from riskml.monitoring.drift_periods import Periods, changed_actions, measured_periods
-from riskml.monitoring.drift_reference import (
-    ACTIONS,
-    LEAST_WINDOWS,
-    SCORE,
-    DriftReference,
-    action_counts,
-    counted,
-    days_of,
-    watched,
-)
+from riskml.monitoring.drift_reference import ACTIONS, SCORE, DriftReference, action_counts, watched
 
 SCHEMA = {
     "begin": pl.Date(),

@@ -10,15 +10,8 @@ import polars as pl
 from scipy.stats import f as f_distribution
 
 from riskml.core.types import UNKNOWN_ACTION, FloatArray
-from riskml.monitoring.drift_reference import (
-    GRID,
-    Floats,
-    Ints,
-    Quantity,
-    expected,
-    period_starts,
-    stability,
-)
+from riskml.monitoring.day_counts import Floats, Ints, expected, period_starts, stability
+from riskml.monitoring.drift_reference import GRID, Quantity
 
 FEWEST_EVENTS = 30
 """Expected of an action in a period before its absence says that it is gone."""

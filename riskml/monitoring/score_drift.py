@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from riskml.core.errors import ConfigError
-from riskml.monitoring.drift_reference import LEAST_WINDOWS, Floats
+from riskml.monitoring.day_counts import LEAST_WINDOWS, Floats
 
 SMALL = 0.05
 """P-value from which down a window is an error, for detectors of error rates."""

@@ -12,13 +12,9 @@ import pytest
 
 from riskml.core.errors import BundleError, ConfigError, DataError
 from riskml.core.types import Feature, FeatureKind, FeatureSpec, Windows
+from riskml.monitoring.day_counts import period_starts, stability
 from riskml.monitoring.drift import Drift, DriftRules, find_drift
-from riskml.monitoring.drift_reference import (
-    FILE,
-    DriftReference,
-    period_starts,
-    stability,
-)
+from riskml.monitoring.drift_reference import FILE, DriftReference
 
 USERS = 600
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
