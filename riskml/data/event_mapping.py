@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,23 +13,22 @@ from riskml.core.errors import ConfigError, DataError, did_you_mean
 from riskml.core.redaction import shown
 from riskml.core.schema import EVENT_SCHEMA, REQUIRED_COLUMNS, TIME_ZONE, is_truth
 from riskml.data import quality
+from riskml.data.log_values import (
+    UNUSABLE,
+    is_outcome,
+    is_time,
+    outcomes,
+    texts,
+    typed,
+    with_unusable,
+)
 from riskml.data.timestamps import (
     MISSING,
     UNPARSABLE,
     WITHOUT_ZONE,
     check_time_zone,
-    is_time_zone,
     parse_timestamps,
 )
-
-SUCCESS_WORDS = {
-    **dict.fromkeys(("true", "t", "1", "1.0", "yes", "y", "success", "successful"), True),
-    **dict.fromkeys(("succeeded", "ok", "allow", "allowed", "granted", "pass", "passed"), True),
-    **dict.fromkeys(("false", "f", "0", "0.0", "no", "n", "failure", "fail", "failed"), False),
-    **dict.fromkeys(("error", "deny", "denied", "block", "blocked", "reject", "rejected"), False),
-}
-"""Outcomes in lower case; any other word counts as unknown."""
-_OUTCOMES = pl.Series(list(SUCCESS_WORDS)), pl.Series(list(SUCCESS_WORDS.values()))
 
 MEANINGS = {
     "timestamp": ("time", "date", "when", "created"),
@@ -38,8 +36,6 @@ MEANINGS = {
     "action": ("action", "event", "operation", "activity", "command", "method"),
 }
 """Words in the names of columns that often hold what is missing."""
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -172,7 +168,7 @@ class EventMapping:
         checked = self._event_columns(table, found, strict)
         rules = quality.broken_rules(checked, datetime.now(UTC))
         zones = table.rows[found[TIME_ZONE]] if TIME_ZONE in found else None
-        rules = _with_unusable(rules, checked["user_id"], zones)
+        rules = with_unusable(rules, checked["user_id"], zones)
         rejected = quality.rejected_rows(table.origin, rules, table.rows, UNUSABLE)
         if len(table.rejected):
             rejected = pl.concat([table.rejected, rejected])
@@ -200,11 +196,12 @@ class EventMapping:
         names = [name for name, kind in EVENT_SCHEMA.items() if kind == pl.String]
         as_they_are = {
             name: table.rows[found[name]]
-            for name, native in (("timestamp", _is_time), ("success", _is_outcome))
+            for name, native in (("timestamp", is_time), ("success", is_outcome))
             if name in found and native(table.rows.schema[found[name]])
         }
         names += [name for name in ("timestamp", "success") if name not in as_they_are]
-        columns = _texts(table, {name: found.get(name) for name in names}) | as_they_are
+        named = {name: found.get(name) for name in names}
+        columns = texts(table.rows, named, table.name) | as_they_are
         if columns["event_id"].null_count():
             made_ids = table.origin.select(pl.format("{}:{}", "file", "row")).to_series()
             columns["event_id"] = columns["event_id"].fill_null(made_ids)
@@ -213,7 +210,7 @@ class EventMapping:
         times = self._timestamps(columns["timestamp"], table.name, found["timestamp"], strict)
         columns["timestamp"] = times["timestamp"]
         if "success" not in as_they_are:
-            columns["success"] = _success(columns["success"], table.name)
+            columns["success"] = outcomes(columns["success"], table.name)
         ordered = {column: columns[column] for column in EVENT_SCHEMA}
         return pl.DataFrame({**ordered, "timestamp_problem": times["problem"]})
 
@@ -240,102 +237,10 @@ class EventMapping:
         return times
 
 
-NUL = "\0"
-MOST_BYTES = 500
-"""Of a user's name: databases have limits for what they index."""
-
-LONG_USER = quality.RowRule(
-    "unusable_user",
-    f"the user's name is longer than {MOST_BYTES} bytes or holds a NUL",
-    (pl.col("user_id").str.len_bytes() > MOST_BYTES)
-    | pl.col("user_id").str.contains(NUL, literal=True),
-)
-ZONE = quality.RowRule(
-    "unknown_time_zone", "the time zone is no IANA name, such as Europe/Berlin", pl.lit(False)
-)  # each name of a log is looked up once, so no expression says it
-UNUSABLE = (LONG_USER, ZONE)
-
-
-def _with_unusable(rules: pl.Series, users: pl.Series, zones: pl.Series | None) -> pl.Series:
-    """Rows with a value that nothing could work with, among those that break no other rule."""
-    long = users.str.len_bytes().max()
-    if (isinstance(long, int) and long > MOST_BYTES) or users.str.contains(NUL, literal=True).any():
-        rules = rules.set(
-            rules.is_null() & users.to_frame("user_id").select(LONG_USER.broken).to_series(),
-            LONG_USER.name,
-        )
-    unknown = []
-    if zones is not None and zones.dtype == pl.String:
-        unknown = [zone for zone in zones.unique().drop_nulls() if not is_time_zone(zone)]
-    if zones is not None and unknown:
-        return rules.set(rules.is_null() & zones.is_in(unknown), ZONE.name)
-    return rules
-
-
-def _is_time(kind: pl.DataType) -> bool:
-    return kind.is_numeric() or kind in (pl.Datetime, pl.Date)
-
-
-def _is_outcome(kind: pl.DataType) -> bool:
-    return kind == pl.Boolean
-
-
-def _texts(table: LogTable, columns: Mapping[str, str | None]) -> dict[str, pl.Series]:
-    """Columns as stripped text, null where it is empty or the log has no such column."""
-    raw = pl.DataFrame({name: _text(table, column) for name, column in columns.items()})
-    texts = raw.select(pl.all().str.strip_chars()).to_dict()
-    for name, text in texts.items():
-        empty = text == ""
-        if empty.any():
-            texts[name] = text.set(empty, None)
-    return texts
-
-
-def _text(table: LogTable, column: str | None) -> pl.Series:
-    if column is None:
-        return pl.Series([None], dtype=pl.String).new_from_index(0, len(table.rows))
-    values = table.rows[column]
-    if values.dtype.is_nested():
-        raise DataError(
-            f"{table.name}: column '{column}' holds {values.dtype}, not plain values; "
-            "choose or make a column with one value a row"
-        )
-    try:
-        text = values.cast(pl.String)
-        if values.dtype.is_float():
-            # Whole numbers with gaps are often stored as 7.0: the user is "7".
-            text = text.str.replace(r"^(-?\d+)\.0$", "${1}")
-    except pl.exceptions.PolarsError as error:
-        raise DataError(
-            f"{table.name}: column '{column}' ({values.dtype}) cannot be read as text: "
-            f"{shown(error)}"
-        ) from error
-    return text
-
-
-def _success(text: pl.Series, name: str) -> pl.Series:
-    """Outcomes as booleans, null where unknown."""
-    word = pl.col("success").str.to_lowercase()
-    success = text.to_frame("success").select(
-        word.replace_strict(*_OUTCOMES, default=None, return_dtype=pl.Boolean)
-    )["success"]
-    if success.null_count() == text.null_count():
-        return success
-    unknown = text.filter(success.is_null() & text.is_not_null())
-    _logger.warning(
-        "%s: %d of %d outcomes are not understood and left empty, for example '%s'",
-        name,
-        len(unknown),
-        len(text),
-        shown(unknown[0]),
-    )
-    return success
-
-
 def _other_columns(table: LogTable, found: Mapping[str, str]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The truth columns, and those that pass through under the names that they will have."""
     columns = table.rows.columns
-    truth = pl.DataFrame([_typed(table.rows[column]) for column in columns if is_truth(column)])
+    truth = pl.DataFrame([typed(table.rows[column]) for column in columns if is_truth(column)])
     names = {found[TIME_ZONE]: TIME_ZONE} if TIME_ZONE in found else {}
     for column in columns:
         if column not in found.values() and not is_truth(column):
@@ -348,20 +253,6 @@ def _other_columns(table: LogTable, found: Mapping[str, str]) -> tuple[pl.DataFr
             f"'{doubled[0]}', but the log has such a column already; rename one of them"
         )
     return truth, pl.DataFrame([table.rows[old].alias(new) for old, new in names.items()])
-
-
-def _typed(values: pl.Series) -> pl.Series:
-    """Truth from a text file: numbers become numbers, the rest stays text."""
-    if values.dtype != pl.String:
-        return values
-    filled = values.set(values.str.strip_chars() == "", None)
-    if values.name == "label" and not filled.count():
-        return filled.cast(pl.Int64)  # a batch may hold nobody whose truth is known
-    for kind in (pl.Int64, pl.Float64):
-        numbers = filled.str.strip_chars().cast(kind, strict=False)
-        if filled.count() and numbers.count() == filled.count():
-            return numbers
-    return values
 
 
 def _missing_columns(name: str, missing: list[str], log_columns: list[str], free: list[str]) -> str:

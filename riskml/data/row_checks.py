@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from riskml.core.schema import EVENT_SCHEMA, TIMESTAMP
-from riskml.data.event_mapping import SUCCESS_WORDS
+from riskml.data.log_values import SUCCESS_WORDS
 from riskml.data.quality import DUPLICATE_RULE, RowRule, row_rules
 from riskml.data.timestamps import parse_timestamps
 
