@@ -20,9 +20,9 @@ from riskml.models.base import Detector, load_detector
 from riskml.models.deep import DeepDetector
 from riskml.runs.assembly import build_detector, build_extractor, chosen_detectors, model_config
 from riskml.runs.context import DETECTOR, FEATURES, Run
+from riskml.runs.epochs import EpochRecord
 from riskml.runs.fitting import check_device, fit
 from riskml.runs.top_settings import baselines_of, seeds_of
-from riskml.runs.tracking import EpochRecord
 
 
 @dataclass(frozen=True)

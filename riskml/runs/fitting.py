@@ -21,7 +21,7 @@ from riskml.models.base import Detector
 from riskml.models.deep import DeepDetector, TrainingSettings
 from riskml.runs.assembly import build
 from riskml.runs.context import CHECKPOINTS, Run
-from riskml.runs.tracking import EpochMetrics
+from riskml.runs.epochs import EpochMetrics
 from riskml.wrappers.around import AroundDetector
 from riskml.wrappers.ensemble import EnsembleDetector
 

@@ -19,7 +19,8 @@ from torch import Tensor
 from riskml.core.errors import ConfigError, RiskmlError, require
 from riskml.features.engines import RayTasks
 from riskml.models.deep import TrainingError
-from riskml.runs.tracking import EpochMetrics, NoTracker
+from riskml.runs.epochs import EpochMetrics
+from riskml.runs.tracking import NoTracker
 
 KILLED = "was killed, as a rule for want of memory: use fewer workers"
 LOST = ("gloo", "Connection closed by peer", "Connection reset by peer", "Broken pipe")

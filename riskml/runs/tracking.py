@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -10,11 +9,10 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import pytorch_lightning as pl
-
 from riskml.core.errors import ConfigError
 from riskml.core.mlflow_client import connect, experiment_id
 from riskml.export.registry import Registry
+from riskml.runs.processes import alive, this_process
 
 if TYPE_CHECKING:
     import polars
@@ -294,47 +292,3 @@ class MLflowTracker:
             f"mlflow ui --backend-store-uri {self.tracking_uri}\n"
             f"            {PAGE}{path if self._experiment else ''}"
         )
-
-
-def this_process() -> str:
-    """Host and process id."""
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def alive(process: int) -> bool:
-    """Whether a process of this machine runs."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-class EpochRecord(NoTracker):
-    """Keeps the numbers of each epoch.
-
-    Attributes:
-        epochs: by epoch.
-    """
-
-    def __init__(self) -> None:
-        self.epochs: list[dict[str, float]] = []
-
-    def metrics(self, values: Mapping[str, float | None], step: int = 0) -> None:
-        """Keep them; an epoch comes after the one before."""
-        self.epochs.append({name: value for name, value in values.items() if value is not None})
-
-
-class EpochMetrics(pl.Callback):
-    """Tells the tracker train and validation loss after every epoch."""
-
-    def __init__(self, tracker: Tracker) -> None:
-        self.tracker = tracker
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log what Lightning has collected."""
-        if trainer.is_global_zero and not trainer.sanity_checking:
-            values = {name: float(value) for name, value in trainer.callback_metrics.items()}
-            self.tracker.metrics(values, step=trainer.current_epoch)

@@ -26,8 +26,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from riskml.core.errors import ConfigError
 from riskml.data.database import SQLITE_WAIT_S, database_errors, open_engine
+from riskml.runs.processes import alive
 from riskml.runs.sweeps.settings import QUALITY, SweepSettings
-from riskml.runs.tracking import alive
 
 PROCESS, REASON, COUNTS, DEFAULT = "process", "reason", "counts", "default"
 TERMS, SECONDS, SCORE_SECONDS = "terms", "fit_seconds", "score_seconds_per_1000"

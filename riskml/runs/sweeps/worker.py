@@ -20,6 +20,7 @@ from riskml.core.interrupts import quiet_interrupts
 from riskml.core.redaction import printable
 from riskml.core.targets import check_targets
 from riskml.runs.assembly import build_dataset, build_tracker
+from riskml.runs.processes import this_process
 from riskml.runs.sweeps.folds import before_test, prepare_past
 from riskml.runs.sweeps.sampler import RankSampler
 from riskml.runs.sweeps.settings import SweepSettings, read_settings
@@ -37,7 +38,7 @@ from riskml.runs.sweeps.study import (
     storage_url,
 )
 from riskml.runs.sweeps.trial import Bench, make_pruner, reporting, run_trial
-from riskml.runs.tracking import Tracker, this_process
+from riskml.runs.tracking import Tracker
 
 LONGEST_REASON = 400
 STOPPED, WRONG = 130, 2

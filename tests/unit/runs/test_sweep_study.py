@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from riskml.core.errors import ConfigError, DataError
 from riskml.evaluation.choice import TERMS as ALL_TERMS
+from riskml.runs.processes import this_process
 from riskml.runs.sweeps.report import choose
 from riskml.runs.sweeps.sampler import RankSampler, qualities, ranked_study
 from riskml.runs.sweeps.settings import Labels, SweepSettings
@@ -35,7 +36,6 @@ from riskml.runs.sweeps.study import (
     open_storage,
     open_study,
 )
-from riskml.runs.tracking import this_process
 
 WEIGHTS = {"injected": 1.0, "agreement": 1.0}
 SPACE = Space({"x": Setting("model.x", FloatDistribution(0, 1), 0.25)})

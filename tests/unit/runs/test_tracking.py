@@ -16,6 +16,7 @@ import pytest
 import torch
 from mlflow_store import client, runs
 
+from riskml.runs.epochs import EpochMetrics
 from riskml.runs.tracking import (
     CONTEXT_TAG,
     INTERRUPTED_TAG,
@@ -23,7 +24,6 @@ from riskml.runs.tracking import (
     PARAMETERS_AT_ONCE,
     PARENT_TAG,
     PROCESS_TAG,
-    EpochMetrics,
     MLflowTracker,
     NoTracker,
 )
