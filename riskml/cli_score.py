@@ -30,9 +30,10 @@ from riskml.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from riskml.export.bundle import Bundle
-    from riskml.serving.job import Progress, ScoreJob, Summary
+    from riskml.serving.job import Progress, ScoreJob
     from riskml.serving.metering import RunMetering
     from riskml.serving.scoring import Closer
+    from riskml.serving.summary import Summary
 
     MakeCloser = Callable[[Bundle, Path], Closer]
 

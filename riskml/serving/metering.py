@@ -16,8 +16,8 @@ from riskml.monitoring.metrics_exporter import (
     RunMetrics,
     profile_bytes,
 )
-from riskml.serving.job import Summary
 from riskml.serving.standing import Standing, version_of
+from riskml.serving.summary import Summary
 
 COMMAND = "score"
 

@@ -11,7 +11,8 @@ import polars as pl
 from riskml.data.event_mapping import EventMapping
 from riskml.export.bundle import load_bundle
 from riskml.serving.events import open_source
-from riskml.serving.job import JobSettings, ScoreJob, Summary, open_store
+from riskml.serving.job import JobSettings, ScoreJob, open_store
+from riskml.serving.summary import Summary
 
 BUNDLE = Path(__file__).parents[1] / "data" / "bundles" / "format_3" / "bundle"
 BATCH = 60

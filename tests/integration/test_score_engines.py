@@ -42,9 +42,10 @@ from riskml.scoring.explain import Explainer
 from riskml.scoring.rolling_budget import RollingBudget
 from riskml.serving.buckets import Buckets
 from riskml.serving.events import open_source
-from riskml.serving.job import JobSettings, ScoreJob, Summary, open_store
+from riskml.serving.job import JobSettings, ScoreJob, open_store
 from riskml.serving.scoring import Closer, close_here
 from riskml.serving.standing import Standing
+from riskml.serving.summary import Summary
 
 TRAINED, DAYS, STRANGERS = 4, 10, ("user1", "user2", "user3")
 LOG, TIME = long_log(DAYS), pl.col("timestamp")

@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 
 from riskml.cli import main
 from riskml.serving.folder_store import FolderStore
-from riskml.serving.job import Summary
 from riskml.serving.score_tables import METADATA
+from riskml.serving.summary import Summary
 
 ROOT = Path(__file__).parents[2]
 OLD = ROOT / "tests" / "data" / "bundles" / "format_3"

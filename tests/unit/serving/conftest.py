@@ -18,7 +18,8 @@ from riskml.features.profile import Profile
 from riskml.models.sequence import SequenceDetector
 from riskml.scoring.calibration import Calibration
 from riskml.serving.events import open_source
-from riskml.serving.job import JobSettings, ScoreJob, Summary, open_store
+from riskml.serving.job import JobSettings, ScoreJob, open_store
+from riskml.serving.summary import Summary
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import polars as pl
 
-from riskml.serving.job import JobSettings, Summary
+from riskml.serving.job import JobSettings
+from riskml.serving.summary import Summary
 
 OLD = Path(__file__).parents[2] / "data" / "bundles" / "format_3"
 END = datetime(2024, 2, 2, tzinfo=UTC)
