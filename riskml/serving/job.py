@@ -22,6 +22,7 @@ from riskml.serving.database_store import DatabaseStore
 from riskml.serving.events import EventSource, NewEvents
 from riskml.serving.folder_store import FolderStore
 from riskml.serving.scoring import (
+    LATE,
     SCORE_SCHEMA,
     Closer,
     Scored,
@@ -33,9 +34,6 @@ from riskml.serving.scoring import (
 from riskml.serving.standing import Standing, known_until, version_of
 from riskml.serving.stores import CHAMPION, Output, ScoreStore, with_digest
 from riskml.serving.summary import Summary
-
-LATE = ("late_event", "the event came after its window was closed and scored")
-
 
 Progress = Callable[[Summary], None]
 """Told after each batch what is done so far."""

@@ -37,6 +37,8 @@ SCORE_SCHEMA: dict[str, pl.DataType] = {
 """Columns of a scored window. Of alerts only, as JSON: `reasons`, a list, and `event_ids`, the
 `count` of events and the `ids` of the first and the last of them."""
 
+LATE = ("late_event", "the event came after its window was closed and scored")
+"""Rule and reason of what is set apart."""
 
 CLOSING_ORDER = ("closed_from", "window_id")
 """How windows are ordered, so that it does not matter how a log is cut into batches."""

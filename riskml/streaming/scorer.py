@@ -6,7 +6,7 @@ windows are looked at: those of users with an event, and those whose time has pa
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -18,14 +18,11 @@ from riskml.export.bundle import Bundle
 from riskml.features.hashing import hashed
 from riskml.features.profile import USER, Profile
 from riskml.features.windows import is_closed
-from riskml.serving.scoring import SCORE_SCHEMA, Closed, decided, no_events, score_rows
+from riskml.serving.scoring import LATE, SCORE_SCHEMA, Closed, decided, no_events, score_rows
 from riskml.streaming.counts import Counts
 from riskml.streaming.due import DueUsers
+from riskml.streaming.open_windows import DUE, IDS, told_of, with_open_windows
 from riskml.streaming.user_profiles import Hashes, UserProfiles
-
-IDS, TOLD, DUE = "stream.ids", "stream.windows", "stream.due"
-"""Tables of a profile that only a stream has: ids of the events in open windows, what was told of
-open windows, and when they close."""
 
 AT, ARRIVED = "_at", "_arrived"
 """Place of an event's message among those that came with it, and when the broker had it."""
@@ -45,7 +42,6 @@ EARLY, FINAL, WITHDRAWN = "early", "final", "withdrawn"
 not bear out."""
 
 REPEATED = "repeated"
-LATE = ("late_event", "the event came after its window was closed and scored")
 AHEAD = ("future_event", "the event lies in the future, and would close the windows of today")
 
 _APART = {AT: pl.Int64(), "rule": pl.String(), "reason": pl.String()}
@@ -203,13 +199,15 @@ class PartitionScorer:
         still = keys.filter(~pl.col("closed")).select(
             "row", USER, "window_id", pl.col("n_events").cast(pl.Int64), "due"
         )
-        seen = _told(known).select("window_id", "n_events")
+        seen = told_of(known).select("window_id", "n_events")
         grown = still.join(seen, on=["window_id", "n_events"], how="anti", maintain_order="left")
         closed = self._closed(windows.take(order.to_numpy().astype(np.int64)))
         opened = self._open(windows.take(grown["row"].to_numpy().astype(np.int64)))
-        rows = self._raised(pl.concat([closed, opened]), _told(known), _arrivals(events))
+        rows = self._raised(pl.concat([closed, opened]), told_of(known), _arrivals(events))
         self._count(rows, disordered)
-        self._keep(known, events, after, rows, still.drop("row"))
+        kept, due = with_open_windows(known, events, after, rows, still.drop("row"))
+        self._due.add(due)
+        self.profiles.put(kept)
         return rows.select(*ROWS)
 
     def _closed(self, windows: Windows) -> pl.DataFrame:
@@ -268,66 +266,10 @@ class PartitionScorer:
             withdrawn=int((raised == WITHDRAWN).sum()),
         )
 
-    # ---- what is kept
-
-    def _keep(
-        self,
-        known: Profile,
-        events: pl.DataFrame,
-        after: Profile,
-        rows: pl.DataFrame,
-        still: pl.DataFrame,
-    ) -> None:
-        """The profile, with what a stream has to know of windows that are still open.
-
-        Args:
-            known: before.
-            events: that were added.
-            after: the profile as the extractor left it.
-            rows: that are told.
-            still: the open windows: `USER`, window_id, n_events, due.
-        """
-        seen = ("window_id", "revision", "raised_at")
-        newest = pl.concat([rows.select(seen), _told(known).select(seen)])
-        newest = newest.unique("window_id", keep="first", maintain_order=True)
-        told = still.drop("due").join(newest, on="window_id", how="left")
-        due = still.group_by(USER).agg(pl.col("due").min())
-        changed = due
-        if DUE in known.tables:
-            changed = due.join(known.tables[DUE], on=[USER, "due"], how="anti")
-        self._due.add(changed)
-        ids = _ids_in_open_windows(known, events, after)
-        self.profiles.put(replace(after, tables={**after.tables, IDS: ids, TOLD: told, DUE: due}))
-
     def _none(self) -> pl.DataFrame:
         """No events, with all columns that are read."""
         own: dict[str, pl.DataType] = {USER: pl.UInt64(), "id": pl.UInt64(), AT: pl.Int64()}
         return pl.DataFrame(schema={**no_events(self.bundle).schema, **own})
-
-
-_TOLD: dict[str, pl.DataType] = {
-    USER: pl.UInt64(),
-    "window_id": pl.String(),
-    "n_events": pl.Int64(),
-    "revision": pl.Int64(),
-    "raised_at": TIMESTAMP,
-}
-
-
-def _told(known: Profile) -> pl.DataFrame:
-    found = known.tables.get(TOLD)
-    return pl.DataFrame(schema=_TOLD) if found is None else found
-
-
-def _ids_in_open_windows(known: Profile, events: pl.DataFrame, after: Profile) -> pl.DataFrame:
-    """By which a second copy of an event is known; of closed windows it comes too late anyway."""
-    ids = events.select(USER, "id", "timestamp")
-    if IDS in known.tables:
-        ids = pl.concat([known.tables[IDS], ids])
-    if after.open is None:
-        return ids.clear()
-    since = after.open.group_by(USER).agg(since=pl.col("timestamp").min())
-    return ids.join(since, on=USER).filter(pl.col("timestamp") >= pl.col("since")).drop("since")
 
 
 def _arrivals(events: pl.DataFrame) -> pl.DataFrame | None:
