@@ -15,11 +15,12 @@ from riskml.cli_bundle import bundle
 from riskml.cli_compare import compare
 from riskml.cli_config import config
 from riskml.cli_dashboards import dashboards
+from riskml.cli_ddl import ddl
 from riskml.cli_drift import drift
 from riskml.cli_features import features
 from riskml.cli_feedback import feedback, triage
 from riskml.cli_graph import graph
-from riskml.cli_load import ddl, load
+from riskml.cli_load import load
 from riskml.cli_map import MapGroup, hand_down_examples
 from riskml.cli_quality import quality
 from riskml.cli_registry import registry
