@@ -1,8 +1,8 @@
 """Users and their actions as edges that come too often in a day, learnt while they are scored.
 
 After MIDAS (see `riskml.baselines.edge_streams`), for windows that close in any order: a window is
-judged by the days before the last midnight but one (UTC), as in `riskml.baselines.online`, and by
-no other of its own day.
+judged by the days before the last midnight but one (UTC), as in `online_detector`, and by no other
+of its own day.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 
 from riskml.baselines.day_edges import NAMES, Edges, by_day
 from riskml.baselines.edge_sketches import Float64, Int64, Sketch, joined, mixed, surprise
-from riskml.baselines.online import LAG, days_of
+from riskml.baselines.online_detector import LAG, days_of
 from riskml.core.errors import DataError, reading, require
 from riskml.core.types import UNKNOWN_ACTION, FeatureSpec, FloatArray, Windows
 from riskml.models.base import Detector, read_state, write_state

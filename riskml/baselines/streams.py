@@ -17,7 +17,8 @@ import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
 from riskml.baselines.lessons import Lessons
-from riskml.baselines.online import Forest, HalfSpaceTreesDetector, OnlineDetector, RRCFDetector
+from riskml.baselines.online import HalfSpaceTreesDetector, RRCFDetector
+from riskml.baselines.online_detector import Forest, OnlineDetector
 from riskml.core.errors import DataError, reading, require
 from riskml.core.types import FloatArray
 from riskml.models.base import dotted

@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from riskml.baselines.online import HalfSpaceTreesDetector, OnlineDetector, RRCFDetector
+from riskml.baselines.online import HalfSpaceTreesDetector, RRCFDetector
+from riskml.baselines.online_detector import OnlineDetector
 from riskml.core.errors import ConfigError
 from riskml.core.types import Feature, FeatureKind, FeatureSpec, Windows
 from riskml.models.base import load_detector
