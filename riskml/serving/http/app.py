@@ -29,11 +29,12 @@ from riskml.core.logs import ids, trace_ids
 from riskml.monitoring import tracing
 from riskml.monitoring.metrics_exporter import LogCounter
 from riskml.serving.http.access import Tokens
+from riskml.serving.http.answers import Answer
 from riskml.serving.http.batching import FAILED, Limits, Scorer
 from riskml.serving.http.docs import docs_routes
 from riskml.serving.http.intake import JSON, Intake
 from riskml.serving.http.metrics import Metrics
-from riskml.serving.http.model import Answer, Asked
+from riskml.serving.http.model import Asked
 from riskml.serving.http.openapi import openapi
 from riskml.serving.http.problems import Problem
 from riskml.serving.http.reloading import Shelf, refresh

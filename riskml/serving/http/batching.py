@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from queue import Empty, SimpleQueue
 
+from riskml.serving.http.answers import Answer
 from riskml.serving.http.drafts import Draft, draft_of, events_of
 from riskml.serving.http.metrics import Metrics
-from riskml.serving.http.model import Answer, Asked, Model
+from riskml.serving.http.model import Asked, Model
 from riskml.serving.http.problems import Problem, busy
 
 _logger = logging.getLogger(__name__)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from prometheus_client import Gauge, Histogram
 
 from riskml.monitoring.metrics_exporter import LATE, REPEATED, SCORED, LiveMetrics
-from riskml.serving.http.model import Answer, Model
+from riskml.serving.http.answers import Answer
+from riskml.serving.http.model import Model
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 BATCHES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
