@@ -7,7 +7,8 @@ from pathlib import Path
 from riskml.evaluation.comparison import Comparison
 from riskml.evaluation.reporting.blocks import Document, Picture, Pictures, Section
 from riskml.evaluation.reporting.cases import cases
-from riskml.evaluation.reporting.compared import checks, compared
+from riskml.evaluation.reporting.checked import checks
+from riskml.evaluation.reporting.compared import compared
 from riskml.evaluation.reporting.glossary import glossary
 from riskml.evaluation.reporting.groups import groups
 from riskml.evaluation.reporting.html import render_html
