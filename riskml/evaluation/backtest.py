@@ -5,24 +5,20 @@ Pure Python, for scripts; `evaluate.py` is made of it. See docs/backtest.md.
 
 from __future__ import annotations
 
-import json
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import polars as pl
 
-from riskml import __version__
-from riskml.core.errors import ConfigError, require
 from riskml.data.datasets import Dataset
 from riskml.data.folds import Folds, SingleFold
 from riskml.evaluation.backtesting.lanes import work_in_lanes
-from riskml.evaluation.backtesting.parts import DRAFT, Part, Refused, part_folder, read_part
+from riskml.evaluation.backtesting.parts import Part, Refused, part_folder, read_part
+from riskml.evaluation.backtesting.plan import begin, described, units_of
 from riskml.evaluation.backtesting.units import (
     Change,
     Check,
@@ -32,7 +28,6 @@ from riskml.evaluation.backtesting.units import (
     MakeFeatures,
     Unit,
     Worker,
-    check_name,
     fit_by_itself,
 )
 from riskml.evaluation.checks.auditor import STANDARD
@@ -44,8 +39,6 @@ from riskml.features.preparation import PreparedWindows
 from riskml.models.base import Detector
 from riskml.scoring.settings import ScoringSettings
 from riskml.scoring.thresholds import DailyBudget, Threshold
-
-PLAN = "plan.json"
 
 Watch = Callable[[int, int, str], None]
 """Told how many units are done, how many there are, and what is worked on."""
@@ -159,7 +152,7 @@ def backtest(
     """
     folds = folds or SingleFold()
     plan = folds.plan(dataset)
-    units = _units(detectors, len(plan), seeds, fitted_fits=not folds.moves)
+    units = units_of(detectors, len(plan), seeds, fitted_fits=not folds.moves)
     with ExitStack() as open_until:
         if folder is None:
             folder = Path(open_until.enter_context(tempfile.TemporaryDirectory()))
@@ -178,7 +171,7 @@ def backtest(
             audit,
             change,
         )
-        _begin(folder, _described(job, units, settings))
+        begin(folder, described(job, units, settings))
         waiting = [unit for unit in units if not _place(folder, unit).is_dir()]
         tell = watch or (lambda done, total, doing: None)
         done = [unit for unit in units if unit not in waiting]
@@ -190,33 +183,6 @@ def backtest(
             done.append(unit)
             tell(len(done), len(units), str(unit))
         return _gather([read_part(_place(folder, unit)) for unit in units], detectors, len(plan))
-
-
-def _units(
-    detectors: Mapping[str, Make | Detector], folds: int, seeds: Sequence[int], fitted_fits: bool
-) -> list[Unit]:
-    """All of them, those of a fold one after the other, the detector in focus first."""
-    require("detectors", list(detectors), len(detectors) > 0, "must name at least one")
-    fits = len(seeds) > 0 and len(set(seeds)) == len(seeds) and min(seeds) >= 0
-    require("seeds", list(seeds), fits, "must be different numbers of 0 or more")
-    own_seeds: dict[str, Sequence[int]] = {}
-    for name, given in detectors.items():
-        check_name(name)
-        if isinstance(given, Detector):
-            if not fitted_fits:
-                raise ConfigError(
-                    f"{name} comes fitted, and folds fit detectors anew: give a function that "
-                    "makes it, or choose the single split"
-                )
-            own_seeds[name] = seeds[:1]
-        else:
-            own_seeds[name] = seeds if given(seeds[0]).has_chance else seeds[:1]
-    return [
-        Unit(fold, place, name, seed)
-        for fold in range(folds)
-        for place, name in enumerate(detectors)
-        for seed in own_seeds[name]
-    ]
 
 
 def _place(folder: Path, unit: Unit) -> Path:
@@ -237,52 +203,6 @@ def _work(
     there = [unit for unit in units if unit not in here]
     if there:
         yield from work_in_lanes(job, there, workers, begun)
-
-
-def _described(job: Job, units: Sequence[Unit], settings: str) -> dict[str, Any]:
-    """What a folder must have been begun with for its parts to count."""
-
-    def about(given: Make | Detector) -> str:
-        detector = given if isinstance(given, Detector) else given(job.explained)
-        text = json.dumps([type(detector).__qualname__, detector.settings()], default=str)
-        return sha256(text.encode()).hexdigest()
-
-    return {
-        "version": __version__,
-        "data": job.dataset.fingerprint,
-        "settings": settings,
-        "audit": job.audit,
-        "folds": [str(periods or "data.split") for periods in job.folds],
-        "detectors": {name: about(given) for name, given in job.detectors.items()},
-        "units": [str(unit) for unit in units],
-    }
-
-
-def _begin(folder: Path, plan: dict[str, Any]) -> None:
-    """Note what the folder is for, or see that it is for this.
-
-    Raises:
-        ConfigError: it is for something else.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    note = folder / PLAN
-    if note.is_file():
-        try:
-            before = json.loads(note.read_text())
-        except ValueError as error:
-            raise ConfigError(f"{note} is damaged: begin anew in another folder") from error
-        differing = [name for name in plan if before.get(name) != plan[name]]
-        if differing:
-            raise ConfigError(
-                f"{folder} was begun with other {', '.join(differing)}: begin anew in another "
-                "folder, or give what it was begun with"
-            )
-    else:
-        draft = note.with_name(note.name + DRAFT)
-        draft.write_text(json.dumps(plan, indent=1, ensure_ascii=False))
-        draft.replace(note)
-    for draft in folder.glob(f"fold-*/*{DRAFT}"):
-        shutil.rmtree(draft)  # of a unit that was killed
 
 
 def _gather(

@@ -14,8 +14,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from riskml.core.errors import ConfigError
 from riskml.core.targets import check_targets
-from riskml.evaluation.backtest import PLAN
 from riskml.evaluation.backtesting.parts import check_parts
+from riskml.evaluation.backtesting.plan import PLAN
 from riskml.runs.context import CONFIG_FILE, PARTS, load_config
 
 WORKERS = "backtest.workers"

@@ -33,8 +33,9 @@ from riskml.core.types import Windows
 from riskml.data.datasets import Dataset
 from riskml.data.folds import ExpandingFolds, RollingFolds, SingleFold
 from riskml.data.splits import GAP, PERIOD
-from riskml.evaluation.backtest import PLAN, Backtested, backtest
+from riskml.evaluation.backtest import Backtested, backtest
 from riskml.evaluation.backtesting.parts import PART, SCORES
+from riskml.evaluation.backtesting.plan import PLAN
 from riskml.evaluation.backtesting.units import Fitted, fit_by_itself
 from riskml.evaluation.comparison import Finding
 from riskml.evaluation.evaluator import Evaluation, evaluate_detector

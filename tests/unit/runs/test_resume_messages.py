@@ -10,8 +10,8 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from riskml.core.errors import BundleError, ConfigError
-from riskml.evaluation.backtest import PLAN
 from riskml.evaluation.backtesting.parts import PART, Refused, write_part
+from riskml.evaluation.backtesting.plan import PLAN
 from riskml.runs import resuming
 from riskml.runs.context import CONFIG_FILE, PARTS
 
