@@ -13,7 +13,8 @@ from riskml.core.redaction import shown
 from riskml.core.schema import REQUIRED_COLUMNS
 from riskml.data import clocks
 from riskml.data.batch_reference import BatchReference, odd_days, schema_drift
-from riskml.data.quality import DUPLICATE_RULE, REJECTED_SCHEMA, rejected_rows
+from riskml.data.quality import DUPLICATE_RULE
+from riskml.data.quarantine import REJECTED_SCHEMA, rejected_rows
 from riskml.data.row_checks import (
     LEAP,
     WRONG_TYPE,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from riskml.core.errors import DataError
-from riskml.data import quality
+from riskml.data import quality, quarantine
 from riskml.data.event_mapping import EventMapping, LogTable
 from riskml.data.pseudonymous import PseudonymousBatches
 
@@ -19,7 +19,7 @@ NO_ID = ("missing_event_id", "the row has no event id, so that it cannot be told
 NO_TIME = ("missing_timestamp", "the row has no timestamp")
 NUL = ("nul_character", "a value holds the character NUL, which databases cannot store as text")
 
-REJECTED_SCHEMA = {**quality.REJECTED_SCHEMA, "event_id": pl.String()}
+REJECTED_SCHEMA = {**quarantine.REJECTED_SCHEMA, "event_id": pl.String()}
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class BatchMaker:
         origin = pl.select(
             file=pl.lit(self._name), row=pl.int_range(1, len(named) + 1, dtype=pl.Int64)
         )
-        nothing = pl.DataFrame(schema=quality.REJECTED_SCHEMA)
+        nothing = pl.DataFrame(schema=quarantine.REJECTED_SCHEMA)
         log = self._mapping.apply(LogTable(self._name, named, origin, nothing))
         doubled = log.rejected["rule"] == quality.DUPLICATE_RULE.name
         parts.append(self._with_id(log.rejected.filter(~doubled)))
@@ -93,7 +93,7 @@ class BatchMaker:
         parts.append(self._set_apart(bad, NUL, "event_id"))
         rejected = pl.concat(parts)
         if len(rejected) > FEW_REJECTED:
-            quality.check_rejected_share(rejected, len(rows), self._limit, self._name)
+            quarantine.check_rejected_share(rejected, len(rows), self._limit, self._name)
         if self._hide is not None:
             events = self._hide.events(events)
         return Batch(events, self._hidden(rejected), int(doubled.sum()))
@@ -102,7 +102,7 @@ class BatchMaker:
         """Events of `make` that the checks rejected, for the quarantine.
 
         Args:
-            rejected: columns of `quality.REJECTED_SCHEMA`; `row` counts in `events` from 1.
+            rejected: columns of `quarantine.REJECTED_SCHEMA`; `row` counts in `events` from 1.
             events: that were judged.
         """
         rejected = rejected.with_columns(event_id=events["event_id"].gather(rejected["row"] - 1))

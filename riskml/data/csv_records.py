@@ -12,7 +12,7 @@ import polars as pl
 
 from riskml.core.errors import ConfigError, DataError
 from riskml.core.redaction import shown
-from riskml.data import quality
+from riskml.data import quality, quarantine
 from riskml.data.event_mapping import LogTable
 from riskml.data.text_lines import line_chunks
 
@@ -107,7 +107,7 @@ def _table(records: pl.DataFrame, names: list[str], separator: str, name: str) -
         name=name,
         rows=_parse(records.filter(rules.is_null())["text"], names, separator),
         origin=origin.filter(rules.is_null()),
-        rejected=quality.rejected_rows(origin, rules, records.select(line="text")),
+        rejected=quarantine.rejected_rows(origin, rules, records.select(line="text")),
     )
 
 

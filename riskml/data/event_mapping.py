@@ -12,7 +12,7 @@ import polars as pl
 from riskml.core.errors import ConfigError, DataError, did_you_mean
 from riskml.core.redaction import shown
 from riskml.core.schema import EVENT_SCHEMA, REQUIRED_COLUMNS, TIME_ZONE, is_truth
-from riskml.data import quality
+from riskml.data import quality, quarantine
 from riskml.data.log_values import (
     UNUSABLE,
     is_outcome,
@@ -47,7 +47,7 @@ class EventLog:
             the same time in the order of the log.
         truth: event_id and the truth columns of the same events in the same order, None if the
             log has no truth columns.
-        rejected: the unusable rows, columns of `quality.REJECTED_SCHEMA`, in the log's order.
+        rejected: the unusable rows, columns of `quarantine.REJECTED_SCHEMA`, in the log's order.
         origin: columns file and row of the same events in the same order, None if not known.
     """
 
@@ -105,7 +105,7 @@ class EventMapping:
 
     def __post_init__(self) -> None:
         check_time_zone(self.time_zone)
-        quality.check_share_limit(self.max_rejected_share)
+        quarantine.check_share_limit(self.max_rejected_share)
         valid = (*EVENT_SCHEMA, TIME_ZONE)
         for column, named in self.columns.items():
             if column not in valid:
@@ -150,7 +150,7 @@ class EventMapping:
         """
         log = self.read(table)
         n_rows = len(table.rows) + len(table.rejected)
-        quality.check_rejected_share(log.rejected, n_rows, self.max_rejected_share, table.name)
+        quarantine.check_rejected_share(log.rejected, n_rows, self.max_rejected_share, table.name)
         return log
 
     def read(self, table: LogTable, strict: bool = True) -> EventLog:
@@ -169,7 +169,7 @@ class EventMapping:
         rules = quality.broken_rules(checked, datetime.now(UTC))
         zones = table.rows[found[TIME_ZONE]] if TIME_ZONE in found else None
         rules = with_unusable(rules, checked["user_id"], zones)
-        rejected = quality.rejected_rows(table.origin, rules, table.rows, UNUSABLE)
+        rejected = quarantine.rejected_rows(table.origin, rules, table.rows, UNUSABLE)
         if len(table.rejected):
             rejected = pl.concat([table.rejected, rejected])
         if len(rejected):

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from riskml.core.schema import EVENT_SCHEMA
-from riskml.data.quality import REJECTED_SCHEMA
+from riskml.data.quarantine import REJECTED_SCHEMA
 from riskml.data.simulator import WORLD_FILE, SimulationSettings, settings_digest, simulate
 from riskml.data.sources import EventLog
 

@@ -14,7 +14,7 @@ from riskml.core.redaction import printable
 from riskml.core.schema import time_span
 from riskml.data.batch_reference import BatchReference
 from riskml.data.datasets import Dataset
-from riskml.data.quality import summarise, write_quarantine
+from riskml.data.quarantine import summarise, write_quarantine
 from riskml.data.splits import PERIOD
 from riskml.evaluation.backtest import Backtested
 from riskml.evaluation.comparison import About, Comparison

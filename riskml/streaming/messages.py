@@ -17,7 +17,7 @@ import polars as pl
 from riskml.core.errors import ConfigError
 from riskml.core.schema import EVENT_SCHEMA, TIME_ZONE, TIMESTAMP
 from riskml.core.types import Int64Array
-from riskml.data import quality
+from riskml.data import quality, quarantine
 from riskml.data.event_mapping import EventMapping, LogTable
 from riskml.streaming.scorer import ARRIVED, AT
 
@@ -106,7 +106,7 @@ class EventReader:
         origin = pl.DataFrame(
             {"file": pl.repeat(file, len(at), eager=True), "row": messages.offsets[at]}
         )
-        nothing = pl.DataFrame(schema=quality.REJECTED_SCHEMA)
+        nothing = pl.DataFrame(schema=quarantine.REJECTED_SCHEMA)
         log = self._mapping.read(LogTable(file, rows, origin, nothing), strict=False)
         assert log.origin is not None
         place = {int(offset): i for i, offset in enumerate(messages.offsets)}

@@ -11,7 +11,8 @@ import polars as pl
 
 from riskml.core.errors import DataError, require
 from riskml.data.event_mapping import EventLog, EventMapping, LogTable
-from riskml.data.quality import REJECTED_SCHEMA, RowRule, too_many_rejected
+from riskml.data.quality import RowRule
+from riskml.data.quarantine import REJECTED_SCHEMA, too_many_rejected
 
 READ_ROWS = 200_000
 """Rows that `load` reads at a time."""

@@ -15,7 +15,8 @@ from riskml.core.errors import ConfigError, DataError
 from riskml.core.redaction import HIDDEN, hiding_values
 from riskml.data.batch_checks import ACTIONS, BatchChecks, BatchReport
 from riskml.data.batch_reference import BatchReference
-from riskml.data.quality import DUPLICATE_RULE, REJECTED_SCHEMA
+from riskml.data.quality import DUPLICATE_RULE
+from riskml.data.quarantine import REJECTED_SCHEMA
 from riskml.data.row_checks import batch_rules
 
 CHECKS = BatchChecks()

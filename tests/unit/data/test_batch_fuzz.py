@@ -15,7 +15,7 @@ from batches import batch
 
 from riskml.core.errors import DataError
 from riskml.data.batch_checks import BatchChecks, BatchReport
-from riskml.data.quality import REJECTED_SCHEMA
+from riskml.data.quarantine import REJECTED_SCHEMA
 from riskml.data.sources import CsvSource
 
 ROWS = 100_000

@@ -16,7 +16,7 @@ from riskml.core.errors import DataError
 from riskml.data.batch_checks import BatchChecks
 from riskml.data.batch_reference import BatchReference
 from riskml.data.datasets import Dataset, load_dataset
-from riskml.data.quality import REJECTED_SCHEMA
+from riskml.data.quarantine import REJECTED_SCHEMA
 from riskml.data.sources import CsvSource, EventLog
 from riskml.data.splits import PERIOD, TRAIN, TimeSplit
 

@@ -15,15 +15,8 @@ from hypothesis import strategies as st
 from log_files import GOOD, HEADER, load_csv, quarantine, small_frame, utc
 
 from riskml.core.errors import DataError
-from riskml.data.quality import (
-    DUPLICATE_RULE,
-    REJECTED_SCHEMA,
-    TEXT_RULES,
-    check_enough,
-    row_rules,
-    summarise,
-    write_quarantine,
-)
+from riskml.data.quality import DUPLICATE_RULE, TEXT_RULES, check_enough, row_rules
+from riskml.data.quarantine import REJECTED_SCHEMA, summarise, write_quarantine
 
 TOMORROW = datetime.now(UTC) + timedelta(hours=23)
 NEXT_YEAR = datetime.now(UTC) + timedelta(days=365)

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from riskml.core.errors import BundleError, ConfigError
 from riskml.data.event_mapping import EventLog
-from riskml.data.quality import REJECTED_SCHEMA
+from riskml.data.quarantine import REJECTED_SCHEMA
 from riskml.data.sources import SnapshotSource
 from riskml.export.bundle import Bundle
 from riskml.retraining.challenger import Challenge, challenger_config, read_config
