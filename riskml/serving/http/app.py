@@ -1,37 +1,32 @@
-"""The ASGI application: routes, and what holds for all of them."""
+"""The ASGI application: its routes, and what they work with."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from http import HTTPMethod, HTTPStatus
+from http import HTTPStatus
 from pathlib import Path
-from time import perf_counter
 from typing import Any, cast, get_args
-from uuid import uuid4
 
 import orjson
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from riskml.core.errors import BundleError
-from riskml.core.logs import ids, trace_ids
 from riskml.monitoring import tracing
 from riskml.monitoring.metrics_exporter import LogCounter
 from riskml.serving.http.access import Tokens
 from riskml.serving.http.answers import Answer
 from riskml.serving.http.batching import FAILED, Limits, Scorer
 from riskml.serving.http.docs import docs_routes
+from riskml.serving.http.front import Front
 from riskml.serving.http.intake import JSON, Intake
 from riskml.serving.http.metrics import Metrics
 from riskml.serving.http.model import Asked
@@ -41,8 +36,6 @@ from riskml.serving.http.reloading import Shelf, refresh
 from riskml.serving.http.told import about_model, about_schema
 
 VERSION_HEADER = "X-Model-Version"
-_access = logging.getLogger("riskml.serving.http.access")
-_REQUEST_ID = re.compile(r"[\w.-]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -219,67 +212,6 @@ def make_app(settings: Settings) -> Starlette:
     if (spans := tracing.http_middleware()) is not None:
         app.add_middleware(spans)
     return app
-
-
-class Front:
-    """Counts and times requests, and closes connections once the service is stopping."""
-
-    def __init__(self, app: ASGIApp, service: Service, known: set[str]) -> None:
-        self._app, self._service, self._known = app, service, known
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        begin, status = perf_counter(), 500
-        named = _ids_of(scope) | trace_ids(tracing.parent())
-
-        async def noted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = [
-                    *message["headers"],
-                    (b"x-content-type-options", b"nosniff"),
-                    (b"x-request-id", named["http__request__id"].encode()),
-                ]
-                if self._service.stopping:
-                    headers.append((b"connection", b"close"))
-                message = {**message, "headers": headers}
-            await send(message)
-
-        try:
-            with ids(**named):
-                await self._app(scope, receive, noted)
-        finally:
-            route = scope["path"] if scope["path"] in self._known else "other"
-            method = scope["method"] if scope["method"] in HTTPMethod.__members__ else "other"
-            metrics, seconds = self._service.metrics, perf_counter() - begin
-            metrics.requests.labels(method, route, str(status)).inc()
-            metrics.seconds.labels(route).observe(seconds, tracing.exemplar())
-            if _access.isEnabledFor(logging.DEBUG):
-                with ids(**named):
-                    _access.debug(
-                        "%s %s", method, route, extra=_about(method, route, status, seconds)
-                    )
-
-
-def _ids_of(scope: Scope) -> dict[str, str]:
-    """Ids that the caller gave, or a new one, as fields of logs."""
-    headers = Headers(scope=scope)
-    given = headers.get("x-request-id", "")
-    name = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
-    return {"http__request__id": name, **trace_ids(headers.get("traceparent"))}
-
-
-def _about(method: str, route: str, status: int, seconds: float) -> dict[str, object]:
-    return {
-        "http.request.method": method,
-        "http.response.status_code": status,
-        "url.path": route,
-        "event.duration": round(seconds * 1e9),
-    }
 
 
 def _asked(request: Request) -> Asked:
