@@ -8,35 +8,29 @@ open. Nothing overtakes what it did not take.
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
-from sqlalchemy import RowMapping, func, insert, select
+from sqlalchemy import insert, select
 
-from riskml.alerting.alert_log import ESCALATED, AlertLog
+from riskml.alerting.alert_log import AlertLog
 from riskml.alerting.channels import AwayError, Channel, RefusedError
-from riskml.alerting.letters import LETTER, letter_of
-from riskml.alerting.log_tables import OUTBOX, REFUSED
-from riskml.alerting.messages import AlertMessage, message_of, standing
+from riskml.alerting.log_tables import REFUSED
+from riskml.alerting.messages import standing
+from riskml.alerting.parcels import Parcels
 from riskml.alerting.places import DIGESTS, LETTERS, MUTED, NOTICES, STANDING, Clock, Places
-from riskml.alerting.routing import Routing, Way
+from riskml.alerting.routing import Routing
 from riskml.alerting.states import AlertState, FromFile
-from riskml.alerting.suppression import Notice
 from riskml.core.errors import require
 from riskml.monitoring.tracing import span
 
 _logger = logging.getLogger(__name__)
 
 MINUTE = timedelta(minutes=1)
-
-FEW, MANY = 50, 1_000
-"""Notices that are looked at together for one message, and for a digest."""
 
 AT_ONCE = 200
 """Alerts of a message that says again what stands."""
@@ -95,21 +89,6 @@ class Delivered:
         )
 
 
-@dataclass(frozen=True)
-class _Parcel:
-    """What a channel sends at once.
-
-    Args:
-        keys: of the notices in it.
-        send: does it.
-        written_in: traces in which the notices were written.
-    """
-
-    keys: list[str]
-    send: Callable[[], None]
-    written_in: tuple[str, ...] = ()
-
-
 @dataclass
 class Worker:
     """Delivers what lies in the outbox of a log.
@@ -133,6 +112,7 @@ class Worker:
     def __post_init__(self) -> None:
         self._sent: dict[str, deque[datetime]] = {}
         self._places = Places(self.log, self.settings.lease, self.clock)
+        self._parcels = Parcels(self.log, tuple(self.channels), self.routing, self.clock)
 
     def round(self) -> Delivered:
         """Send what is due, over all channels.
@@ -170,13 +150,7 @@ class Worker:
         place = self._places.take(name, STANDING)
         if place is None:
             return Delivered()
-        with self.log.reading() as connection:
-            messages = [
-                each
-                for each in map(self._placed, standing(connection))
-                if channel.takes(each)
-                and _is_told(name, channel, self._way(each, each.notified_at))
-            ]
+        messages = self._parcels.standing(name, channel)
         failures, wait, done = 0, every, Delivered()
         try:
             for start in range(0, len(messages), AT_ONCE):
@@ -198,7 +172,7 @@ class Worker:
         wait_until = None
         try:
             while True:
-                parcel, last = self._next(name, channel, queue, position)
+                parcel, last = self._parcels.next(name, channel, queue, position)
                 if parcel is not None:
                     wait_until = self._full_until(name, channel)
                     if wait_until is not None:
@@ -239,80 +213,6 @@ class Worker:
         sent.append(now)
         return None
 
-    def _next(
-        self, name: str, channel: Channel, queue: str, position: int
-    ) -> tuple[_Parcel | None, int]:
-        """The next message, or a digest of all that there are, and the place after it."""
-        if queue == LETTERS:
-            return self._next_letter(name, channel, position)
-        digest, letter = OUTBOX.c.kind == Notice.DIGEST, OUTBOX.c.kind == LETTER
-        kinds = {DIGESTS: digest, NOTICES: ~digest & ~letter, MUTED: ~letter}
-        query = (
-            select(*OUTBOX.c)
-            .where(OUTBOX.c.number > position, kinds[queue])
-            .order_by(OUTBOX.c.number)
-            .limit(FEW if queue == NOTICES else MANY)
-        )
-        found: dict[str, AlertMessage] = {}
-        with self.log.reading() as connection:
-            if queue == MUTED and not self._may_be_mute:
-                newest = connection.execute(select(func.max(OUTBOX.c.number))).scalar()
-                return None, max(position, newest or 0)
-            for notice in connection.execute(query).mappings().all():
-                message = self._placed(message_of(connection, notice))
-                if channel.takes(message) and self._is_in(queue, name, channel, message, notice):
-                    if queue == MUTED and name in self._way(message, self.clock()).muted:
-                        break
-                    found[message.alert_id] = message
-                position = notice["number"]
-                if found and queue == NOTICES:
-                    break
-        messages = list(found.values())
-        if not messages:
-            return None, position
-        written_in = sorted({each.traceparent for each in messages if each.traceparent})
-        keys, send = [each.key for each in messages], partial(channel.send, messages)
-        return _Parcel(keys, send, tuple(written_in)), position
-
-    def _next_letter(
-        self, name: str, channel: Channel, position: int
-    ) -> tuple[_Parcel | None, int]:
-        query = (
-            select(*OUTBOX.c)
-            .where(OUTBOX.c.number > position, OUTBOX.c.kind == LETTER)
-            .order_by(OUTBOX.c.number)
-        )
-        with self.log.reading() as connection:
-            for notice in connection.execute(query).mappings():
-                letter, position = letter_of(notice), notice["number"]
-                if letter.channel == name:
-                    return _Parcel([letter.key], partial(channel.send_letter, letter)), position
-        return None, position
-
-    def _is_in(
-        self, queue: str, name: str, channel: Channel, message: AlertMessage, notice: RowMapping
-    ) -> bool:
-        """Whether a notice is told by this queue of the channel."""
-        if notice["kind"] == ESCALATED:
-            return queue == NOTICES and name in json.loads(notice["content"])["to"]
-        way = self._way(message, notice["created_at"])
-        if queue == MUTED:
-            return channel.repeats is None and name in way.muted
-        return _is_told(name, channel, way)
-
-    @property
-    def _may_be_mute(self) -> bool:
-        return self.routing is not None and any(route.mute for route in self.routing.routes)
-
-    def _placed(self, message: AlertMessage) -> AlertMessage:
-        return message if self.routing is None else self.routing.placed(message)
-
-    def _way(self, message: AlertMessage, at: datetime | None) -> Way:
-        """The channels that tell of an alert."""
-        if self.routing is None:
-            return Way(tuple(self.channels), ())
-        return self.routing.way(message, at or self.clock())
-
     def _escalate(self) -> None:
         """Put by what further people are to be told of alerts that nobody has acknowledged."""
         if self.routing is None or not any(route.escalate for route in self.routing.routes):
@@ -344,8 +244,3 @@ class Worker:
             new = [row for row in rows if row["key"] not in known]
             if new:
                 connection.execute(insert(REFUSED), new)
-
-
-def _is_told(name: str, channel: Channel, way: Way) -> bool:
-    """Whether a channel tells of an alert at once; an Alertmanager has mute times of its own."""
-    return name in way.channels or (channel.repeats is not None and name in way.muted)
