@@ -5,6 +5,8 @@ VENV ?= .venv
 FLINK ?= .venv-flink
 AIRFLOW ?= .venv-airflow
 WORKERS ?= 2
+# Many slow tests wait for servers and processes.
+SLOW_WORKERS ?= 3
 # make lock keeps torch here unless told otherwise: other builds can be gigabytes larger.
 TORCH ?= 2.13.0
 
@@ -68,7 +70,7 @@ coverage: $(READY)  ## the same, and which lines they reach
 	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist worksteal --cov --cov-report=term-missing
 
 test-slow: $(READY)  ## run the slow tests
-	@$(BIN)/python -m pytest -m slow -n $(WORKERS) --dist worksteal || { status=$$?; \
+	@$(BIN)/python -m pytest -m slow -n $(SLOW_WORKERS) --dist worksteal || { status=$$?; \
 		if [ $$status -eq 5 ]; then echo "There are no slow tests."; else exit $$status; fi; }
 
 test-flink: $(READY) $(FLINK)/.ready  ## run the tests of the Flink job; needs Java 17 and 2 GB of disk

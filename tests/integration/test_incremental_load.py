@@ -30,7 +30,7 @@ from riskml.data.table_source import Span, TableSource
 
 pytestmark = pytest.mark.slow
 
-COUNT, PHASES, KILLS = 40_000, 10, 50
+COUNT, PHASES, KILLS = 40_000, 10, int(os.environ.get("RISKML_KILLS", 20))
 SEEDS = [int(seed) for seed in os.environ.get("RISKML_KILL_SEEDS", "0").split(",")]
 
 
@@ -126,7 +126,7 @@ class Killer:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_killed_at_fifty_points_the_store_is_what_it_must_be(url: str, seed: int) -> None:
+def test_killed_at_many_points_the_store_is_what_it_must_be(url: str, seed: int) -> None:
     engine, chance, oracle = open_engine(url), random.Random(seed), Oracle()
     # odd seeds notice late rows by the ingestion column, even ones by comparing ids
     ingested = "ingested_at" if seed % 2 else None
