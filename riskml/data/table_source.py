@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,6 +18,7 @@ from sqlalchemy.sql import Select
 from riskml.core.errors import DataError, did_you_mean
 from riskml.core.redaction import shown
 from riskml.core.schema import EVENT_SCHEMA, TIMESTAMP
+from riskml.data.column_readers import reader_of
 from riskml.data.database import database_errors, open_engine
 from riskml.data.event_mapping import EventMapping
 from riskml.data.sources.files import not_found
@@ -220,7 +219,7 @@ class TableSource:
 
     def _fetch(self, query: Select[Any], size: int) -> Generator[pl.DataFrame]:
         columns: list[Any] = [column for column in query.selected_columns]
-        readers = [_reader(column.type, column.name in self._texts) for column in columns]
+        readers = [reader_of(column.type, column.name in self._texts) for column in columns]
         with self._errors(), self.engine.connect() as connection:
             rows = connection.execution_options(yield_per=size).execute(query)
             try:
@@ -264,44 +263,3 @@ class TableSource:
 
 def _has_zone(column: Any) -> bool:
     return bool(getattr(column.type, "timezone", False))
-
-
-def _reader(kind: sql.TypeEngine[Any], exact: bool) -> tuple[Any, Callable[[Any], Any]]:
-    """The polars type of a column and what makes its values fit; the same for every batch."""
-    if isinstance(kind, sql.Boolean):
-        return pl.Boolean, _maybe(bool)
-    if isinstance(kind, sql.Integer):
-        return pl.Int64, _same
-    if isinstance(kind, sql.Float) or (isinstance(kind, sql.Numeric) and not exact):
-        return pl.Float64, _maybe(float)
-    if isinstance(kind, sql.DateTime):
-        if getattr(kind, "timezone", False):
-            return TIMESTAMP, _maybe(_in_utc)
-        return pl.Datetime("us"), _same
-    if isinstance(kind, sql.Date):
-        return pl.Date, _same
-    return pl.String, _maybe(_written)
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-def _maybe(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda value: None if value is None else convert(value)
-
-
-def _in_utc(value: datetime) -> datetime:
-    return value.astimezone(UTC)
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Mapping | list):
-        return json.dumps(value, default=str, ensure_ascii=False)
-    if isinstance(value, bytes | memoryview):
-        return bytes(value).hex()
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    return value.isoformat() if isinstance(value, date) else str(value)
