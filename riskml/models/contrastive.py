@@ -107,7 +107,6 @@ class ContrastiveNetwork(DetectorNetwork):
         super().__init__(UserView(inputs.n_users, user_dim), 0.0)
         self.top_k, self.temperature = top_k, temperature
         self.population_weight = population_weight
-        self.parts_out = len(inputs.spec) + 1
         self.things = Things(inputs.spec)
         self.vectors = nn.Parameter(torch.randn(self.things.size, user_dim) * 0.1)
         references = min(inputs.n_users, REFERENCES)

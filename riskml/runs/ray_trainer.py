@@ -26,9 +26,6 @@ KILLED = "was killed, as a rule for want of memory: use fewer workers"
 LOST = ("gloo", "Connection closed by peer", "Connection reset by peer", "Broken pipe")
 """What the connections between workers say when one of them is gone."""
 
-Epoch = tuple[dict[str, float], int]
-"""Numbers of an epoch, and which one."""
-
 
 class RayTrainer(pl.Trainer):
     """Data-parallel training as by `ddp`, with a process of Ray Train for each share of the rows.
