@@ -11,19 +11,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from riskml.cli_types import mlflow_store_option
 from riskml.core.errors import ConfigError
 from riskml.core.redaction import printable
 
 if TYPE_CHECKING:
     from riskml.export.registry import Registry
-
-_store = click.option(
-    "--store",
-    metavar="URI",
-    envvar="MLFLOW_TRACKING_URI",
-    show_envvar=True,
-    help="MLflow store; sqlite:///outputs/mlflow.db unless given.",
-)
 
 _json = click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 
@@ -47,7 +40,7 @@ def registry() -> None:
 @click.option("--name", required=True, help="Of the model.")
 @click.option("--alias", help="That points to this version from then on, such as challenger.")
 @_json
-@_store
+@mlflow_store_option
 def register(folder: Path, name: str, alias: str | None, as_json: bool, store: str | None) -> None:
     """Make a bundle the next version of a model, after all checks.
 
@@ -68,7 +61,7 @@ def register(folder: Path, name: str, alias: str | None, as_json: bool, store: s
 @click.argument("name")
 @click.argument("version")
 @click.argument("alias")
-@_store
+@mlflow_store_option
 def alias(name: str, version: str, alias: str, store: str | None) -> None:
     """Let an alias point to a version: `riskml registry alias logins 3 champion`."""
     _open(store).alias(name, version, alias)
@@ -78,7 +71,7 @@ def alias(name: str, version: str, alias: str, store: str | None) -> None:
 @registry.command("list")
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="A list of versions, for programs.")
-@_store
+@mlflow_store_option
 def list_versions(name: str | None, as_json: bool, store: str | None) -> None:
     """List bundles, of one model or of all."""
     found = _open(store).versions(name)
@@ -106,7 +99,7 @@ def list_versions(name: str | None, as_json: bool, store: str | None) -> None:
     help="Symbolic link that points to the folder from then on, exchanged in one step.",
 )
 @_json
-@_store
+@mlflow_store_option
 def fetch(address: str, out: Path, link: Path | None, as_json: bool, store: str | None) -> None:
     """Download a bundle; the folder appears once it is whole and checked as any bundle is.
 

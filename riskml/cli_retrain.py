@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from riskml.cli_types import MOMENT, exporting, metrics_option
+from riskml.cli_types import MOMENT, exporting, metrics_option, mlflow_store_option
 from riskml.core import logs
 from riskml.core.errors import ConfigError
 from riskml.core.redaction import printable
@@ -33,13 +33,6 @@ _log = click.option(
     envvar="RISKML_ALERTS_URL",
     show_envvar=True,
     help="Database of the alert log, whose trail keeps the decisions.",
-)
-_store = click.option(
-    "--store",
-    metavar="URI",
-    envvar="MLFLOW_TRACKING_URI",
-    show_envvar=True,
-    help="MLflow store; sqlite:///outputs/mlflow.db unless given.",
 )
 _json = click.option("--json", "as_json", is_flag=True, help="As JSON (docs/retraining.md).")
 
@@ -95,7 +88,7 @@ def retrain() -> None:
 )
 @metrics_option
 @_json
-@_store
+@mlflow_store_option
 @_log
 @click.pass_context
 def step(
@@ -153,7 +146,7 @@ def history(name: str, as_json: bool, url: str) -> None:
 @click.option("--who", required=True, help="Who rolls back.")
 @click.option("--why", required=True, help="Why, in a sentence.")
 @_json
-@_store
+@mlflow_store_option
 @_log
 def rollback(name: str, who: str, why: str, as_json: bool, store: str | None, url: str) -> None:
     """Make the version before the last promotion champion again."""

@@ -108,6 +108,13 @@ alert_log_option = click.option(
     show_envvar=True,
     help="Database of the alert log, SQLite or PostgreSQL.",
 )
+mlflow_store_option = click.option(
+    "--store",
+    metavar="URI",
+    envvar="MLFLOW_TRACKING_URI",
+    show_envvar=True,
+    help="MLflow store; sqlite:///outputs/mlflow.db unless given.",
+)
 
 
 @contextmanager
