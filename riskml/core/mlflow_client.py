@@ -29,7 +29,7 @@ def connect(tracking_uri: str) -> MlflowClient:
         tracking_uri: of the store.
 
     Raises:
-        ConfigError: nobody answers at its address.
+        ConfigError: nobody answers at its address, or what is there is no store.
         ModuleNotFoundError: MLflow is not installed.
     """
     reach(tracking_uri)
@@ -38,12 +38,21 @@ def connect(tracking_uri: str) -> MlflowClient:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     # heavy: only where a store is really looked at
     from mlflow.tracking import MlflowClient
+    from sqlalchemy.exc import SQLAlchemyError
 
     for noisy in ("mlflow.store.db.utils", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     if tracking_uri.startswith(SQLITE):
         Path(tracking_uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
-    return MlflowClient(tracking_uri)
+    with asking("the MLflow store"):
+        try:
+            return MlflowClient(tracking_uri)
+        except SQLAlchemyError as error:  # its address may hold a password
+            reason = str(getattr(error, "orig", None) or type(error).__name__).partition("\n")[0]
+            raise ConfigError(
+                f"the MLflow store cannot be used: {reason}; give another, such as "
+                f"{SQLITE}outputs/mlflow.db"
+            ) from error
 
 
 def reach(tracking_uri: str) -> None:
@@ -96,11 +105,12 @@ def experiment_id(client: MlflowClient, name: str, artifact_location: str | None
 
 
 @contextmanager
-def asking(what: str) -> Iterator[None]:
+def asking(what: str, remedy: str = "") -> Iterator[None]:
     """What MLflow refuses is one line for people.
 
     Args:
         what: was asked for, to begin the line.
+        remedy: to end it.
     """
     from mlflow.exceptions import MlflowException
 
@@ -108,4 +118,4 @@ def asking(what: str) -> Iterator[None]:
         yield
     except MlflowException as error:
         reason = str(error).strip().partition("\n")[0]
-        raise ConfigError(f"{what}: {reason}") from error
+        raise ConfigError(f"{what}: {reason.rstrip('.')}{remedy and f'; {remedy}'}") from error

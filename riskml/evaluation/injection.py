@@ -119,7 +119,8 @@ def inject(
     if len(windows) < 2 * FEWEST or before.is_empty():
         raise DataError(
             f"{len(windows)} windows between {since:%Y-%m-%d %H:%M} and {until:%Y-%m-%d %H:%M} are "
-            "too few to put anomalies among them: give a longer log, or fewer sweep.folds"
+            "too few to put anomalies among them: give a longer log (a sweep: or fewer "
+            "sweep.folds; riskml retrain: or a later --until)"
         )
     chosen = windows.gather(rng.choice(len(windows), min(count, len(windows) // 2), replace=False))
     rows = events.filter(pl.col(WINDOW_ID).is_in(chosen.to_list()))

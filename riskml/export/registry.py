@@ -134,6 +134,7 @@ class Registry:
             ConfigError: there is no such version, or its run has no such file.
         """
         from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
 
         with (
             asking(f"models:/{name}/{version}"),
@@ -143,7 +144,7 @@ class Registry:
             given = {"run_id": run, "artifact_path": file, "tracking_uri": self.store}
             try:
                 return Path(download_artifacts(**given, dst_path=draft)).read_text(encoding="utf-8")
-            except OSError as error:
+            except (MlflowException, OSError) as error:
                 raise ConfigError(
                     f"models:/{name}/{version}: its run has no {file}: register it by "
                     f"`python train.py register={name}`, which keeps its settings"
@@ -255,7 +256,8 @@ class Registry:
         if match is None:
             raise ConfigError(f"{address}: write models:/NAME@{CHAMPION} or models:/NAME/1")
         name, alias, number = match.group("name", "alias", "version")
-        with asking(address):
+        named = f", and riskml registry alias {name} VERSION {alias}" if alias else ""
+        with asking(address, f"see riskml registry list{named}"):
             if alias is not None:
                 version = self._client.get_model_version_by_alias(name, alias)
             else:

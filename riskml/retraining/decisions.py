@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from riskml.alerting.alert_log import AlertLog
 from riskml.alerting.trail import JOB, Trail, entries
-from riskml.core.errors import DataError
+from riskml.core.errors import ConfigError, DataError
 from riskml.data.database import database_errors
 
 
@@ -76,9 +76,14 @@ class Decisions:
     Args:
         log: with its trail.
         model: name in the registry.
+
+    Raises:
+        ConfigError: no model can have that name.
     """
 
     def __init__(self, log: AlertLog, model: str) -> None:
+        if not model or set(model) & set("/:"):  # as MLflow has it; a lock file is named by it
+            raise ConfigError(f"'{model}' is no name of a model: it may hold no / and no :")
         self.log, self.model = log, model
 
     @property

@@ -161,6 +161,11 @@ def test_what_is_not_there_is_one_line(registry: Registry, address: str, words: 
     assert "\n" not in str(found.value)
 
 
+def test_a_bundle_that_was_registered_without_its_run_has_no_settings(registry: Registry) -> None:
+    with pytest.raises(ConfigError, match=f"no config.yaml: register it by .* register={NAME}"):
+        registry.run_file(NAME, "1", "config.yaml")
+
+
 def test_what_cannot_be_registered(registry: Registry, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="has no seal to be known by"):
         registry.register(BEFORE, NAME)

@@ -39,8 +39,18 @@ def test_a_model_without_a_champion_is_told(log: AlertLog) -> None:
     result = retrain("step", "logins")
     assert result.exit_code == 2
     assert result.stderr.startswith("error: models:/logins@champion: ")
+    assert "riskml registry alias logins VERSION champion" in result.stderr
     result = retrain("rollback", "logins", "--who", "kim", "--why", "too many alerts")
     assert result.exit_code == 2 and "there is no promotion to roll back" in result.stderr
+
+
+def test_what_is_no_name_and_what_is_no_store(log: AlertLog, tmp_path: Path) -> None:
+    result = retrain("step", "a/b")
+    assert result.exit_code == 2 and "'a/b' is no name of a model" in result.stderr
+    (tmp_path / "notes.txt").write_text("no database " * 100)
+    result = retrain("step", "logins", "--store", f"sqlite:///{tmp_path / 'notes.txt'}")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: the MLflow store cannot be used: file is not a data")
 
 
 def test_an_alert_log_that_is_not_there_is_told(tmp_path: Path) -> None:
