@@ -137,7 +137,7 @@ def test_settings_of_kafka_come_from_files(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("RISKML_KAFKA_SASL_PASSWORD_FILE", str(tmp_path / "password"))
     with secrets_from_files():
         settings = KafkaTopic.parse("kafka://broker.example/logins", "--source").settings
-    assert settings == {"sasl.password": "of-kafka"}
+    assert settings["sasl.password"] == "of-kafka"
     assert "RISKML_KAFKA_SASL_PASSWORD" not in os.environ
 
 
