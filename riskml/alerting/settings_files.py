@@ -213,7 +213,7 @@ def read_yaml(path: Path, where: str) -> dict[str, Any]:
         told = " ".join(str(error).split())
         raise ConfigError(f"{where} is no YAML: {printable(told)}") from error
     if not isinstance(found, dict):
-        raise ConfigError(f"{where} holds no settings; see docs/alerts.md")
+        raise ConfigError(f"{where} holds no settings: write lines like name: value")
     return found
 
 

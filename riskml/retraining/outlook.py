@@ -84,8 +84,9 @@ class Outlook:
             asked: why a person asks for a retraining.
 
         Raises:
-            DataError: the champion does not say until when it was trained.
+            DataError: the champion does not say until when it was trained, or the log lost events.
         """
+        self.check_log()
         told = self.bundle.manifest.get("train_until")
         if not isinstance(told, str):
             raise DataError("the champion's manifest does not say until when it was trained")
@@ -96,6 +97,22 @@ class Outlook:
         drifting = () if found is None else tuple(found.wakes)
         said = self.verdicts.filter(pl.col("at") >= until, pl.col("verdict") != Verdict.UNSURE)
         return Facts(self.now, until, drifting, begun, len(said), asked)
+
+    def check_log(self) -> None:
+        """That the log still has what the champion was trained on, at its end.
+
+        Raises:
+            DataError: it ends before; a challenger would learn from less.
+        """
+        known = known_until(self.bundle)
+        last = self.events["timestamp"].max()
+        if known is None or known > self.now or (isinstance(last, datetime) and last >= known):
+            return
+        ends = f"ends at {last:%Y-%m-%d %H:%M}" if isinstance(last, datetime) else "is empty"
+        raise DataError(
+            f"the log {ends}, and the champion knows it up to {known:%Y-%m-%d %H:%M}: events were "
+            "lost; bring them back, or train and register another champion"
+        )
 
     def held(self, share: float) -> pl.DataFrame:
         """Events that a challenger does not learn from, see `held_events`."""
