@@ -278,9 +278,11 @@ def _read_csv(path: Path, optional: Collection[str]) -> pl.DataFrame:
     missing = [name for name in needed if name not in table.columns]
     if missing:
         found = ", ".join(printable(name) for name in table.columns)
+        of_run = {"user_id", "model_version"} & set(missing)
+        hint = "; --run tells user_id and model_version" if of_run else ""
         raise ConfigError(
             f"{path} has no column '{missing[0]}'; it needs {', '.join(needed)}, separated by "
-            f"commas, and has: {found}"
+            f"commas, and has: {found}{hint}"
         )
     left_out = [name for name in optional if name not in table.columns]
     return table.with_columns(pl.lit("").alias(name) for name in left_out)
