@@ -133,7 +133,7 @@ def test_a_file_that_is_no_table_of_verdicts(store: FeedbackStore, tmp_path: Pat
     with pytest.raises(ConfigError, match=r"no column 'user_id'.* and has: window_id, verdict"):
         import_csv(store, file)
     file.write_text("window_id,user_id,verdict,who,at\nw1,ann,unsure,kim,2024-03-01\n")
-    with pytest.raises(ConfigError, match="no column 'model_version'.*; --run tells user_id and"):
+    with pytest.raises(ConfigError, match=r"no column 'model_version'.*; --run tells user_id and"):
         import_csv(store, file)
     file.write_bytes("window_id,who\nw1,Jürgen\n".encode("latin-1"))
     with pytest.raises(ConfigError, match="save it as UTF-8"):
