@@ -61,10 +61,11 @@ class Year:
     Args:
         seed: of the world.
         users: in it.
+        settle: days of the policy.
         place: folder for all of it.
     """
 
-    def __init__(self, seed: int, users: int, place: Path) -> None:
+    def __init__(self, seed: int, users: int, settle: int, place: Path) -> None:
         self.place, self.log = place, place / "log.parquet"
         self.attackers = self._write_log(seed, users)
         cfg = self._first_config(seed)
@@ -75,7 +76,7 @@ class Year:
         log = AlertLog(f"sqlite:///{place / 'alerts.db'}")
         log.migrate()
         self.decisions = Decisions(log, NAME)
-        self.policy = RetrainPolicy()
+        self.policy = RetrainPolicy(settle=timedelta(days=settle))
 
     def _write_log(self, seed: int, users: int) -> list[str]:
         """The year with the shift and the attack; gives who attacks."""
@@ -129,22 +130,22 @@ class Year:
         """Its version."""
         return self.registry.version(NAME, CHAMPION).version
 
-    def waking_days(self, after: int) -> list[int]:
-        """Days on which `riskml drift` of the present champion would wake somebody."""
+    def waking_days(self, after: int, end: int) -> list[int]:
+        """Days before `end` on which `riskml drift` of the present champion would wake somebody."""
         champion = self.registry.version(NAME, CHAMPION)
         with tempfile.TemporaryDirectory() as draft:
-            drift = self.scheduler().outlook(champion, day(DAYS), Path(draft)).drift
+            drift = self.scheduler().outlook(champion, day(end), Path(draft)).drift
         if drift is None:
             return []
         periods = drift.table.group_by("begin", "end").agg(pl.col("wakes").any()).sort("begin")
         found = []
         for row, later in zip(
-            periods.iter_rows(named=True), [*periods["end"][1:], day(DAYS).date()], strict=True
+            periods.iter_rows(named=True), [*periods["end"][1:], day(end).date()], strict=True
         ):
             if row["wakes"]:  # known when it is over, until the next one is
                 begin = (row["end"] - FIRST.date()).days + 1
                 found += range(begin, (later - FIRST.date()).days + 1)
-        return [each for each in found if each > after]
+        return [each for each in found if after < each < end]
 
     def step(self, number: int, asked: str = "") -> Decision | None:
         """A job's step on a day; said where it decided something."""
@@ -157,7 +158,7 @@ class Year:
         """The days from `begin` up to `end`."""
         now = begin
         while now < end:
-            waking = [each for each in self.waking_days(now - 1) if each < end]
+            waking = self.waking_days(now - 1, end)
             champion = self.champion()
             for each in waking:
                 if each < now:
@@ -246,20 +247,20 @@ def worse(cfg: DictConfig) -> Path:
     return train(cfg)
 
 
-def told(seed: int, users: int, place: Path) -> list[str]:
-    """Live through the year; Markdown."""
-    year = Year(seed, users, place)
+def told(year: Year, begin: int, end: int) -> list[str]:
+    """Live through the days of a year; Markdown."""
     before = year.bundle("1")
-    year.live(TRAINED + 1, FAILS)
-    ask = "planted"
-    for number, bad in ((FAILS, failing), (WORSE, worse)):
-        made = year.scheduler(bad).step(day(number), ask, "somebody")
-        assert made is not None
-        print(f"day {number}: {made.what}: {made.why}", flush=True)
-    year.step(WORSE + year.policy.shadow.days)
-    year.live(WORSE + 3, SHIFT + 7)
+    if begin < FAILS:
+        year.live(begin, FAILS)
+        for number, bad in ((FAILS, failing), (WORSE, worse)):
+            made = year.scheduler(bad).step(day(number), "planted", "somebody")
+            assert made is not None
+            print(f"day {number}: {made.what}: {made.why}", flush=True)
+        year.step(WORSE + year.policy.shadow.days)
+        begin = WORSE + 3
+    year.live(begin, SHIFT + 8)
     back = year.bundle(year.champion())
-    year.live(SHIFT + 7, DAYS)
+    year.live(SHIFT + 8, end)
     history = year.decisions.history()
     trained = next(
         each
@@ -299,8 +300,7 @@ def told(seed: int, users: int, place: Path) -> list[str]:
         f"| day {AGAIN}, champion that was trained amid it | {year.found(back, AGAIN)} |",
         f"| day {AGAIN}, the same without holding back | {year.found(everything, AGAIN)} |",
         "",
-        f"Trainings for drift though nothing was planted in the 60 days before: {len(needless)} in "
-        f"{(DAYS - TRAINED) / 91:.1f} quarters.",
+        f"Trainings for drift though nothing was planted in the 60 days before: {len(needless)}.",
     ]
     return lines
 
@@ -314,19 +314,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0, help="of the world")
     parser.add_argument("--users", type=int, default=700)
+    settle = RetrainPolicy().settle.days
+    parser.add_argument("--settle", type=int, default=settle, help="days of the policy")
+    parser.add_argument("--begin", type=int, default=TRAINED + 1, help="day of the first step")
+    parser.add_argument("--end", type=int, default=DAYS, help="day after the last step")
     parser.add_argument("--out", default="results.md")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="riskml-year-") as place:
-        lines = told(given.seed, given.users, Path(place))
+        year = Year(given.seed, given.users, given.settle, Path(place))
+        lines = told(year, given.begin, given.end)
+    bad = (
+        f" On day {FAILS} a training is asked for that fails, on day {WORSE} one whose challenger "
+        "knows nothing."
+    )
     head = [
         "# Retraining: a year with a shift, an attack amid it, and bad trainings",
         "",
         f"Written by `python -m experiments.retraining.measure --seed {given.seed} --users "
-        f"{given.users}`: {given.users} users, {DAYS} days, the first {TRAINED} trained on "
-        f"({DETECTOR}), conf/retraining/policy.yaml. On day {FAILS} a training is asked for that "
-        f"fails, on day {WORSE} one whose challenger knows nothing; from day {SHIFT} on an action "
-        f"is called something else; on days {ATTACK} and {AGAIN} {ATTACKERS} users do what they "
-        "never did.",
+        f"{given.users} --settle {given.settle} --begin {given.begin} --end {given.end}`: "
+        f"{given.users} users, the first {TRAINED} days trained on ({DETECTOR}), otherwise "
+        f"conf/retraining/policy.yaml; steps from day {given.begin} to {given.end - 1}."
+        f"{bad if given.begin < FAILS else ''} From day {SHIFT} on an action is called something "
+        f"else; on days {ATTACK} and {AGAIN} {ATTACKERS} users do what they never did.",
         "",
     ]
     (HERE / given.out).write_text("\n".join([*head, *lines]) + "\n", encoding="utf-8")

@@ -43,7 +43,7 @@ class RetrainPolicy(FromFile):
     """
 
     drift: bool = True
-    settle: timedelta = timedelta(days=3)
+    settle: timedelta = timedelta(days=7)
     age: timedelta | None = timedelta(days=180)
     labels: int | None = 200
     cool_down: timedelta = timedelta(days=14)

@@ -88,6 +88,7 @@ def scheduler(place: Path, attacker: str) -> RetrainScheduler:
         "resamples=100",
         "features.peers.column=role",
         f"register={NAME}",
+        f"paths.root={ROOT}",
         f"paths.outputs={place}",
         f"paths.run={place / 'first'}",
     ]

@@ -28,8 +28,8 @@ def drifting(days: int) -> dict[str, Any]:
     [
         ({}, []),
         ({"asked": "a merger"}, ["person"]),
-        (drifting(2), []),  # too young to learn from
-        (drifting(3), ["drift"]),
+        (drifting(6), []),  # too young to learn from
+        (drifting(7), ["drift"]),
         ({"trained_until": NOW - timedelta(days=179)}, []),
         ({"trained_until": NOW - timedelta(days=180)}, ["age"]),
         ({"labels": 199}, []),
