@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,9 @@ def score(url: str) -> dict[str, Any]:
 
 def run(script: str, url: str, folder: Path) -> None:
     plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    variables = {**os.environ, "PATH": f"{PROGRAMS}:{os.environ['PATH']}", "PGURL": plain}
+    ours = Path(sys.executable).parent  # where `riskml` is
+    path = f"{PROGRAMS}:{ours}:{os.environ['PATH']}"
+    variables = {**os.environ, "PATH": path, "PGURL": plain}
     variables["RISKML_ALERTS_URL"] = url
     done = subprocess.run(
         ["sh", "-euc", script], env=variables, cwd=folder, capture_output=True, check=False
