@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from riskml.cli_types import MOMENT, exporting, metrics_option, mlflow_store_option
+from riskml.cli_types import (
+    MOMENT,
+    alert_log_option,
+    exporting,
+    metrics_option,
+    mlflow_store_option,
+)
 from riskml.core import logs
 from riskml.core.errors import ConfigError
 from riskml.core.redaction import printable
@@ -25,15 +31,6 @@ if TYPE_CHECKING:
 FAILED, BUSY = 4, 3
 
 _name = click.argument("name", metavar="MODEL")
-_log = click.option(
-    "--log",
-    "url",
-    metavar="URL",
-    required=True,
-    envvar="RISKML_ALERTS_URL",
-    show_envvar=True,
-    help="Database of the alert log, whose trail keeps the decisions.",
-)
 _json = click.option("--json", "as_json", is_flag=True, help="As JSON (docs/retraining.md).")
 
 
@@ -89,7 +86,7 @@ def retrain() -> None:
 @metrics_option
 @_json
 @mlflow_store_option
-@_log
+@alert_log_option
 @click.pass_context
 def step(
     ctx: click.Context,
@@ -135,7 +132,7 @@ def step(
 @retrain.command(epilog="Example: riskml retrain history logins --json")
 @_name
 @_json
-@_log
+@alert_log_option
 def history(name: str, as_json: bool, url: str) -> None:
     """Tell what was decided about a model, when, by whom and why."""
     _tell(_decisions(name, url).history(), as_json, f"nothing was decided about {name} yet")
@@ -147,7 +144,7 @@ def history(name: str, as_json: bool, url: str) -> None:
 @click.option("--why", required=True, help="Why, in a sentence.")
 @_json
 @mlflow_store_option
-@_log
+@alert_log_option
 def rollback(name: str, who: str, why: str, as_json: bool, store: str | None, url: str) -> None:
     """Make the version before the last promotion champion again."""
     from riskml.retraining.policy import RetrainPolicy

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from sqlalchemy import Engine, Table, text
 from sqlalchemy.engine import Connection
@@ -205,22 +204,6 @@ def channel(found: Channel, offline: bool) -> str:
         return f"{kind}, {NOT_ASKED}"
     found.reach()
     return f"{kind}, its other end answers"
-
-
-def http_url(url: str, offline: bool) -> str:
-    """That a server is there.
-
-    Raises:
-        ConfigError: that is no address.
-        DataError: nobody answers.
-    """
-    from riskml.alerting.posting import reach, require_address
-
-    require_address("url", url)
-    if offline:
-        return f"an address, {NOT_ASKED}"
-    reach(url)
-    return f"{urlsplit(url).hostname} answers"
 
 
 def free_address(host: str, port: int, certfile: Path | None, keyfile: Path | None) -> str:

@@ -89,7 +89,7 @@ VARIABLES = (
     Variable("RISKML_DATA", "train.py, evaluate.py", "folder of the public data sets"),
     Variable("RISKML_DATABASE_PASSWORD", "docker-compose.yaml", "of its PostgreSQL", True),
     Variable("RISKML_GRAFANA_PASSWORD", "docker-compose.yaml", "of its Grafana", True),
-    Variable("MLFLOW_TRACKING_URI", "registry", "MLflow's store: `--tracking-uri`", True),
+    Variable("MLFLOW_TRACKING_URI", "registry, retrain", "MLflow's store: `--store`", True),
     Variable("MLFLOW_…", "train.py, registry", "MLflow's own; telemetry is off unless set"),
     Variable("OTEL_EXPORTER_OTLP_ENDPOINT", "score, stream, serve, alerts", "where traces go"),
     Variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "the same", "the same, for traces alone"),

@@ -127,14 +127,19 @@ class Decisions:
         )
         engine = self.log.engine
         if engine.dialect.name == "postgresql":
-            with database_errors("the database refused the lock"), engine.connect() as connection:
-                ask = text("SELECT pg_try_advisory_lock(hashtextextended(:name, 1))")
-                if not connection.execute(ask, {"name": self.key}).scalar_one():
-                    raise busy
-                connection.commit()  # the lock is the session's: no transaction is open for hours
-                yield
-                free = text("SELECT pg_advisory_unlock(hashtextextended(:name, 1))")
-                connection.execute(free, {"name": self.key})
+            name = {"name": self.key}
+            acquire = text("SELECT pg_try_advisory_lock(hashtextextended(:name, 1))")
+            release = text("SELECT pg_advisory_unlock(hashtextextended(:name, 1))")
+            # the lock is the session's: no transaction is open for hours
+            engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+            with engine.connect() as connection:
+                with database_errors("the database refused the lock"):
+                    if not connection.execute(acquire, name).scalar_one():
+                        raise busy
+                try:
+                    yield
+                finally:
+                    connection.execute(release, name)
             return
         with self.log.reading():
             place = Path(str(engine.url.database))

@@ -118,15 +118,9 @@ class RetrainScheduler:
                     "promoted last: somebody has named it since; see `riskml registry list`"
                 )
             self.registry.alias(champion.name, content["before"], CHAMPION)
-            until = datetime.fromisoformat(content["until"])
-            return self._write(
-                What.ROLLED_BACK,
-                until,
-                why,
-                who,
-                version=content["before"],
-                before=champion.version,
-            )
+            now = datetime.now(UTC)  # from here the cool-down runs
+            versions = {"version": content["before"], "before": champion.version}
+            return self._write(What.ROLLED_BACK, now, why, who, **versions)
 
     def _look(
         self, champion: Registered, history: Sequence[Decision], now: datetime, asked: str, who: str

@@ -124,8 +124,9 @@ def watch(
         made = inject(log, since, until, policy.families, policy.injected, draw, fixed)
         block = made.events.select(before.columns)
         odd = pl.DataFrame({"event_id": made.odd})
-        whole = extractor.assign(pl.concat([before, block]))
-        anomalies = whole.join(odd, on="event_id", how="semi")[WINDOW_ID].unique()
+        touched = block.join(odd, on="event_id", how="semi")["user_id"].unique().to_list()
+        whole = pl.concat([before, block]).filter(pl.col("user_id").is_in(touched))
+        anomalies = extractor.assign(whole).join(odd, on="event_id", how="semi")[WINDOW_ID]
         sides = [
             _since(score_log(bundle, block, name), since)
             for bundle, name in zip(ready, ("champion", "challenger"), strict=True)

@@ -200,6 +200,7 @@ def a_promotion_is_rolled_back(scheduler: RetrainScheduler) -> None:
     back = scheduler.roll_back("kim", "too many alerts")
     assert (back.what, back.who, back.content["version"]) == (What.ROLLED_BACK, "kim", "1")
     assert champion(scheduler) == "1"
+    assert datetime.fromisoformat(back.content["until"]) > day(DAYS), "the cool-down runs from now"
     with pytest.raises(ConfigError, match="no promotion to roll back"):
         scheduler.roll_back("kim", "again")
 
