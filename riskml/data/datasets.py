@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from hashlib import sha256
-from typing import Protocol
 
 import polars as pl
 
@@ -18,15 +17,8 @@ from riskml.data.batch_reference import BatchReference
 from riskml.data.pseudonymous import PseudonymousLog
 from riskml.data.quality import check_enough
 from riskml.data.sources import EventLog
+from riskml.data.sources.base import Source
 from riskml.data.splits import PERIOD, TRAIN, FoldPeriods, Split
-
-
-class Source(Protocol):
-    """Anything that reads a log."""
-
-    def load(self) -> EventLog:
-        """Events, truth and rejected rows."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import polars as pl
 
@@ -22,6 +22,14 @@ CHECK_ROWS = 1_000
 
 ENOUGH_TO_JUDGE = 1_000
 """Rows of a first batch from which on it shows whether the time stamps can be read at all."""
+
+
+class Source(Protocol):
+    """Anything that reads a log."""
+
+    def load(self) -> EventLog:
+        """Events, truth and rejected rows."""
+        ...
 
 
 class LogSource(ABC):

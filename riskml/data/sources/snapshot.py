@@ -5,16 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 
 import polars as pl
 
 from riskml.core.errors import ConfigError, reading
 from riskml.data.event_mapping import EventLog
-
-
-class _Source(Protocol):
-    def load(self) -> EventLog: ...
+from riskml.data.sources.base import Source
 
 
 class SnapshotSource:
@@ -29,7 +25,7 @@ class SnapshotSource:
         ConfigError: `until` is no time.
     """
 
-    def __init__(self, source: _Source, until: str, held: str | None = None) -> None:
+    def __init__(self, source: Source, until: str, held: str | None = None) -> None:
         self.source = source
         try:
             moment = datetime.fromisoformat(until)
