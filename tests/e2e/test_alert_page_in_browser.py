@@ -130,6 +130,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield Served(where, log, FeedbackStore(verdicts), tokens)
 
 
+def arrived(page: Any) -> None:
+    """The list of alerts stands, and its script listens to keys."""
+    page.wait_for_selector("[data-queue]")
+    page.wait_for_load_state()
+
+
 def opened(browser: Any, served: Served, width: int = 1280, name: str = "kim", **more: Any) -> Any:
     """A page of somebody who has signed in."""
     size = {"width": width, "height": 800}
@@ -137,7 +143,7 @@ def opened(browser: Any, served: Served, width: int = 1280, name: str = "kim", *
     page.goto(f"{served.url}/alerts")
     page.fill("#token", served.tokens[name])
     page.keyboard.press("Enter")
-    page.wait_for_selector("[data-queue]")
+    arrived(page)
     return page
 
 
@@ -174,7 +180,7 @@ def test_from_the_queue_to_a_verdict_by_keys(browser: Any, served: Served) -> No
         press("Enter")
     assert page.locator(".head").inner_text().count("false alarm") == 1
     press("u")
-    page.wait_for_selector("[data-queue]")
+    arrived(page)
     assert alert_id not in page.content()
     entry = served.log.history(alert_id).trail[-1]
     assert (entry.who, entry.what, entry.why) == ("kim", "false_alarm", "a job of ours, jk")
@@ -285,6 +291,6 @@ def test_over_tls_the_cookie_stays_there(browser: Any, served: Served, tmp_path:
         page.goto(url)
         page.fill("#token", token)
         page.keyboard.press("Enter")
-        page.wait_for_selector("[data-queue]")
+        arrived(page)
         [cookie] = [c for c in page.context.cookies() if c["name"] == "__Host-riskml_session"]
         assert (cookie["secure"], cookie["httpOnly"], cookie["sameSite"]) == (True, True, "Strict")
