@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +61,18 @@ def test_lock_holds_exact_public_versions_only() -> None:
     """No paths, addresses or builds of one machine, which would not install elsewhere."""
     exact = re.compile(r"[A-Za-z0-9._-]+==[0-9][0-9A-Za-z.!]*")
     assert [line for line in LOCK if not exact.fullmatch(line)] == []
+
+
+def test_lock_installs_on_the_oldest_python() -> None:
+    """Of what is installed here, which is the lock: some packages refuse early patches of a Python."""
+    (oldest,) = SpecifierSet(PROJECT["requires-python"])
+    refusing = [
+        f"{dist.name} {dist.version} wants Python {wanted}"
+        for dist in distributions()
+        if (wanted := dist.metadata["Requires-Python"])
+        and not SpecifierSet(wanted).contains(f"{oldest.version}.0")
+    ]
+    assert refusing == []
 
 
 def test_citation_is_of_this_version() -> None:
