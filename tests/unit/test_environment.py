@@ -64,7 +64,7 @@ def test_lock_holds_exact_public_versions_only() -> None:
 
 
 def test_lock_installs_on_the_oldest_python() -> None:
-    """Of what is installed here, which is the lock: some packages refuse early patches of a Python."""
+    """Some packages refuse early patches of a Python; what is installed here is the lock."""
     (oldest,) = SpecifierSet(PROJECT["requires-python"])
     refusing = [
         f"{dist.name} {dist.version} wants Python {wanted}"
