@@ -120,12 +120,15 @@ def ui(
     log = AlertLog(url)
     with log.reading():
         pass  # tables that are not there should say so now
+    verdicts = None if feedback is None else FeedbackStore(feedback)
+    if verdicts is not None:
+        verdicts.add([])  # makes the store, for those that read it before the first verdict
     has_links = any(name in os.environ for name in (KEY_VARIABLE, f"{KEY_VARIABLE}_FILE"))
     settings = PageSettings(
         log,
         People(tokens),
         pseudonyms_or_others(),
-        None if feedback is None else FeedbackStore(feedback),
+        verdicts,
         Links(secret_of(KEY_VARIABLE, "links in mails")) if has_links else None,
         None if triage is None else Chances(triage),
         None if scores is None else _risks(scores),

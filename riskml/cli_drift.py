@@ -21,6 +21,7 @@ from riskml.cli_types import (
 from riskml.core.redaction import printable
 
 if TYPE_CHECKING:
+    from riskml.alerting.feedback import FeedbackStore
     from riskml.cli_types import PutMetrics
     from riskml.monitoring.drift import Drift
 
@@ -108,6 +109,7 @@ def drift(
     Windows are held to those before the test period of the training, feature by feature and
     weekday by weekday; it takes two periods in a row before anybody is woken.
     """
+    from riskml.alerting.feedback import FeedbackStore
     from riskml.export.bundle import load_bundle
     from riskml.monitoring.drift import DriftRules, find_drift
     from riskml.monitoring.drift_reference import DriftReference
@@ -116,6 +118,7 @@ def drift(
     from riskml.serving.standing import version_of
 
     rules = DriftRules(least, psi, significance, in_a_row)
+    verdicts = None if feedback is None else FeedbackStore(feedback, writes=False)
     bundle = load_bundle(folder)
     reference = DriftReference.load(folder)
     with exporting(metrics, "drift") as put:
@@ -135,7 +138,7 @@ def drift(
         "model_version": version,
         "score_changes": [{"detector": name, "at": at.isoformat()} for name, at in seen.rows()],
         "scores_changed": [at.isoformat() for at in agreed],
-        "false_alarms_rose": None if feedback is None else _false_alarms_rose(feedback),
+        "false_alarms_rose": None if verdicts is None else _false_alarms_rose(verdicts),
     }
     if report is not None:
         from riskml.monitoring.drift_page import drift_page
@@ -161,12 +164,12 @@ def _put(put: PutMetrics, found: Drift) -> None:
     put(drift_registry(shifts, int(latest["drifts"].sum()), len(found.wakes)))
 
 
-def _false_alarms_rose(url: str) -> list[str]:
+def _false_alarms_rose(store: FeedbackStore) -> list[str]:
     """When the rate of false alarms among the verdicts rose."""
-    from riskml.alerting.feedback import FeedbackStore, Verdict
+    from riskml.alerting.feedback import Verdict
     from riskml.monitoring.score_drift import error_changes
 
-    verdicts = FeedbackStore(url).latest().sort("at")
+    verdicts = store.latest().sort("at")
     sure = verdicts.filter(verdicts["verdict"] != Verdict.UNSURE)
     false = (sure["verdict"] == Verdict.FALSE_ALARM).to_list()
     return [at.isoformat() for at in error_changes(false, sure["at"].to_list())]

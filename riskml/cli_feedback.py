@@ -203,11 +203,11 @@ def triage(
     settings = TriageSettings(
         kind=kind, fewest=fewest, half_life=half_life, least_chance=least_chance, seed=seed
     )
-    click.echo(rank_anew(outputs, run, _open(store), settings))
+    click.echo(rank_anew(outputs, run, _read(store), settings))
 
 
 def _rows(store: str, history: bool) -> pl.DataFrame:
-    opened = _open(store)
+    opened = _read(store)
     return opened.history() if history else opened.latest()
 
 
@@ -217,6 +217,12 @@ def _open(url: str) -> FeedbackStore:
     if url == DEFAULT_STORE:
         Path("outputs").mkdir(exist_ok=True)
     return FeedbackStore(url)
+
+
+def _read(url: str) -> FeedbackStore:
+    from riskml.alerting.feedback import FeedbackStore
+
+    return FeedbackStore(url, writes=False)
 
 
 def _scored(folder: Path) -> Judged:

@@ -129,7 +129,7 @@ def report(
         log,
         pseudonyms_or_others(),
         None if scores is None else Scores(scores),
-        None if feedback is None else FeedbackStore(feedback),
+        None if feedback is None else FeedbackStore(feedback, writes=False),
         None if drift is None else read_drift(drift),
     )
     made = generator.make(period, language, naming, pdf=not html_only)

@@ -173,7 +173,7 @@ def _scheduler(
     from riskml.retraining.retrain_scheduler import RetrainScheduler
 
     registry: Registry = Registry(store)
-    verdicts = None if feedback is None else FeedbackStore(feedback)
+    verdicts = None if feedback is None else FeedbackStore(feedback, writes=False)
     return RetrainScheduler(_decisions(name, url), registry, policy, out, verdicts)
 
 

@@ -23,13 +23,14 @@ from sqlalchemy import (
     Table,
     Text,
     event,
+    inspect,
     select,
 )
 
 from riskml.core.errors import ConfigError, DataError, did_you_mean
 from riskml.core.redaction import printable
 from riskml.core.schema import TIMESTAMP
-from riskml.data.database import database_errors, open_engine
+from riskml.data.database import database_errors, open_engine, require_file
 from riskml.data.event_tables import UtcTime
 from riskml.data.timestamps import parse_timestamps
 
@@ -128,20 +129,27 @@ APPEND_ONLY = {
 }
 
 
+MISSING = "name the store that has the verdicts (`riskml feedback add` makes one with the first)"
+
+
 class FeedbackStore:
     """Verdicts in a database; a changed mind is a further verdict, never an overwritten one.
 
     Args:
         url: SQLAlchemy URL, e.g. sqlite:///outputs/feedback.db or
             postgresql+psycopg://user@host/database.
+        writes: whether verdicts are added; who only reads them makes no store.
 
     Raises:
         ConfigError: the URL is not understood, or its driver is not installed.
+        DataError: it is only read, and there is no such file.
     """
 
-    def __init__(self, url: str) -> None:
-        self.engine: Engine = open_engine(url, "feedback")
+    def __init__(self, url: str, writes: bool = True) -> None:
+        self.engine: Engine = open_engine(url, "feedback", writes)
         self.table = verdict_table()
+        if not writes:
+            require_file(self.engine, MISSING)
 
     def add(self, judgements: Iterable[Judgement]) -> int:
         """Store verdicts in one transaction; those that are there already are left out.
@@ -173,9 +181,10 @@ class FeedbackStore:
         """All verdicts in the order in which they were stored: the fields of `Judgement`."""
         columns = [self.table.c[name] for name in COLUMNS]
         refused = "the database refused to tell verdicts"
-        with database_errors(refused), self.engine.begin() as connection:
-            self.table.create(connection, checkfirst=True)
-            rows = connection.execute(select(*columns).order_by(self.table.c.number)).all()
+        with database_errors(refused), self.engine.connect() as connection:
+            there = inspect(connection).has_table(self.table.name)
+            query = select(*columns).order_by(self.table.c.number)
+            rows = connection.execute(query).all() if there else []
         schema = {name: TIMESTAMP if name == "at" else pl.String() for name in COLUMNS}
         return pl.DataFrame([tuple(row) for row in rows], schema=schema, orient="row")
 

@@ -43,7 +43,7 @@ def report(checks: Checks) -> None:
     if not checks.values.get("html_only"):
         checks.ask("PDF", lambda: _pdf(checks), "or give --html-only")
     scores_read(checks, "scores", needed=False)
-    feedback(checks)
+    feedback(checks, writes=False)
     drift = checks.values.get("drift")
     if drift is not None:
 
@@ -103,7 +103,7 @@ def _page(checks: Checks) -> None:
     scores_read(checks, "scores", needed=False)
     if checks.values.get("source") is not None:
         events(checks)
-    feedback(checks)
+    feedback(checks, writes=True)
     triage = checks.values.get("triage")
     if triage is not None:
 

@@ -30,7 +30,7 @@ def retrain(checks: Checks) -> None:
     if file is not None:
         checks.ask("file", lambda: _policy(Path(file)))
     checks.ask("out", lambda: places.writable_folder(Path(checks.values["out"])))
-    feedback(checks)
+    feedback(checks, writes=False)
     metrics(checks)
 
 

@@ -134,7 +134,7 @@ def drift(checks: Checks) -> None:
     if folder is not None:
         checks.ask("folder", reference)
     events(checks)
-    feedback(checks)
+    feedback(checks, writes=False)
     page = checks.values.get("report")
     if page is not None:
         checks.ask("report", lambda: places.writable_folder(Path(page).parent))

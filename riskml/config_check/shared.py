@@ -90,8 +90,8 @@ def alert_log(checks: Checks) -> None:
         checks.ask("url", lambda: places.alert_log(url, checks.offline))
 
 
-def feedback(checks: Checks) -> None:
-    """That verdicts can be read and added."""
+def feedback(checks: Checks, writes: bool) -> None:
+    """That verdicts can be read, and added where the role `writes`."""
     url = checks.values.get("feedback")
     if url is None:
         return
@@ -99,8 +99,9 @@ def feedback(checks: Checks) -> None:
     def asked() -> str:
         from riskml.alerting.feedback import verdict_table
 
-        rights = ("SELECT", "INSERT")
-        return places.tables(url, "feedback", (verdict_table(),), checks.offline, rights)
+        rights = ("SELECT", "INSERT") if writes else ("SELECT",)
+        wanted = (verdict_table(),)
+        return places.tables(url, "feedback", wanted, checks.offline, rights, makes=writes)
 
     checks.ask("feedback", asked)
 

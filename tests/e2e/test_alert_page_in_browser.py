@@ -127,7 +127,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     words = ("--port", 0, "--tokens", people, "--log", url, "--feedback", verdicts)
     more = ("--events", folder / "log.parquet")
     with running(*words, *more, RISKML_LINK_KEY=KEY) as where:
-        yield Served(where, log, FeedbackStore(verdicts), tokens)
+        yield Served(where, log, FeedbackStore(verdicts, writes=False), tokens)
 
 
 def arrived(page: Any) -> None:

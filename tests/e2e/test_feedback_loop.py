@@ -54,6 +54,7 @@ def test_from_alert_to_verdict_to_ranking(trained: Path, tmp_path: Path) -> None
     store, ranked = f"sqlite:///{tmp_path / 'feedback.db'}", run / "triage"
     arguments = ("triage", "--run", str(run), "--store", store, "--fewest", "2")
 
+    FeedbackStore(store).add([])
     before = riskml(*arguments)
     assert "0 true incidents and 0 false alarms: 2 of each" in before
     first = pl.read_parquet(ranked / "ranking.parquet")

@@ -9,9 +9,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from riskml.alerting.alert_log import AlertLog
 from riskml.alerting.feedback import COLUMNS, FeedbackStore, Judged, Judgement, import_csv
 from riskml.cli import main
 from riskml.core.errors import ConfigError, DataError
@@ -55,8 +56,39 @@ def test_the_same_again_is_the_same(store: FeedbackStore, url: str) -> None:
     assert len(store.history()) == 2
 
 
-def test_an_empty_store(store: FeedbackStore) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        "feedback list --store {typo}",
+        "feedback export verdicts.csv --store {typo}",
+        "triage --run nowhere --store {typo}",
+        "drift --bundle nowhere --source log.csv --feedback {typo}",
+        "report --period week --out reports --log {log} --feedback {typo}",
+        "retrain step logins --log {log} --store {mlflow} --feedback {typo}",
+    ],
+)
+def test_who_reads_verdicts_makes_no_store(command: str, tmp_path: Path) -> None:
+    places = {name: f"sqlite:///{tmp_path / name}.db" for name in ("typo", "log", "mlflow")}
+    AlertLog(places["log"]).migrate()
+    result = CliRunner().invoke(main, command.format(**places).split())
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1] == (
+        f"error: there is no file {tmp_path}/typo.db: name the store that has the verdicts "
+        "(`riskml feedback add` makes one with the first)"
+    )
+    assert not (tmp_path / "typo.db").exists()
+
+
+def test_a_database_without_verdicts_is_read_and_left_as_it_is(url: str) -> None:
+    AlertLog(url).migrate()
+    store = FeedbackStore(url, writes=False)
+    assert store.latest().is_empty()
+    assert not inspect(store.engine).has_table("verdicts")
+
+
+def test_an_empty_store(store: FeedbackStore, url: str) -> None:
     assert store.add([]) == 0
+    assert FeedbackStore(url, writes=False).latest().is_empty()
     assert store.history().columns == list(COLUMNS)
     assert store.latest().is_empty()
 
@@ -139,6 +171,7 @@ def test_a_file_that_is_no_table_of_verdicts(store: FeedbackStore, tmp_path: Pat
     with pytest.raises(ConfigError, match="save it as UTF-8"):
         import_csv(store, file)
     to = ("--store", f"sqlite:///{tmp_path / 'cli.db'}")
+    FeedbackStore(to[1]).add([])
     nowhere = str(tmp_path / "none" / "out.csv")
     result = CliRunner().invoke(main, ["feedback", "export", nowhere, *to])
     assert result.exit_code == 2

@@ -249,6 +249,9 @@ def test_a_report_needs_a_log_and_a_folder(tmp_path: Path, log: str) -> None:
         "ok",
         f"{store} can be read, 2 of 2 tables there",
     )
+    verdicts = (*words, "--feedback", f"sqlite:///{tmp_path}/typo.db")
+    level, text = found(*verdicts)["--feedback (RISKML_FEEDBACK_URL)"]
+    assert level == "error" and "there is no file" in text
     gone = found("report", "--log", f"sqlite:///{tmp_path}/none.db")
     assert "riskml alerts init makes it" in gone["--log (RISKML_ALERTS_URL)"][1]
     assert gone["--out"] == ("error", "is not set")
