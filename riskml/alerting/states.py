@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from inspect import signature
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from riskml.core.errors import DataError, require
+from riskml.core.arguments import check_kind
+from riskml.core.errors import ConfigError, DataError, require
 from riskml.core.redaction import printable
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
 
 
 class AlertState(StrEnum):
@@ -64,9 +70,34 @@ class Severity(StrEnum):
 
 
 class FromFile:
-    """Settings that a file may give: pydantic refuses those that there are not."""
+    """Settings that a file may give: pydantic refuses those that there are not.
+
+    Before it reads them they are held to their annotations as those of a config are: to pydantic
+    `true` is the number 1.
+    """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: type, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        from pydantic_core.core_schema import no_info_before_validator_function
+
+        return no_info_before_validator_function(cls._kinds_checked, handler(source))
+
+    @classmethod
+    def _kinds_checked(cls, found: Any) -> Any:
+        from pydantic_core import PydanticCustomError
+
+        given = found if isinstance(found, dict) else {}
+        for name, parameter in signature(cls).parameters.items():
+            try:
+                if name in given:
+                    check_kind(name, parameter, given[name])
+            except ConfigError as error:  # pydantic knows where in the file this is
+                raise PydanticCustomError("kind", "{said}", {"said": str(error)}) from error
+        return found
 
 
 @dataclass(frozen=True)

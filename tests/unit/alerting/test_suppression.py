@@ -147,6 +147,8 @@ WRONG = {
     "quiet: soon": "quiet=soon is no length of time: write 12h or 1d",
     "loud: 1d": "loud: there is no such setting",
     "caps: {user: 0}": "caps.user=0 must be at least 1",
+    "caps: {user: true}": "caps: user=True must be a number",
+    "watch: [{steps: true, why: x}]": "watch.0: steps=True must be a number",
     "caps: {team: 1}": "caps.team: there is no such setting",
     "severity: {medium: 99}": "must rise",
     "digest: tiny": "digest: Input should be 'low'",
