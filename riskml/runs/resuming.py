@@ -18,7 +18,7 @@ from riskml.evaluation.backtesting.parts import check_parts
 from riskml.evaluation.backtesting.plan import PLAN
 from riskml.runs.context import CONFIG_FILE, PARTS, load_config
 
-WORKERS = "backtest.workers"
+WORKERS, PRESET = "backtest.workers", "experiment"
 FREE = ("resume", WORKERS, "paths", "callbacks", "hydra")
 """What may differ: it changes no number."""
 
@@ -55,6 +55,11 @@ def begun(cfg: DictConfig) -> tuple[DictConfig, str]:
     for key, typed in _given().items():
         if key in FREE or key.partition(".")[0] in FREE:
             continue
+        if key == PRESET and typed != "null":  # chooses settings and is none, to be compared
+            raise ConfigError(
+                f"resume={folder} goes on with what it was begun with, whatever {PRESET}={typed} "
+                f"says: leave {PRESET} out, or begin anew without resume"
+            )
         now, then = _value(_merged(past, cfg, key), key), _value(past, key)
         if now != then:
             raise ConfigError(

@@ -54,6 +54,7 @@ def resume(folder: Path, monkeypatch: pytest.MonkeyPatch, **typed: tuple[str, An
             "model is vae here and was vae with latent_dim=8 when",
         ),
         ({"seeds": ("3", 3)}, "seeds is 3 here and was 2 when it was begun"),
+        ({"experiment": ("sea", None)}, "whatever experiment=sea says: leave experiment out"),
     ],
 )
 def test_what_was_typed_and_what_it_was(
