@@ -42,6 +42,8 @@ from riskml.data.sources.base import MappedSource, no_rejected, origin
 from riskml.data.sources.files import not_found
 from riskml.data.sources.time_range import TimeRange
 
+EVENTS = "events"
+
 _logger = logging.getLogger(__name__)
 
 
@@ -56,7 +58,8 @@ class DatabaseSource(MappedSource):
     Args:
         url: SQLAlchemy URL without a password, None to take it from the variable.
         url_variable: environment variable that holds the URL.
-        table: to read, `schema.table` for one in another schema.
+        table: to read, `schema.table` for one in another schema; `events` unless that or a query is
+            given.
         query: SELECT to read instead of a table; its own order counts.
         columns: event column -> column; the time column is `login_time` where no other is named.
         time_zone: IANA name for times without a zone, of the column and of since and until.
@@ -83,7 +86,7 @@ class DatabaseSource(MappedSource):
     max_rejected_share: float = 0.2
 
     def __post_init__(self) -> None:
-        check_table_or_query(self.table, self.query)
+        table_or_query(self.table, self.query)
         if self.url is not None and _secrets(_parsed(self.url, "url")):
             raise ConfigError(
                 "url: must not hold a password, since settings are kept with every run. Put the "
@@ -102,7 +105,7 @@ class DatabaseSource(MappedSource):
     def tables(self, rows: int) -> Iterator[LogTable]:
         """The rows that the range lets through."""
         url = self._url()
-        name = self.table or "query"
+        name = table_or_query(self.table, self.query) or "query"
         with _open(url) as connection:
             statement, ordered = self._statement(connection)
             statement = self._in_range(connection, statement, ordered)
@@ -138,7 +141,7 @@ class DatabaseSource(MappedSource):
         if self.query is not None:
             inner = text(self.query.strip().rstrip(";")).columns().subquery("log")
             return select(literal_column("*")).select_from(inner), []
-        schema, _, name = str(self.table).rpartition(".")
+        schema, _, name = str(table_or_query(self.table, self.query)).rpartition(".")
         found = Table(name, MetaData(), autoload_with=connection, schema=schema or None)
         time = found.columns.get(self._time_column())
         if time is not None and time.name == TIME and is_event_store(connection, found):
@@ -170,18 +173,15 @@ def with_time_column(columns: Mapping[str, str | None]) -> dict[str, str | None]
     return {**columns, "timestamp": columns.get("timestamp") or TIME}
 
 
-def check_table_or_query(table: str | None, query: str | None) -> None:
-    """Refuse none and both.
+def table_or_query(table: str | None, query: str | None) -> str | None:
+    """The table to read, `EVENTS` where neither is given; None for the query.
 
     Raises:
-        ConfigError: not exactly one is given.
+        ConfigError: both are given.
     """
     if table is not None and query is not None:
-        raise ConfigError(
-            f"table={table} and query are both given; to read the query, add table=null"
-        )
-    if table is None and query is None:
-        raise ConfigError("give either table=<name> or query='SELECT ...'")
+        raise ConfigError(f"table={table} and query are both given: leave one out")
+    return EVENTS if table is None and query is None else table
 
 
 def _parsed(url: str, setting: str) -> URL:

@@ -12,7 +12,7 @@ import polars as pl
 from riskml.core.errors import ConfigError, DataError
 from riskml.data.event_mapping import EventMapping, LogTable
 from riskml.data.sources.base import MappedSource, no_rejected, origin
-from riskml.data.sources.database import check_table_or_query, with_time_column
+from riskml.data.sources.database import table_or_query, with_time_column
 from riskml.data.sources.files import one_file
 from riskml.data.sources.time_range import TimeRange
 
@@ -23,7 +23,7 @@ class DuckDbSource(MappedSource):
 
     Args:
         path: of the file.
-        table: to read.
+        table: to read; `events` unless that or a query is given.
         query: one SELECT to read instead of a table.
         columns: event column -> column; the time column is `login_time` where no other is named.
         time_zone: IANA name for times without a zone, of the column and of since and until.
@@ -49,7 +49,7 @@ class DuckDbSource(MappedSource):
     max_rejected_share: float = 0.2
 
     def __post_init__(self) -> None:
-        check_table_or_query(self.table, self.query)
+        table_or_query(self.table, self.query)
 
     def mapping(self) -> EventMapping:
         """What the columns mean; a range that is none is refused here, before the work."""
@@ -63,27 +63,29 @@ class DuckDbSource(MappedSource):
     def tables(self, rows: int) -> Iterator[LogTable]:
         """The rows that the range lets through."""
         path = one_file(self.path, "DuckDB")
-        first = 1
+        name, first = table_or_query(self.table, self.query), 1
         try:
             with duckdb.connect(path, read_only=True) as connection:
                 connection.execute("SET TimeZone = 'UTC'")
-                relation = self._in_range(self._relation(connection))
+                relation = self._in_range(self._relation(connection, name))
                 for part in relation.to_arrow_reader(rows):
                     frame = pl.DataFrame(pl.from_arrow(part))
-                    place = origin(self.table or path.name, range(first, first + len(frame)))
+                    place = origin(name or path.name, range(first, first + len(frame)))
                     first += len(frame)
                     yield LogTable(path.name, frame, place, no_rejected())
         except duckdb.Error as error:
             raise DataError(f"{path.name}: {' '.join(str(error).split())}") from error
         if first == 1:
-            raise DataError(f"{path.name}: {self.table or 'the query'} has no such rows")
+            raise DataError(f"{path.name}: {name or 'the query'} has no such rows")
 
     def _range(self) -> TimeRange:
         return TimeRange(self.since, self.until, self.time_zone)
 
-    def _relation(self, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
-        if self.table is not None:
-            return connection.table(self.table)
+    def _relation(
+        self, connection: duckdb.DuckDBPyConnection, table: str | None
+    ) -> duckdb.DuckDBPyRelation:
+        if table is not None:
+            return connection.table(table)
         statements = connection.extract_statements(str(self.query))
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise ConfigError("query: must be one SELECT; a source does nothing but read")

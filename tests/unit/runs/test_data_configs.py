@@ -85,6 +85,22 @@ def test_a_small_log_is_read(name: str, tmp_path: Path, monkeypatch: pytest.Monk
     assert len(next(source.batches(1)).events) == 1
 
 
+@pytest.mark.parametrize("name", ["database", "duckdb"])
+@pytest.mark.parametrize("setting", ["query", "data.source.query"])
+def test_a_query_is_enough(
+    name: str, setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RISKML_ROOT", str(CONF.parent))
+    query = f"{setting}=\"SELECT * FROM events WHERE user_id <> 'ann'\""
+    words = [f"data={name}", *log_of(name, tmp_path), f"paths.run={tmp_path}", "time_zone=UTC"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", overrides=[*words, query])
+        both = compose("train", overrides=[*words, query, "table=events"])
+    assert build(cfg.data.source).load().events["user_id"].to_list() == ["bob"]
+    with pytest.raises(ConfigError, match="table=events and query are both given: leave one out"):
+        build(both.data.source)
+
+
 @pytest.mark.parametrize(
     "url", ["postgresql://ann:word@host/db", "mysql+x://host/db?user=ann&password=word"]
 )
