@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -64,17 +64,20 @@ def read_records(
     Raises:
         DataError: the file cannot be read or is damaged.
     """
-    chunks = line_chunks(file, rows, "JSON")
-    first = next((chunk for chunk in chunks if _filled(chunk).height), None)
-    if first is None:
+    chunks: Iterator[pl.DataFrame] = filter(len, map(_filled, line_chunks(file, rows, "JSON")))
+    head = list(islice(chunks, 1))
+    if not head:
         return
-    start = str(_filled(first)["text"][0]).strip()
+    start = str(head[0]["text"][0]).strip()
     is_document = start.startswith("[") or start == "{"
+    if is_document and _is_json(connection, start):  # a line like others, unless it is the only one
+        head += islice(chunks, 1)
+        is_document = sum(map(len, head)) == 1
     if is_document:
-        first, chunks = _document(pl.concat([first, *chunks])), iter(())
+        head, chunks = [_document(pl.concat([*head, *chunks]))], iter(())
     count = 0
-    for chunk in chain([first], chunks):
-        lines = _kinds(connection, _filled(chunk), list_key, is_document)
+    for chunk in chain(head, chunks):
+        lines = _kinds(connection, chunk, list_key, is_document)
         records, count = _records(connection, lines, name, list_key, count)
         yield records
 
@@ -86,6 +89,10 @@ def _document(lines: pl.DataFrame) -> pl.DataFrame:
         text=pl.col("text").str.join("\n"),
         valid_utf8=pl.col("valid_utf8").all(),
     )
+
+
+def _is_json(connection: duckdb.DuckDBPyConnection, text: str) -> bool:
+    return bool(connection.execute("SELECT json_valid(?)", [text]).fetchall()[0][0])
 
 
 def _filled(chunk: pl.DataFrame) -> pl.DataFrame:

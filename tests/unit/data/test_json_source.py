@@ -87,6 +87,15 @@ def test_damaged_lines_are_set_apart(tmp_path: Path) -> None:
         JsonLinesSource(path, COLUMNS).load()
 
 
+@pytest.mark.parametrize("rows", [1, 2])
+def test_an_array_in_the_first_of_many_lines_is_set_apart(tmp_path: Path, rows: int) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text("\n".join(["", "[1]", json.dumps(record()), json.dumps(record("bob"))]))
+    log = check_batches(JsonLinesSource(path, COLUMNS, max_rejected_share=0.5), rows)
+    assert log.events["event_id"].to_list() == ["log.jsonl:3", "log.jsonl:4"]
+    assert rules(log) == [("log.jsonl", 2, "not_an_object")]
+
+
 def test_one_damaged_file_of_many_is_set_apart(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
