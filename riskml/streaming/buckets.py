@@ -107,7 +107,7 @@ class Buckets:
                 MappingHome(kept),
                 self.settings,
                 alone=False,
-                wait=timedelta(0),
+                patience=timedelta(0),
             )
         before = partition.counts
         rows, letters = [pl.DataFrame(schema=ROWS)], []
@@ -116,6 +116,7 @@ class Buckets:
             rows += [found] if len(found) else []
             letters += apart
         partition.checkpoint()
+        partition.finish()
         told = pl.concat(rows).with_columns(model_version=pl.lit(self.version))
         return told, letters, partition.counts - before
 

@@ -131,6 +131,7 @@ class StreamJob:
         self._left = Counts()
         self._stopping = False
         self._kept_at = 0.0
+        self._keeping: dict[str, Any] | None = None
 
     # ---- told by the source
 
@@ -156,6 +157,7 @@ class StreamJob:
         if name in self._partitions:
             self._settle()
             self._partitions[name].checkpoint()
+            self._partitions[name].finish()
             self.lost(name)
 
     def lost(self, name: str) -> None:
@@ -190,11 +192,14 @@ class StreamJob:
                     self._work(messages, position)
                 now = time.monotonic()
                 last = now if came or not self._partitions else last
+                if self._keeping is not None and all(p.finished for p in self._partitions.values()):
+                    self._kept(watcher)
                 if now - self._kept_at >= self.pace.checkpoint.total_seconds():
-                    self._keep_and_tell(watcher)
+                    self._keep(watcher)
                 if self.pace.idle is not None and now - last >= self.pace.idle.total_seconds():
                     break
-            self._keep_and_tell(watcher)
+            self._keep(watcher)
+            self._kept(watcher)
             return self.done
         finally:
             # after an error nothing more is kept: what was told may not have been settled
@@ -222,16 +227,23 @@ class StreamJob:
         """Bytes of what is known of users."""
         return sum(partition.size for partition in self._partitions.values())
 
-    def keep(self) -> None:
-        """Make sure of what was told, then keep state and positions."""
+    def _keep(self, watcher: Watcher | None) -> None:
+        """Make sure of what was told, then begin to keep state and positions."""
+        self._kept(watcher)
         self._settle()
         for partition in self._partitions.values():
             partition.checkpoint()
-        self.source.kept({name: p.position for name, p in self._partitions.items()})
+        self._keeping = {name: p.position for name, p in self._partitions.items()}
         self._kept_at = time.monotonic()
 
-    def _keep_and_tell(self, watcher: Watcher | None) -> None:
-        self.keep()
+    def _kept(self, watcher: Watcher | None) -> None:
+        """Wait for the last checkpoint, and tell of it."""
+        if self._keeping is None:
+            return
+        for partition in self._partitions.values():
+            partition.finish()
+        positions, self._keeping = self._keeping, None
+        self.source.kept({n: at for n, at in positions.items() if n in self._partitions})
         if watcher is not None:
             watcher(self.done)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -32,10 +33,10 @@ class Partition:
         home: of the state.
         settings: how windows are scored.
         alone: the stream has no other partition.
-        wait: how long to wait until another process has left it.
+        patience: how long to wait until another process has left it.
 
     Raises:
-        PartitionTakenError: another process has it still after `wait`.
+        PartitionTakenError: another process has it still after `patience`.
         BundleError: the state is damaged.
     """
 
@@ -48,10 +49,12 @@ class Partition:
         home: StateHome,
         settings: StreamSettings,
         alone: bool,
-        wait: timedelta,
+        patience: timedelta,
     ) -> None:
         self.name, self._stream, self._reader, self._home = name, stream, reader, home
-        noted = home.open(wait)
+        self._writer = ThreadPoolExecutor(1, f"keeps {name}")
+        self._keeping: Future[None] | None = None
+        noted = home.open(patience)
         try:
             self._begin(bundle, settings, noted, alone)
         except BaseException:
@@ -138,11 +141,14 @@ class Partition:
         return rows, letters
 
     def checkpoint(self) -> None:
-        """Keep state and position; what was told must have been settled before.
+        """Begin to keep state and position; what was told must have been settled before.
+
+        The next steps need not wait for disks and servers: `finish` does.
 
         Raises:
             PartitionTakenError: another process has the partition now.
         """
+        self.finish()
         if self._settled:
             return
         number = self._number + 1
@@ -166,11 +172,27 @@ class Partition:
             "shared": profiles.shared,
             "memory": self._memory,
         }
-        self._home.commit(noted, written, counted)
+        self._keeping = self._writer.submit(self._home.commit, noted, written, counted)
         self._number, self._settled = number, True
+
+    @property
+    def finished(self) -> bool:
+        """Whether `finish` has nothing to wait for."""
+        return self._keeping is None or self._keeping.done()
+
+    def finish(self) -> None:
+        """Wait until the last checkpoint is kept.
+
+        Raises:
+            PartitionTakenError: another process has the partition now.
+        """
+        if self._keeping is not None:
+            keeping, self._keeping = self._keeping, None
+            keeping.result()
 
     def close(self) -> None:
         """Leave it to others, as it was at the last checkpoint."""
+        self._writer.shutdown()
         self._home.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from riskml.core.errors import BundleError, DataError
 from riskml.export.bundle import Bundle
 from riskml.streaming.json_lines import LineLetters, LineSink, read_letters
 from riskml.streaming.lines import LineSource
+from riskml.streaming.messages import Messages
 from riskml.streaming.partition_state import STATE, FolderHome, PartitionTakenError
 from riskml.streaming.replay import replay
 
@@ -116,6 +118,42 @@ def test_a_partition_has_one_process_at_a_time(tmp_path: Path) -> None:
     first.close()
     second.open(timedelta(0))
     second.close()
+
+
+def test_the_stream_goes_on_while_a_checkpoint_is_written(rich: Bundle, tmp_path: Path) -> None:
+    goes_on = threading.Event()
+
+    class SlowHome(FolderHome):
+        def commit(self, *noted: Any) -> None:
+            assert goes_on.wait(30), "the stream waits for the disk"
+            super().commit(*noted)
+
+    class Source(ListSource):
+        def poll(self, most: int, wait: float) -> list[tuple[Messages, Any]]:
+            if self.polls:
+                assert goes_on.is_set() or self.committed == {}, "told of before it was kept"
+                goes_on.set()
+            return super().poll(most, wait)
+
+    events = people(15, 2)
+    source = Source({"0": as_messages(events)}, [50])
+    job = stream(rich, source, tmp_path, Kept())
+    job.home_of = lambda name: SlowHome(tmp_path / name)
+    job.run()
+    assert source.polls > 2 and source.committed == {"0": len(events)}
+
+
+def test_a_checkpoint_that_fails_ends_the_stream(rich: Bundle, tmp_path: Path) -> None:
+    class FullHome(FolderHome):
+        def commit(self, *noted: Any) -> None:
+            raise DataError("no space left")
+
+    source = ListSource({"0": as_messages(people(15, 2))}, [50])
+    job = stream(rich, source, tmp_path, Kept())
+    job.home_of = lambda name: FullHome(tmp_path / name)
+    with pytest.raises(DataError, match="no space left"):
+        job.run()
+    assert source.committed == {}
 
 
 def test_a_damaged_state_is_named(rich: Bundle, tmp_path: Path) -> None:
