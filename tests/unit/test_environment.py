@@ -66,13 +66,17 @@ def test_lock_holds_exact_public_versions_only() -> None:
 def test_lock_installs_on_the_oldest_python() -> None:
     """Some packages refuse early patches of a Python; what is installed here is the lock."""
     (oldest,) = SpecifierSet(PROJECT["requires-python"])
-    refusing = [
-        f"{dist.name} {dist.version} wants Python {wanted}"
+    wanted = {
+        f"{dist.name} {dist.version}": dist.metadata["Requires-Python"]
         for dist in distributions()
-        if (wanted := dist.metadata["Requires-Python"])
-        and not SpecifierSet(wanted).contains(f"{oldest.version}.0")
-    ]
-    assert refusing == []
+        if "Requires-Python" in dist.metadata
+    }
+    refusing = {
+        name: python
+        for name, python in wanted.items()
+        if not SpecifierSet(python).contains(f"{oldest.version}.0")
+    }
+    assert wanted and refusing == {}
 
 
 def test_citation_is_of_this_version() -> None:
