@@ -184,7 +184,8 @@ def _tell(found: list[Decision], as_json: bool, nothing: str) -> None:
         return
     for each in found:
         version = each.content.get("version")
-        named = "" if version is None else f" (version {version})"
+        twice = each.why.startswith(f"version {version},")
+        named = "" if version is None or twice else f" (version {version})"
         who = f" by {each.who}"
         line = f"{each.at:%Y-%m-%d %H:%M} {each.what}{named}{who}: {each.why}"
         click.echo(printable(line))

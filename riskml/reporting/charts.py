@@ -23,6 +23,8 @@ SOFT, LINE, BAND, MIDDLE = "#4a5159", "#d5d9de", "#dfe7ef", "#8fa3b5"
 USER, WINDOW, RAISED = "#6f9cc4", "#0b4f8a", "#9b1c31"
 WIDTH, HEIGHT, TOP, BOTTOM, LEFT = 720, 190, 30, 26, 34
 TIMELINE = 360
+DAY_WIDTH = 60
+"""Room for the longest short day, such as 12월 31일."""
 
 
 def bars(
@@ -58,7 +60,10 @@ def bars(
                     f'<rect x="{x + step * 0.15:.1f}" y="{y:.1f}" {size} fill="{colour}"/>'
                 )
         if n % every == 0:
-            parts.append(_text(x + step / 2, HEIGHT - 8, words.short_day(day), "middle"))
+            middle = x + step / 2
+            fits = middle + DAY_WIDTH / 2 <= WIDTH
+            place, anchor = (middle, "middle") if fits else (WIDTH, "end")
+            parts.append(_text(place, HEIGHT - 8, words.short_day(day), anchor))
     at = float(LEFT)
     for severity, colour in SEVERITY_COLOURS.items():
         name = words(f"severity_{severity}")

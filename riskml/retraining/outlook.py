@@ -114,6 +114,23 @@ class Outlook:
             "lost; bring them back, or train and register another champion"
         )
 
+    def check_later(self, since: datetime) -> None:
+        """That there is something to watch a challenger on.
+
+        Args:
+            since: the first moment that it has not learnt from.
+
+        Raises:
+            DataError: nothing has come since.
+        """
+        last = self.events["timestamp"].max()
+        if isinstance(last, datetime) and last >= since:
+            return
+        raise DataError(
+            f"the log has nothing from {since:%Y-%m-%d %H:%M} to {self.now:%Y-%m-%d %H:%M} to "
+            "watch the challenger on: see that new events arrive; a later step looks again"
+        )
+
     def held(self, share: float) -> pl.DataFrame:
         """Events that a challenger does not learn from, see `held_events`."""
         windows, scores = self.scored

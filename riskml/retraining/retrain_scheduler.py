@@ -192,6 +192,7 @@ class RetrainScheduler:
             return None
         with tempfile.TemporaryDirectory(prefix="riskml-retrain-") as draft:
             outlook = self.outlook(champion, now, Path(draft))
+            outlook.check_later(since)
             address = f"models:/{champion.name}/{version}"
             challenger = load_bundle(self.registry.fetch(address, Path(draft) / CHALLENGER))
             found = watch(

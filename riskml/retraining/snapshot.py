@@ -81,11 +81,16 @@ def held_events(
 
 
 def log_behind(cfg: DictConfig) -> tuple[DictConfig, Path | None]:
-    """The config with the source that a snapshot is of, and what that snapshot held back."""
+    """The config with the source that a snapshot is of, and what that snapshot held back.
+
+    Where the source stops at an `until` of its own, it goes on: that was the end of one training,
+    and a champion that never sees later days would never be found to drift.
+    """
     cfg = OmegaConf.create(OmegaConf.to_container(cfg))  # type: ignore[assignment]
-    source = cfg.data.source
-    if source.get("_target_") != SNAPSHOT:
-        return cfg, None
-    held = source.get("held")
-    cfg.data.source = source.source
+    source, held = cfg.data.source, None
+    if source.get("_target_") == SNAPSHOT:
+        source, held = source.source, source.get("held")
+    if "until" in source:
+        source.until = None
+    cfg.data.source = source
     return cfg, None if held is None else Path(held)

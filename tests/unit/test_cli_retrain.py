@@ -67,10 +67,13 @@ def test_another_step_is_at_work(log: AlertLog) -> None:
 def test_history(log: AlertLog) -> None:
     assert retrain("history", "logins").stdout == "nothing was decided about logins yet\n"
     decisions = Decisions(log, "logins")
-    decisions.add(What.TRAINED, AT, "version 2\x1b[31m", until=AT.isoformat(), version="2")
+    decisions.add(What.TRAINED, AT, "watched\x1b[31m", until=AT.isoformat(), version="2")
+    # what the reason begins with is not said twice
+    decisions.add(What.TRAINED, AT, "version 3, watched", until=AT.isoformat(), version="3")
     Decisions(log, "payments").add(What.FAILED, AT, "no log", until=AT.isoformat())
-    line = retrain("history", "logins").stdout
-    assert line.startswith("2024-05-02 04:15 challenger trained (version 2) by riskml: version 2")
+    line, twice = retrain("history", "logins").stdout.splitlines()
+    assert twice == "2024-05-02 04:15 challenger trained by riskml: version 3, watched"
+    assert line.startswith("2024-05-02 04:15 challenger trained (version 2) by riskml: watched")
     assert "\x1b" not in line
-    [told] = json.loads(retrain("history", "logins", "--json").stdout)
+    told, _ = json.loads(retrain("history", "logins", "--json").stdout)
     assert told["what"] == "challenger trained" and told["version"] == "2"

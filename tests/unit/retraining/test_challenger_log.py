@@ -127,6 +127,17 @@ def test_a_challenger_has_the_champions_settings_on_a_snapshot(tmp_path: Path) -
     assert log_behind(cfg) == (cfg, None)
 
 
+def test_the_end_of_the_first_training_is_not_the_end_of_the_log(tmp_path: Path) -> None:
+    table = {"_target_": "riskml.data.sources.DatabaseSource", "since": "2024-01-01Z"}
+    cfg = config(source={**table, "until": "2024-02-15Z"})
+    behind, _ = log_behind(cfg)
+    assert behind.data.source == {**table, "until": None}
+    challenge = Challenge("logins", FIRST, tmp_path / "held.parquet", None, tmp_path)
+    made = challenger_config(behind, challenge, RetrainPolicy())
+    assert made.data.source.until == FIRST.isoformat()
+    assert log_behind(made)[0].data.source == behind.data.source
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -1,4 +1,4 @@
-"""A log that lost events is not learnt from."""
+"""A log that lost events is not learnt from, and one that stopped is nothing to watch on."""
 
 from __future__ import annotations
 
@@ -38,3 +38,11 @@ def test_a_log_that_ends_before_its_champion_lost_events() -> None:
 
 def test_a_moment_that_the_champion_knows_already_says_nothing_of_the_log() -> None:
     outlook(KNOWN - timedelta(days=2), KNOWN - timedelta(days=1)).check_log()
+
+
+def test_a_log_without_later_days_is_nothing_to_watch_a_challenger_on() -> None:
+    now = KNOWN + timedelta(days=2)
+    outlook(KNOWN, now).check_later(KNOWN)
+    for last in (KNOWN - timedelta(seconds=1), None):
+        with pytest.raises(DataError, match="the log has nothing from 2024-05-01 00:00 to 2024-05"):
+            outlook(last, now).check_later(KNOWN)
