@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import polars as pl
-from sqlalchemy import Engine, select, text, update
+from sqlalchemy import Engine, select, update
 from sqlalchemy.engine import Connection
 
 from riskml.alerting.log_tables import ALERTS, OUTBOX, SIGHTINGS, AlertRow
@@ -24,7 +24,7 @@ from riskml.alerting.taking import Taken, alert_row, take_in
 from riskml.alerting.trail import JOB, Entry, Trail, entries
 from riskml.core.alert import Alert
 from riskml.core.errors import DataError
-from riskml.data.database import database_errors, open_engine, require_file
+from riskml.data.database import database_errors, one_at_a_time, open_engine, require_file
 
 MAKE = "riskml alerts init makes it"
 CHANGED, ESCALATED = "changed", "escalated"
@@ -257,10 +257,8 @@ class AlertLog:
         """
         require_file(self.engine, MAKE)
         with database_errors(refused), self.engine.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                lock = "SELECT pg_advisory_xact_lock(hashtextextended('riskml_alert_log', 0))"
-                connection.execute(text(lock))
-            else:
+            if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
+            one_at_a_time(connection, "riskml_alert_log")
             check_migrated(connection)
             yield connection

@@ -12,25 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from sqlalchemy import (
-    DDL,
-    BigInteger,
-    Column,
-    Engine,
-    Index,
-    Integer,
-    MetaData,
-    Table,
-    Text,
-    event,
-    inspect,
-    select,
-)
+from sqlalchemy import DDL, Column, Engine, Index, MetaData, Table, Text, event, inspect, select
 
+from riskml.alerting.log_tables import NUMBER
 from riskml.core.errors import ConfigError, DataError, did_you_mean
 from riskml.core.redaction import printable
 from riskml.core.schema import TIMESTAMP
-from riskml.data.database import database_errors, open_engine, require_file
+from riskml.data.database import database_errors, one_at_a_time, open_engine, require_file
 from riskml.data.event_tables import UtcTime
 from riskml.data.timestamps import parse_timestamps
 
@@ -93,8 +81,7 @@ def verdict_table() -> Table:
     table = Table(
         "verdicts",
         MetaData(),
-        # SQLite counts only in an INTEGER key
-        Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+        Column("number", NUMBER, primary_key=True),
         Column("digest", Text, nullable=False, unique=True),
         Column("window_id", Text, nullable=False),
         Column("user_id", Text, nullable=False),
@@ -163,9 +150,8 @@ class FeedbackStore:
         rows = {judgement.digest: asdict(judgement) for judgement in judgements}
         refused = "the database refused the verdicts"
         with database_errors(refused), self.engine.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                # one after the other, so that nobody makes the table or adds the same twice
-                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7345620)")
+            # so that nobody makes the table or adds the same twice
+            one_at_a_time(connection, "riskml_feedback")
             self.table.create(connection, checkfirst=True)
             known: set[str] = set()
             digests = list(rows)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, make_url
-from sqlalchemy.engine import URL, ExceptionContext
+from sqlalchemy import Engine, create_engine, event, func, make_url, select
+from sqlalchemy.engine import URL, Connection, ExceptionContext
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from riskml.core.errors import ConfigError, DataError
 from riskml.core.redaction import without_quoted
 
 SQLITE_WAIT_S = 60
+POLL_S = 0.1
 
 _FORM = (
     "write it as dialect+driver://user@host/name and install the driver "
@@ -102,3 +105,50 @@ def database_errors(what: str) -> Iterator[None]:
         reason = str(getattr(error, "orig", None) or error).splitlines() or [""]
         told = without_quoted(reason[0])
         raise DataError(f"{what} ({type(error).__name__}): {told}") from error
+
+
+def one_at_a_time(connection: Connection, name: str) -> None:
+    """Keep other transactions out that ask by the same name, until this one ends.
+
+    On PostgreSQL; elsewhere nothing is done.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_key(name))))
+
+
+@contextmanager
+def exclusively(
+    engine: Engine, name: str, busy: Exception, wait: timedelta = timedelta()
+) -> Iterator[None]:
+    """Keep other sessions out that ask by the same name, until the end.
+
+    On PostgreSQL; elsewhere nothing is done. The lock is a connection's, so it is gone with its
+    process, and no transaction is open meanwhile.
+
+    Args:
+        engine: of the database.
+        name: of what one is to do at a time.
+        busy: raised where another one is still at it after `wait`.
+        wait: for another one to end.
+
+    Raises:
+        DataError: the database refused.
+    """
+    if engine.dialect.name != "postgresql":
+        yield
+        return
+    given_up = time.monotonic() + wait.total_seconds()
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        with database_errors("the database refused the lock"):
+            while not connection.scalar(select(func.pg_try_advisory_lock(_key(name)))):
+                if time.monotonic() >= given_up:
+                    raise busy
+                time.sleep(POLL_S)
+        try:
+            yield
+        finally:
+            connection.execute(select(func.pg_advisory_unlock(_key(name))))
+
+
+def _key(name: str) -> Any:
+    return func.hashtextextended(name, 0)

@@ -9,7 +9,7 @@ from sqlalchemy import ARRAY, Engine, Table, Text, any_, inspect, literal, selec
 from sqlalchemy.engine import Connection
 
 from riskml.core.errors import DataError
-from riskml.data.database import database_errors, open_engine
+from riskml.data.database import database_errors, one_at_a_time, open_engine
 from riskml.data.event_tables import TIME, event_table, id_table, partition_name, partition_sql
 
 BATCH = 10_000
@@ -104,7 +104,8 @@ class EventStore:
                     f"add it (ALTER TABLE {self.name} ADD COLUMN ...) or leave it out"
                 )
         else:
-            self._lock_ddl(connection)
+            # IF NOT EXISTS alone fails when two make the same table at once
+            one_at_a_time(connection, self.name)
             table.metadata.create_all(connection)
         if not self.is_postgresql:
             return
@@ -113,15 +114,9 @@ class EventStore:
             month for month in months if not found.has_table(partition_name(self.name, month))
         ]
         if missing:
-            self._lock_ddl(connection)
+            one_at_a_time(connection, self.name)
         for month in missing:
             connection.execute(text(partition_sql(self.name, month, self._quote)))
-
-    def _lock_ddl(self, connection: Connection) -> None:
-        # IF NOT EXISTS alone fails when two make the same table at once
-        if self.is_postgresql:
-            lock = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 1))")
-            connection.execute(lock, {"name": self.name})
 
     def _copy(self, connection: Connection, frame: pl.DataFrame) -> int:
         """COPY into a temporary table, then take over what is new: many times faster."""

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from riskml.core.errors import ConfigError, DataError
 from riskml.data.batch_reference import BatchReference
+from riskml.data.database import exclusively, one_at_a_time
 from riskml.data.event_store import EventStore, find_ids
 from riskml.data.event_tables import (
     COUNTERS,
@@ -27,8 +27,6 @@ from riskml.data.event_tables import (
     quarantine_table,
     watermark_table,
 )
-
-POLL_S = 0.1
 
 
 class PipelineBusyError(DataError):
@@ -85,11 +83,9 @@ class LoadLedger:
         Raises:
             DataError: the pipeline has been reading another table, or storing other ids.
         """
-        # one at a time: two who find no table would both make it
-        if self.store.is_postgresql:
-            connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('riskml', 1))"))
-        else:
+        if not self.store.is_postgresql:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
+        one_at_a_time(connection, "riskml")  # two who find no table would both make it
         self.store.prepare(connection)
         for table in (self._marks, self._quarantine, self._late, self._pipelines):
             table.metadata.create_all(connection)
@@ -120,36 +116,20 @@ class LoadLedger:
         if not self._insert_new(connection, self._pipelines, [row]):
             connection.execute(update(self._pipelines).where(mine).values(key_mark=key_mark))
 
-    @contextmanager
-    def exclusively(self, wait: timedelta) -> Iterator[None]:
+    def exclusively(self, wait: timedelta) -> AbstractContextManager[None]:
         """No other run of this pipeline until the end, on PostgreSQL.
 
-        The lock belongs to a connection, so it is gone with its process. SQLite has no such
-        lock; there two runs take turns by the batch, which is correct but work done twice.
+        SQLite has no such lock; there two runs take turns by the batch, which is correct but work
+        done twice.
 
         Raises:
             PipelineBusyError: another run still has it after `wait`.
         """
-        if not self.store.is_postgresql:
-            yield
-            return
-        name = {"name": f"{self.store.name}/{self.pipeline}"}
-        lock = text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))")
-        unlock = text("SELECT pg_advisory_unlock(hashtextextended(:name, 0))")
-        given_up = time.monotonic() + wait.total_seconds()
-        engine = self.store.engine.execution_options(isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            while not connection.execute(lock, name).scalar_one():
-                if time.monotonic() >= given_up:
-                    raise PipelineBusyError(
-                        f"pipeline '{self.pipeline}' is being loaded by another process; wait for "
-                        "it, or give this run more patience with --wait"
-                    )
-                time.sleep(POLL_S)
-            try:
-                yield
-            finally:
-                connection.execute(unlock, name)
+        busy = PipelineBusyError(
+            f"pipeline '{self.pipeline}' is being loaded by another process; wait for it, or give "
+            "this run more patience with --wait"
+        )
+        return exclusively(self.store.engine, f"{self.store.name}/{self.pipeline}", busy, wait)
 
     def read(self, connection: Connection) -> Watermark:
         """The watermark as it stands."""

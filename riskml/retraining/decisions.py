@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from sqlalchemy import text
 
 from riskml.alerting.alert_log import AlertLog
 from riskml.alerting.trail import JOB, Trail, entries
 from riskml.core.errors import ConfigError, DataError
-from riskml.data.database import database_errors
+from riskml.data.database import exclusively
 
 
 class What(StrEnum):
@@ -127,19 +126,8 @@ class Decisions:
         )
         engine = self.log.engine
         if engine.dialect.name == "postgresql":
-            name = {"name": self.key}
-            acquire = text("SELECT pg_try_advisory_lock(hashtextextended(:name, 1))")
-            release = text("SELECT pg_advisory_unlock(hashtextextended(:name, 1))")
-            # the lock is the session's: no transaction is open for hours
-            engine = engine.execution_options(isolation_level="AUTOCOMMIT")
-            with engine.connect() as connection:
-                with database_errors("the database refused the lock"):
-                    if not connection.execute(acquire, name).scalar_one():
-                        raise busy
-                try:
-                    yield
-                finally:
-                    connection.execute(release, name)
+            with exclusively(engine, self.key, busy):
+                yield
             return
         with self.log.reading():
             place = Path(str(engine.url.database))

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.engine import Connection
 
 from riskml.core.errors import ConfigError
-from riskml.data.database import database_errors, open_engine
+from riskml.data.database import database_errors, exclusively, open_engine
 from riskml.data.event_tables import DIALECTS
 from riskml.serving.score_tables import (
     ALERTS,
@@ -31,7 +30,6 @@ from riskml.serving.score_tables import (
 from riskml.serving.standing import Files
 from riskml.serving.stores import ALERT_COLUMNS, CHAMPION, JobBusyError, Output
 
-POLL_S = 0.1
 REFUSED = "the score store refused"
 
 
@@ -58,29 +56,14 @@ class DatabaseStore:
     @contextmanager
     def alone(self, version: str, wait: timedelta) -> Iterator[None]:
         """By an advisory lock of PostgreSQL. In SQLite the number of the batch keeps others out."""
-        with database_errors(REFUSED):
-            if self._dialect != "postgresql":
-                self._prepare()
-                yield
-                return
-            name = {"name": f"riskml_score/{version}"}
-            given_up = time.monotonic() + wait.total_seconds()
-            engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-            lock = text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))")
-            with engine.connect() as connection:
-                while not connection.execute(lock, name).scalar_one():
-                    if time.monotonic() >= given_up:
-                        raise JobBusyError(
-                            f"another job scores with model {version}; wait for it, or give this "
-                            "one more patience with --wait"
-                        )
-                    time.sleep(POLL_S)
-                self._prepare()
-                try:
-                    yield
-                finally:
-                    unlock = text("SELECT pg_advisory_unlock(hashtextextended(:name, 0))")
-                    connection.execute(unlock, name)
+        busy = JobBusyError(
+            f"another job scores with model {version}; wait for it, or give this one more patience "
+            "with --wait"
+        )
+        name = f"riskml_score/{version}"
+        with database_errors(REFUSED), exclusively(self._engine, name, busy, wait):
+            self._prepare()
+            yield
 
     def standing(self, version: str) -> Files | None:
         """The files of the last batch."""

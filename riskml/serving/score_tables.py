@@ -21,6 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.schema import CreateColumn
 
+from riskml.data.database import one_at_a_time
 from riskml.data.event_tables import UtcTime
 
 METADATA = MetaData()
@@ -107,10 +108,7 @@ STATE_FILES = Table(
 
 def make_tables(connection: Connection, *tables: Table) -> None:
     """Make tables that are missing, and columns that may be empty in those of an older riskml."""
-    if connection.dialect.name == "postgresql":
-        # one at a time: two who find no table would both make it
-        lock = "SELECT pg_advisory_xact_lock(hashtextextended('riskml_score', 1))"
-        connection.exec_driver_sql(lock)
+    one_at_a_time(connection, "riskml_score")  # two who find no table would both make it
     for table in tables:
         table.create(connection, checkfirst=True)
         there = {each["name"] for each in inspect(connection).get_columns(table.name)}
