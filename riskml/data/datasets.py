@@ -139,13 +139,9 @@ def _checked(
     report = checks.check(log.events, reference, log.origin)
     if report.rejected.is_empty():
         return log, report.warnings
-    truth = log.truth
-    if truth is not None and len(truth) == len(log.events):
-        truth = truth[report.kept]
-    elif truth is not None:  # of some events only
-        truth = truth.join(report.accepted, on="event_id", how="semi", maintain_order="left")
     rejected = pl.concat([log.rejected, report.rejected]).sort("file", "row", maintain_order=True)
-    return replace(log, events=report.accepted, truth=truth, rejected=rejected), report.warnings
+    kept = log.only(report.kept)
+    return replace(kept, events=report.accepted, rejected=rejected), report.warnings
 
 
 def _binary_truth(truth: pl.DataFrame | None) -> pl.DataFrame | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import polars as pl
@@ -55,6 +55,20 @@ class EventLog:
     truth: pl.DataFrame | None
     rejected: pl.DataFrame
     origin: pl.DataFrame | None = None
+
+    def only(self, rows: pl.Series) -> EventLog:
+        """The log with some of its events, and what is known of these.
+
+        Args:
+            rows: positions of the events.
+        """
+        events, truth = self.events[rows], self.truth
+        if truth is not None and len(truth) == len(self.events):
+            truth = truth[rows]
+        elif truth is not None:  # of some events only
+            truth = truth.join(events, on="event_id", how="semi", maintain_order="left")
+        origin = None if self.origin is None else self.origin[rows]
+        return replace(self, events=events, truth=truth, origin=origin)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -47,12 +46,4 @@ class SnapshotSource:
             with reading(self.held):
                 held = pl.read_parquet(self.held, columns=["event_id"])["event_id"]
             kept &= ~log.events["event_id"].is_in(held.to_list())
-        truth, origin = log.truth, log.origin
-        if truth is not None and len(truth) == len(kept):
-            truth = truth.filter(kept)
-        elif truth is not None:  # of some events only
-            ids = log.events.select("event_id").filter(kept)
-            truth = truth.join(ids, on="event_id", how="semi", maintain_order="left")
-        if origin is not None:
-            origin = origin.filter(kept)
-        return replace(log, events=log.events.filter(kept), truth=truth, origin=origin)
+        return log.only(kept.arg_true())
