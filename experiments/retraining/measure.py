@@ -35,6 +35,7 @@ from riskml.retraining.challenger import SPLIT, Challenge, challenger_config
 from riskml.retraining.decisions import Decision, Decisions, What
 from riskml.retraining.policy import RetrainPolicy
 from riskml.retraining.retrain_scheduler import RetrainScheduler
+from riskml.retraining.shadow import PRECISION, to_resample, windows_since
 from riskml.retraining.snapshot import SNAPSHOT, log_behind
 from riskml.runs.context import BUNDLE, CONFIG_FILE
 from riskml.runs.train import train
@@ -190,23 +191,11 @@ class Year:
         made = inject(log, since, day(begin + MEASURED), tuple(FAMILIES), 0.05, 99, fixed)
         before = log.filter(pl.col("timestamp") < since).drop(WINDOW_ID)
         whole = pl.concat([before, made.events.select(before.columns)])
-        odd = pl.DataFrame({"event_id": made.odd})
-        names = extractor.assign(whole).join(odd, on="event_id", how="semi")[WINDOW_ID].unique()
-        known = known_until(bundle)
-        side = score_log(bundle, whole.filter(pl.col("timestamp") > known), "")
-        assert side.windows is not None
-        label = pl.col(WINDOW_ID).is_in(names.to_list())
-        table = (
-            side.windows.keys.select(WINDOW_ID, "user_id", "start")
-            .hstack(side.rows.select("score", "alert"))
-            .filter(pl.col("start") >= since)
-            .with_columns(
-                label=label.cast(pl.Int8),
-                incidents=pl.when(label).then(pl.concat_list(WINDOW_ID)).otherwise(pl.lit([])),
-                within_budget=pl.lit(False),
-            )
-        )
-        return resample([table], resamples=1).values["average_precision"]
+        new = whole.filter(pl.col("timestamp") > known_until(bundle))
+        side = windows_since(score_log(bundle, new, ""), since)
+        anomalies = made.odd_windows(before, extractor)
+        table = to_resample(side, anomalies, anomalies.clear())
+        return resample([table], resamples=1).values[PRECISION]
 
     def found(self, bundle: Bundle, number: int) -> int:
         """How many of the attackers are among the highest windows of a day."""

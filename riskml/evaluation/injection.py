@@ -15,6 +15,7 @@ import polars as pl
 
 from riskml.core.errors import ConfigError, DataError, did_you_mean, require
 from riskml.core.schema import TIME_ZONE
+from riskml.features.extractor import FeatureExtractor
 from riskml.features.windows import WINDOW_ID
 
 FEWEST = 8
@@ -41,6 +42,19 @@ class Injected:
 
     events: pl.DataFrame
     odd: pl.Series
+
+    def odd_windows(self, before: pl.DataFrame, extractor: FeatureExtractor) -> pl.Series:
+        """Names of the windows that hold one of those events.
+
+        Args:
+            before: the log up to the block.
+            extractor: that cuts both into windows.
+        """
+        odd = pl.DataFrame({"event_id": self.odd})
+        touched = self.events.join(odd, on="event_id", how="semi")["user_id"].unique().to_list()
+        whole = pl.concat([before, self.events.select(before.columns)])
+        assigned = extractor.assign(whole.filter(pl.col("user_id").is_in(touched)))
+        return assigned.join(odd, on="event_id", how="semi")[WINDOW_ID].unique()
 
 
 @dataclass(frozen=True)

@@ -123,16 +123,13 @@ def watch(
     for draw in range(policy.draws):
         made = inject(log, since, until, policy.families, policy.injected, draw, fixed)
         block = made.events.select(before.columns)
-        odd = pl.DataFrame({"event_id": made.odd})
-        touched = block.join(odd, on="event_id", how="semi")["user_id"].unique().to_list()
-        whole = pl.concat([before, block]).filter(pl.col("user_id").is_in(touched))
-        anomalies = extractor.assign(whole).join(odd, on="event_id", how="semi")[WINDOW_ID]
+        anomalies = made.odd_windows(before, extractor)
         sides = [
-            _since(score_log(bundle, block, name), since)
+            windows_since(score_log(bundle, block, name), since)
             for bundle, name in zip(ready, ("champion", "challenger"), strict=True)
         ]
         for side, found in zip(sides, tables, strict=True):
-            found.append(_table(side, anomalies, incidents))
+            found.append(to_resample(side, anomalies, incidents))
     first, second = (pl.concat(each) for each in tables)
     if first[WINDOW_ID].to_list() != second[WINDOW_ID].to_list():
         raise DataError("champion and challenger did not score the same windows of the same log")
@@ -170,15 +167,21 @@ def _at(bundle: Bundle, events: pl.DataFrame) -> Bundle:
     return replace(closed.bundle, alerting=alerting)
 
 
-def _since(side: Side, since: datetime) -> Side:
+def windows_since(side: Side, since: datetime) -> Side:
     """The windows that begin from a moment on."""
     assert side.windows is not None
     chosen = (side.rows["window_start"] >= since).to_numpy()
     return replace(side, rows=side.rows.filter(chosen), windows=side.windows.take(chosen))
 
 
-def _table(side: Side, anomalies: pl.Series, incidents: pl.Series) -> pl.DataFrame:
-    """As `resample` reads scores, in order of window_id."""
+def to_resample(side: Side, anomalies: pl.Series, incidents: pl.Series) -> pl.DataFrame:
+    """As `resample` reads scores, in order of window_id.
+
+    Args:
+        side: with its windows.
+        anomalies: windows with made-up anomalies.
+        incidents: windows that people called incidents.
+    """
     assert side.windows is not None
     name = pl.col(WINDOW_ID)
     made_up = name.is_in(anomalies.to_list())
