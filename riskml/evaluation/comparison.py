@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import polars as pl
 
@@ -16,7 +17,7 @@ from riskml.evaluation.measures.bootstrap import Interval as Interval
 from riskml.evaluation.measures.folds import PER_FOLD, mean_of_defined, over_folds
 from riskml.evaluation.metrics import Metrics
 from riskml.features.preparation import PreparedWindows
-from riskml.scoring.thresholds import Threshold
+from riskml.scoring.thresholds import Threshold, days
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,27 @@ class Comparison:
     def focus(self) -> Row:
         """The detector in focus."""
         return self.rows[0]
+
+    def origin(self, windows: PreparedWindows) -> dict[str, Any]:
+        """What the manifest of the bundle of the detector in focus says of its training.
+
+        Args:
+            windows: that it was fitted on.
+        """
+        first, last = time_span(windows.train.keys["start"], windows.train.keys["end"])
+        found: dict[str, Any] = {
+            "detector": self.focus.name,
+            "data": self.about.data,
+            "train_from": first.isoformat(),
+            "train_until": last.isoformat(),
+            "data_fingerprint": self.about.data_fingerprint,
+            "config_fingerprint": self.about.config_fingerprint,
+        }
+        keys, rule = windows.calibration.keys, self.about.rule
+        promised = None if rule is None else rule.promised(keys)
+        if promised is not None:
+            found["alerts_per_day"] = promised / days(keys)
+        return found
 
 
 def rows_of(evaluations: Sequence[Evaluation]) -> tuple[Row, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from riskml.core.errors import DataError
-from riskml.core.schema import time_span
 from riskml.evaluation.comparison import Comparison
 from riskml.evaluation.evaluator import Evaluation
 from riskml.evaluation.reporting.model_card import model_card
@@ -15,7 +14,6 @@ from riskml.interactive.windows import LogWindows
 from riskml.models.base import Detector
 from riskml.monitoring.drift_reference import FILE, DriftReference
 from riskml.scoring.explain import Explainer
-from riskml.scoring.thresholds import days
 
 
 def write_bundle(
@@ -31,20 +29,7 @@ def write_bundle(
     Raises:
         BundleError: the detector cannot be exported, or the bundle's scores differ.
     """
-    prepared, about = windows.prepared, comparison.about
-    first, last = time_span(prepared.train.keys["start"], prepared.train.keys["end"])
-    manifest: dict[str, object] = {
-        "detector": comparison.focus.name,
-        "data": about.data,
-        "train_from": first.isoformat(),
-        "train_until": last.isoformat(),
-        "data_fingerprint": about.data_fingerprint,
-        "config_fingerprint": about.config_fingerprint,
-    }
-    calibration = prepared.calibration
-    promised = None if about.rule is None else about.rule.promised(calibration.keys)
-    if promised is not None:
-        manifest["alerts_per_day"] = promised / days(calibration.keys)
+    prepared = windows.prepared
     profile = prepared.profile
     leaving = after_closed(detector, profile, (prepared.before_test, prepared.test))
     export_bundle(
@@ -55,7 +40,7 @@ def write_bundle(
         evaluation.threshold,
         explainer,
         profile,
-        manifest,
+        comparison.origin(prepared),
         evaluation.alerting,
         model_card(comparison, prepared.train, {}),
         further=_drift(detector, windows),

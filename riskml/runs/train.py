@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytorch_lightning
@@ -18,7 +19,7 @@ from riskml.data.datasets import Dataset
 from riskml.data.splits import PERIOD, TEST
 from riskml.evaluation.backtest import Backtested
 from riskml.evaluation.checks.auditor import STANDARD
-from riskml.evaluation.comparison import About, Comparison
+from riskml.evaluation.comparison import Comparison
 from riskml.evaluation.evaluator import Evaluation, evaluate_detector
 from riskml.evaluation.explained import alerts_and_events
 from riskml.evaluation.reporting.model_card import MODEL_CARD, model_card
@@ -43,7 +44,6 @@ from riskml.runs.steps import compare, hashes, make_windows, read_data, report
 from riskml.runs.top_settings import BEFORE_TEST, EVERYTHING, check_top
 from riskml.scoring.alerting import Alerting
 from riskml.scoring.explain import Explainer
-from riskml.scoring.thresholds import days
 
 NEW_WORLD = timedelta(days=14)
 """After a shift; what is shorter does not have every weekday twice."""
@@ -122,16 +122,15 @@ def train_in(
     found = Backtested.of_one(evaluation, windows, alerts, events)
     comparison = compare(run, found, dataset)
     report(run, comparison)
-    card = write_card(run, comparison, windows, detector)
+    card = write_card(run, comparison, windows)
     begin = start_of_bundle(run, detector, extractor, evaluation, windows, dataset)
     watched = drift_reference(run, detector, windows)
-    export(run, begin, extractor, evaluation, explainer, windows, comparison.about, card, watched)
+    origin = comparison.origin(windows)
+    export(run, begin, extractor, evaluation, explainer, windows, origin, card, watched)
     return Trained(cfg, run.folder, dataset, extractor, windows, detector)
 
 
-def write_card(
-    run: Run, comparison: Comparison, windows: PreparedWindows, detector: Detector
-) -> str:
+def write_card(run: Run, comparison: Comparison, windows: PreparedWindows) -> str:
     """Write the model card to the run folder, and give it."""
     files = hashes(run.folder / DETECTOR)
     card = model_card(comparison, windows.train, files)
@@ -211,7 +210,7 @@ def export(
     evaluation: Evaluation,
     explainer: Explainer,
     windows: PreparedWindows,
-    origin: About,
+    origin: dict[str, Any],
     card: str,
     further: dict[str, str],
 ) -> None:
@@ -220,20 +219,6 @@ def export(
     Raises:
         BundleError: the bundle differs by more than `riskml.export.leaving.PARITY`.
     """
-    first, last = time_span(windows.train.keys["start"], windows.train.keys["end"])
-    about = {
-        "detector": run.cfg.model.name,
-        "data": run.cfg.data.name,
-        "train_from": first.isoformat(),
-        "train_until": last.isoformat(),
-        "data_fingerprint": origin.data_fingerprint,
-        "config_fingerprint": origin.config_fingerprint,
-        "git_commit": git_commit(),
-    }
-    calibration = windows.calibration.keys
-    promised = build_threshold(run.cfg.threshold).promised(calibration)
-    if promised is not None:
-        about["alerts_per_day"] = promised / days(calibration)
     leaving = begin.detector
     folder = export_bundle(
         run.folder / BUNDLE,
@@ -243,7 +228,7 @@ def export(
         begin.alerting.threshold,
         explainer,
         begin.profile,
-        about,
+        {**origin, "git_commit": git_commit()},
         begin.alerting,
         card,
         run.cfg.get("onnx", False),
