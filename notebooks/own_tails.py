@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from riskml.core.errors import reading, require
 from riskml.core.types import FeatureSpec, FloatArray, Windows
-from riskml.models.base import Detector, read_state, write_state
+from riskml.models.base import Detector, read_detector, write_state
 from riskml.models.tables import Kinds
 
 ARRAYS = "own_tails.safetensors"
@@ -89,10 +89,7 @@ class OwnTailsDetector(Detector):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
-        state = read_state(folder, cls)
+        detector, state = read_detector(folder, cls)
         with reading(folder / ARRAYS):
-            detector = cls(**state["settings"])
-            detector.restore_fitted(state)
-            spec = FeatureSpec.from_dict(state["spec"], np.zeros((0, 0), np.float32))
-            detector._keep(spec, load_file(folder / ARRAYS)["x"], state["owners"])
+            detector._keep(detector.spec_, load_file(folder / ARRAYS)["x"], state["owners"])
         return detector

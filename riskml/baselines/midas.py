@@ -19,8 +19,8 @@ from riskml.baselines.day_edges import NAMES, Edges, by_day
 from riskml.baselines.edge_sketches import Float64, Int64, Sketch, joined, mixed, surprise
 from riskml.baselines.online_detector import LAG, days_of
 from riskml.core.errors import DataError, reading, require
-from riskml.core.types import UNKNOWN_ACTION, FeatureSpec, FloatArray, Windows
-from riskml.models.base import Detector, read_state, write_state
+from riskml.core.types import UNKNOWN_ACTION, FloatArray, Windows
+from riskml.models.base import Detector, read_detector, write_state
 
 STATE = "midas.safetensors"
 
@@ -234,11 +234,8 @@ class MidasDetector(Detector):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
-        state = read_state(folder, cls)
+        detector, state = read_detector(folder, cls)
         with reading(folder / STATE):
-            detector = cls(**state["settings"])
-            detector.restore_fitted(state)
-            detector.spec_ = FeatureSpec.from_dict(state["spec"], np.zeros((0, 0), np.float32))
             detector.until_ = int(state["until"])
             arrays = load_file(folder / STATE)
             tables = {}

@@ -22,8 +22,8 @@ from safetensors.numpy import load_file, save_file
 
 from riskml.baselines.lessons import Lessons
 from riskml.core.errors import reading, require
-from riskml.core.types import FeatureSpec, FloatArray, Windows
-from riskml.models.base import Detector, read_state, write_state
+from riskml.core.types import FloatArray, Windows
+from riskml.models.base import Detector, read_detector, write_state
 from riskml.models.deviations import Deviations
 from riskml.models.tables import Kinds
 
@@ -185,11 +185,8 @@ class OnlineDetector(Detector):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote; the forest is grown anew."""
-        state = read_state(folder, cls)
+        detector, state = read_detector(folder, cls)
         with reading(folder / STATE):
-            detector = cls(**state["settings"])
-            detector.restore_fitted(state)
-            detector.spec_ = FeatureSpec.from_dict(state["spec"], np.zeros((0, 0), np.float32))
             arrays = load_file(folder / STATE)
             detector.deviations_ = Deviations.restored(state["users"], arrays, detector.spec_)
             detector.lessons_ = Lessons.restored(arrays)

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from riskml.core.errors import ConfigError, DataError, did_you_mean, reading
 from riskml.core.types import FeatureSpec, FloatArray, Windows
 from riskml.features.scaling import FeatureScaler
-from riskml.models.base import Detector, read_state, write_state
+from riskml.models.base import Detector, read_detector, write_state
 from riskml.models.randomness import randomness_restored
 from riskml.models.tables import Kinds
 
@@ -159,13 +159,10 @@ class PyODDetector(Detector):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote and fit again."""
-        state = read_state(folder, cls)
+        detector, _ = read_detector(folder, cls)
         with reading(folder / TRAIN_FILE):
-            detector = cls(**state["settings"])
             arrays = load_file(folder / TRAIN_FILE)
-            spec = FeatureSpec.from_dict(state["spec"], np.zeros((0, 0), np.float32))
-            detector._restore(spec, arrays)
-            detector.restore_fitted(state)
+            detector._restore(detector.spec_, arrays)
         return detector
 
     def _restore(self, spec: FeatureSpec, arrays: dict[str, FloatArray]) -> None:

@@ -9,9 +9,8 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
-from riskml.core.errors import reading
-from riskml.core.types import FeatureSpec, FloatArray, Windows
-from riskml.models.base import Detector, read_state, write_state
+from riskml.core.types import FloatArray, Windows
+from riskml.models.base import Detector, read_detector, write_state
 
 
 class _NothingLearnt(Detector):
@@ -39,12 +38,7 @@ class _NothingLearnt(Detector):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
-        state = read_state(folder, cls)
-        with reading(folder):
-            detector = cls(**state["settings"])
-            detector.restore_fitted(state)
-            detector.spec_ = FeatureSpec.from_dict(state["spec"], np.zeros((0, 0), np.float32))
-        return detector
+        return read_detector(folder, cls)[0]
 
 
 class RandomDetector(_NothingLearnt):

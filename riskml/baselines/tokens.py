@@ -12,8 +12,8 @@ from safetensors.numpy import load_file, save_file
 
 from riskml.baselines.token_counts import Counts, Events, Float64, Int64
 from riskml.core.errors import DataError, reading, require
-from riskml.core.types import UNKNOWN_ACTION, FeatureSpec, FloatArray, Windows
-from riskml.models.base import Detector, read_state, write_state
+from riskml.core.types import UNKNOWN_ACTION, FloatArray, Windows
+from riskml.models.base import Detector, read_detector, write_state
 
 COUNTS_FILE = "counts.safetensors"
 RARE = 0.01
@@ -102,11 +102,8 @@ class TokenDetector(Detector):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
-        state = read_state(folder, cls)
+        detector, state = read_detector(folder, cls)
         with reading(folder / COUNTS_FILE):
-            detector = cls(**state["settings"])
-            detector.restore_fitted(state)
-            detector.spec_ = FeatureSpec.from_dict(state["spec"], np.zeros((0, 0), np.float32))
             detector.users_ = {name: i for i, name in enumerate(state["users"])}
             arrays = load_file(folder / COUNTS_FILE)
             names = {name.rpartition(".")[0] for name in arrays}

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from riskml.core.errors import ConfigError, reading
-from riskml.core.types import FeatureSpec, FloatArray, Windows
+from riskml.core.types import FloatArray, Windows
 from riskml.export.torchscript import TorchScriptGraph
-from riskml.models.base import Detector, read_state, write_state
+from riskml.models.base import Detector, read_detector, write_state
 
 
 class ScriptedDetector(Detector):
@@ -81,11 +81,8 @@ class ScriptedDetector(Detector):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
-        state = read_state(folder, cls)
+        detector, state = read_detector(folder, cls)
         with reading(folder):
-            detector = cls(**state["settings"])
-            detector.restore_fitted(state)
-            detector.spec_ = FeatureSpec.from_dict(state["spec"], np.zeros((0, 0), np.float32))
             detector.topics_ = state["topics"]
             detector.graph_ = TorchScriptGraph.load(folder)
         return detector

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,12 @@ import torch
 
 from riskml.core.errors import BundleError, DataError, reading
 from riskml.core.targets import ALLOWED
-from riskml.core.types import FloatArray, Windows
+from riskml.core.types import FeatureSpec, FloatArray, Windows
 from riskml.models.face import OutlierEstimator
 
 STATE_FILE = "detector.json"
+
+D = TypeVar("D", bound="Detector")
 
 
 class Detector(OutlierEstimator):
@@ -176,6 +178,23 @@ def read_state(folder: Path, kind: type[Detector]) -> dict[str, Any]:
     if name != dotted(kind):
         raise BundleError(f"{folder} holds a {name}, not a {dotted(kind)}")
     return document
+
+
+def read_detector(folder: Path, kind: type[D]) -> tuple[D, dict[str, Any]]:
+    """The detector whose `detector.json` `write_state` wrote, and what else is in the file.
+
+    It has its settings, its feature spec and what `predict` needs.
+
+    Raises:
+        BundleError: missing, unreadable, or of another detector.
+    """
+    state = read_state(folder, kind)
+    with reading(folder / STATE_FILE):
+        detector = kind(**state["settings"])
+        detector.restore_fitted(state)
+        # without vectors of actions: networks, which read them, keep their own
+        detector.spec_ = FeatureSpec.from_dict(state["spec"], np.zeros((0, 0), np.float32))
+    return detector, state
 
 
 def load_detector(folder: Path) -> Detector:

@@ -15,8 +15,8 @@ import polars as pl
 from safetensors.numpy import load_file, save_file
 
 from riskml.core.errors import DataError, reading, require
-from riskml.core.types import PEER, FeatureKind, FeatureSpec, FloatArray, Windows
-from riskml.models.base import Detector, read_state, write_state
+from riskml.core.types import PEER, FeatureKind, FloatArray, Windows
+from riskml.models.base import Detector, read_detector, write_state
 from riskml.models.rates import Float64, Int64, shrunk, surprise_of_so_many
 from riskml.models.tables import Kinds
 
@@ -155,11 +155,8 @@ class CountsDetector(Detector):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
-        state = read_state(folder, cls)
+        detector, state = read_detector(folder, cls)
         with reading(folder / ARRAYS):
-            detector = cls(**state["settings"])
-            detector.restore_fitted(state)
-            detector.spec_ = FeatureSpec.from_dict(state["spec"], np.zeros((0, 0), np.float32))
             detector.peers_ = {name: i + 1 for i, name in enumerate(state["peers"])}
             first = 1 + len(detector.peers_)
             detector.users_ = {name: i + first for i, name in enumerate(state["users"])}

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
 from riskml.core.errors import reading, require
-from riskml.core.types import FeatureSpec, FloatArray, Windows
-from riskml.models.base import Detector, read_state, write_state
+from riskml.core.types import FloatArray, Windows
+from riskml.models.base import Detector, read_detector, write_state
 from riskml.models.deviations import Deviations
 from riskml.models.tables import Kinds
 
@@ -134,12 +134,9 @@ class NeighboursDetector(Detector):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
-        state = read_state(folder, cls)
+        detector, state = read_detector(folder, cls)
         with reading(folder / ARRAYS):
-            detector = cls(**state["settings"])
-            detector.restore_fitted(state)
             arrays = load_file(folder / ARRAYS)
-            detector.spec_ = FeatureSpec.from_dict(state["spec"], np.zeros((0, 0), np.float32))
             detector.deviations_ = Deviations.restored(state["users"], arrays, detector.spec_)
             detector.train_ = arrays["train"]
             detector._index()

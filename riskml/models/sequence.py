@@ -21,8 +21,8 @@ import polars as pl
 from safetensors.numpy import load_file, save_file
 
 from riskml.core.errors import DataError, reading, require
-from riskml.core.types import FeatureSpec, FloatArray, Windows
-from riskml.models.base import Detector, read_state, write_state
+from riskml.core.types import FloatArray, Windows
+from riskml.models.base import Detector, read_detector, write_state
 from riskml.models.habits import Float64, Habits, Round, rounds
 from riskml.models.turns import Int64, with_new_users
 
@@ -229,11 +229,8 @@ class SequenceDetector(Detector):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
-        state = read_state(folder, cls)
+        detector, state = read_detector(folder, cls)
         with reading(folder / STATE):
-            detector = cls(**state["settings"])
-            detector.restore_fitted(state)
-            detector.spec_ = FeatureSpec.from_dict(state["spec"], np.zeros((0, 0), np.float32))
             detector.users_ = {name: i for i, name in enumerate(state["users"])}
             # written before users could be added after training: those are all
             detector.alone = bool(state.get("alone", len(detector.users_) == 1))
