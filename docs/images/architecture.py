@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 
 WIDTH, HEIGHT = 980, 500
-ROOM, THING, STORE = "#dbe7fb", "#ffffff", "#fdf0d0"
+ROOM, STORE = "#dbe7fb", "#fdf0d0"
 
 ROOMS = {
     "data": (118, 90, ["data"]),

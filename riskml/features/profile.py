@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -212,19 +211,6 @@ class Profile:
         path.write_text(json.dumps(state, indent=1))
         return [*files, path]
 
-    def replace_folder(self, folder: Path) -> None:
-        """Write to a folder in one step: a kill leaves the old profile or the new one."""
-        draft = folder.with_name(folder.name + ".draft")
-        shutil.rmtree(draft, ignore_errors=True)
-        self.save(draft)
-        old = folder.with_name(folder.name + ".old")
-        # after a kill the old one may be all there is
-        if folder.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            folder.rename(old)
-        draft.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-
     @classmethod
     def load(
         cls, folder: Path, user_ids: Iterable[str] | None = None, prefix: str = "profile"
@@ -239,8 +225,6 @@ class Profile:
         Raises:
             BundleError: a file is missing or not one of ours.
         """
-        if not folder.exists() and folder.with_name(folder.name + ".old").exists():
-            folder = folder.with_name(folder.name + ".old")
         chosen = None if user_ids is None else pl.Series(_hashes(user_ids))
         with reading(folder / f"{prefix}.json"):
             state = json.loads((folder / f"{prefix}.json").read_text())

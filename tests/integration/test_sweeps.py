@@ -30,7 +30,6 @@ from riskml.runs.sweeps.study import open_storage
 pytestmark = pytest.mark.slow
 
 CONF = Path(__file__).parents[2] / "conf"
-LAST_USUAL_DAY = 60 - TEST_DAYS
 QUICK = (
     "sweep.n_trials=3",
     "sweep.startup_trials=2",

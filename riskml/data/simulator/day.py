@@ -78,11 +78,6 @@ class DayMaker:
         self.server = _servers(attacks)
         self._days: dict[int, tuple[EventBlock, Integers]] = {}
 
-    @property
-    def days_held(self) -> int:
-        """Number of local days that are kept in memory for the next call."""
-        return len(self._days)
-
     def events_of(self, day: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Return the events of one UTC day, ordered by time, and the labels of the attacks' ones.
 

@@ -45,7 +45,7 @@ def refit(run: Run, cfg: DictConfig, space: Space, settings: SweepSettings, choi
     together = [one for one in trained if one.windows is trained[0].windows]
     if settings.ensemble and len(together) > 1:
         folders.append(ENSEMBLE)
-        _ensemble(run, cfg, together)
+        _ensemble(run, together)
     if trained:
         remember_latest(Path(cfg.paths.outputs), run.folder / "best_1")
     write(run, read(run.folder) | {"refitted": folders})
@@ -74,7 +74,7 @@ def _train(
         return train_in(inner, read_already, fitted)
 
 
-def _ensemble(run: Run, cfg: DictConfig, trained: list[Trained]) -> None:
+def _ensemble(run: Run, trained: list[Trained]) -> None:
     """The hyper-ensemble (Ding et al. 2022) of detectors that are fitted already."""
     first = trained[0]
     detector = EnsembleDetector.of_fitted(

@@ -194,7 +194,7 @@ def _paths(model: Model, limits: Limits) -> dict[str, Any]:
         "/v1/model": {"get": _telling("model", "Which model answers", "object")},
         "/v1/reload": {
             "post": {
-                **_operation("model", "Load the bundle anew", (401, 409)),
+                **_operation("model", "Load the bundle anew"),
                 "description": "Verifies and loads what lies at the bundle's path, then puts it in "
                 "the place of the present model between two batches. The service also does so by "
                 "itself when the bundle changes, and at SIGHUP.",
@@ -205,7 +205,7 @@ def _paths(model: Model, limits: Limits) -> dict[str, Any]:
         "/ready": {"get": _open("Whether requests may be sent", "Status", stopping=True)},
         "/metrics": {
             "get": {
-                **_operation("service", "Metrics for Prometheus", (401,)),
+                **_operation("service", "Metrics for Prometheus"),
                 "responses": {
                     "200": {
                         "description": "in Prometheus' text format",
@@ -230,7 +230,7 @@ def _scoring(
         "schema": {"enum": list(get_args(Asked)), "default": "alerts"},
     }
     return {
-        **_operation("scores", summary, _OF_SCORES),
+        **_operation("scores", summary),
         "description": description,
         "parameters": [parameter],
         "requestBody": {
@@ -244,11 +244,11 @@ def _telling(tag: str, summary: str, kind: str) -> dict[str, Any]:
     content = {JSON: {"schema": {"type": kind}}}
     answer = {"description": summary, "content": content, "headers": _HEADERS}
     responses = {"200": answer, "401": {"$ref": "#/components/responses/401"}}
-    return {**_operation(tag, summary, (401,)), "responses": responses}
+    return {**_operation(tag, summary), "responses": responses}
 
 
 def _open(summary: str, answer: str, stopping: bool = False) -> dict[str, Any]:
-    found = _operation("service", summary, ()) | _answers(answer, ())
+    found = _operation("service", summary) | _answers(answer, ())
     if stopping:
         found["responses"]["503"] = {
             "description": "the service is stopping",
@@ -257,7 +257,7 @@ def _open(summary: str, answer: str, stopping: bool = False) -> dict[str, Any]:
     return found | {"security": []}
 
 
-def _operation(tag: str, summary: str, problems: tuple[int, ...]) -> dict[str, Any]:
+def _operation(tag: str, summary: str) -> dict[str, Any]:
     name = summary.lower().replace(" ", "_")
     return {"tags": [tag], "summary": summary, "operationId": name, "responses": {}}
 

@@ -77,7 +77,7 @@ def through_files(
         Profile().save(folder)
         for part in parts:
             closed, profile = made.transform(part, Profile.load(folder))
-            profile.replace_folder(folder)
+            profile.save(folder)
             windows.append(closed)
         return windows, Profile.load(folder)
 
@@ -93,7 +93,7 @@ def of_users_at_hand(
         for part in parts:
             known = Profile.load(folder, part["user_id"].unique())
             closed, known = made.transform(part, known)
-            Profile.load(folder).merge(known).replace_folder(folder)
+            Profile.load(folder).merge(known).save(folder)
             windows.append(closed)
         return windows, Profile.load(folder)
 

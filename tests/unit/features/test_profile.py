@@ -322,31 +322,6 @@ def test_row_groups_are_read_by_user(
     assert all(a.max <= b.min for a, b in pairwise(ends))
 
 
-def test_a_kill_leaves_the_old_profile_or_the_new_one(
-    known: tuple[FeatureExtractor, Profile], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "profile"
-    known[1].replace_folder(folder)
-    changed = replace(known[1], late=99)
-    names = []
-    rename = Path.rename
-
-    def killed(path: Path, target: Path) -> Path:
-        names.append(path.name)
-        if path.name.endswith(".draft"):
-            raise KeyboardInterrupt
-        return rename(path, target)
-
-    monkeypatch.setattr(Path, "rename", killed)
-    with pytest.raises(KeyboardInterrupt):
-        changed.replace_folder(folder)
-    assert Profile.load(folder).late == known[1].late
-    monkeypatch.undo()
-    changed.replace_folder(folder)
-    assert Profile.load(folder).late == 99
-    assert [path.name for path in tmp_path.iterdir()] == ["profile"]
-
-
 @pytest.mark.parametrize(
     "damage",
     [

@@ -52,7 +52,7 @@ def test_memory_holds_few_days_however_long_the_world_is() -> None:
     held = []
     for day in range(24):
         maker.events_of(day)
-        held.append(maker.days_held)
+        held.append(len(maker._days))
     assert max(held) <= 2
 
 
