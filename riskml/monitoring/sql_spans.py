@@ -55,15 +55,7 @@ class SqlSpans:
         span = self._tracer.start_span(verb, attributes=told)
         connection.info.setdefault(_HANDLES, []).append(span)
 
-    def _end(
-        self,
-        connection: Any,
-        cursor: Any,
-        statement: str,
-        parameters: Any,
-        context: Any,
-        many: bool,
-    ) -> None:
+    def _end(self, connection: Any, *_statement: Any) -> None:
         if waiting := connection.info.get(_HANDLES):
             waiting.pop().end()
 
