@@ -32,11 +32,12 @@ from riskml.cli_simulate import simulate
 from riskml.cli_stream import stream
 from riskml.core import logs
 from riskml.core.errors import RiskmlError
+from riskml.core.interrupts import INTERRUPTED
 from riskml.core.secret_files import secrets_from_files
 from riskml.monitoring import tracing
 from riskml.runs.pseudonym_commands import pseudonyms
 
-WRONG_INPUT, INTERRUPTED = 2, 130
+WRONG_INPUT = 2
 
 
 class _Group(MapGroup):
@@ -67,7 +68,8 @@ class _Group(MapGroup):
                 raise
             logs.tell(f"error: {error}", logging.ERROR)
             ctx.exit(WRONG_INPUT)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
+            logs.tell(str(error) or "interrupted", logging.WARNING)
             ctx.exit(INTERRUPTED)
         except ModuleNotFoundError as error:
             if ctx.params.get("debug") or (error.name or "riskml").startswith("riskml"):

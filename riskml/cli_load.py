@@ -21,6 +21,7 @@ from riskml.cli_types import (
 )
 from riskml.core import logs
 from riskml.core.errors import ConfigError
+from riskml.core.interrupts import ending
 from riskml.core.redaction import printable
 
 if TYPE_CHECKING:
@@ -176,6 +177,7 @@ def load(
     as you like, and again after it was cut off. Unusable rows go to the store's quarantine; a
     batch that the checks refuse leaves nothing behind.
     """
+    ctx.with_resource(ending())
     from riskml.data.event_mapping import EventMapping
     from riskml.data.event_store import EventStore
     from riskml.data.incremental import IncrementalLoader, PipelineBusyError

@@ -27,6 +27,7 @@ from riskml.cli_types import (
 )
 from riskml.core import logs
 from riskml.core.errors import ConfigError
+from riskml.core.interrupts import ending
 
 if TYPE_CHECKING:
     from riskml.export.bundle import Bundle
@@ -187,6 +188,7 @@ def score(
     Each window gets its score once it is closed, as in one pass over the whole log; run it as
     often as you like, and again after it was cut off: nothing is lost or written twice.
     """
+    ctx.with_resource(ending())
     from riskml.export.bundle import load_bundle
     from riskml.serving.job import JobSettings, ScoreJob, open_store
     from riskml.serving.side_by_side import different_windows

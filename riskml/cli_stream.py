@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -19,6 +17,7 @@ from riskml.cli_stream_replay import replay_dlq
 from riskml.cli_types import DURATION, PAIR, needing
 from riskml.core import logs
 from riskml.core.errors import ConfigError
+from riskml.core.interrupts import ending
 
 if TYPE_CHECKING:
     from riskml.streaming.counts import Counts
@@ -38,7 +37,7 @@ _path = click.Path(path_type=Path)
           --dead-letters kafka://broker/logins.dlq
 
     \b
-    Exit codes: 0 stopped or at the end, 2 wrong input or setting, 1 unexpected.
+    Exit codes: 0 stopped or at the end, 2 wrong input or setting, 1 unexpected, 130 interrupted.
     """,
 )
 @click.option("--bundle", "folder", type=_path, help="Exported by train.py.")
@@ -135,6 +134,13 @@ _path = click.Path(path_type=Path)
     help="How often state and position are kept; what came since is done again after a kill.",
 )
 @click.option("--stop-when-idle", type=DURATION, help="End when nothing has come for so long.")
+@click.option(
+    "--grace",
+    type=click.FloatRange(0),
+    default=20.0,
+    show_default=True,
+    help="Seconds to end in after SIGTERM or Ctrl-C; what is not kept by then is done again.",
+)
 @click.option("--runtime", help="Of the graph: torchscript, onnx or native.")
 @click.option(
     "--metrics-port",
@@ -169,6 +175,7 @@ def stream(
     batch: int,
     checkpoint: timedelta,
     stop_when_idle: timedelta | None,
+    grace: float,
     runtime: str | None,
     metrics_port: int | None,
     metrics_host: str,
@@ -185,6 +192,7 @@ def stream(
         if value is None:
             raise ConfigError(f"give {option} (riskml stream --help)")
     assert folder is not None and state is not None
+    asked = ctx.with_resource(ending(grace))
     from riskml.data.event_mapping import EventMapping
     from riskml.export.bundle import load_bundle
     from riskml.serving.standing import known_until, version_of
@@ -218,13 +226,7 @@ def stream(
             watch = _metered(job, metrics_host, metrics_port, watch)
         opened.pop_all()  # the job closes what it has
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        job.stop()
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.default_int_handler)  # the second ends it at once
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    asked.ask = job.stop
     done = job.run(watch)
     if sys.stderr.isatty():
         click.echo(err=True)  # below the progress

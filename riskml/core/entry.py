@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from riskml.core import logs
 from riskml.core.environment import environment
 from riskml.core.errors import RiskmlError
-from riskml.core.interrupts import quiet_interrupts
+from riskml.core.interrupts import INTERRUPTED, quiet_interrupts
 from riskml.core.secret_files import secrets_from_files
 from riskml.core.targets import check_targets
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
-WRONG_INPUT, INTERRUPTED = 2, 130
+WRONG_INPUT = 2
 
 
 def hydra_entry(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[..., Any]]:

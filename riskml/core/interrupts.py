@@ -1,10 +1,93 @@
-"""Ctrl-C amid a query: SQLAlchemy logs the interruption as an error, traceback and all."""
+"""How what runs ends by SIGTERM and Ctrl-C, also while it waits for a database or a lock."""
 
 from __future__ import annotations
 
 import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from riskml.core import logs
 
 POOLS = ("QueuePool", "NullPool", "SingletonThreadPool", "StaticPool")
+SIGNALS, INTERRUPTED = (signal.SIGINT, signal.SIGTERM), 130
+TOLD = "interrupted: what was stored stays, and the next run goes on from there"
+LAST_S = 10.0
+"""From an interruption to the end of the process."""
+
+
+@dataclass
+class Ending:
+    """What the first signal does.
+
+    Args:
+        ask: asks what runs to end in order; None: it is interrupted at once.
+    """
+
+    ask: Callable[[], None] | None = None
+
+
+@contextmanager
+def ending(grace_s: float = 0.0) -> Iterator[Ending]:
+    """SIGTERM and Ctrl-C end what runs within, which must bear to be killed at any moment.
+
+    The first signal asks it where it can be asked. Without that, at the second, and once the grace
+    is over, it is interrupted. What does not hear that either, such as SQLite while it waits for a
+    lock, ends with the process. In other threads than the main one nothing is changed.
+
+    Args:
+        grace_s: seconds to end in, once asked.
+
+    Yields:
+        What the first signal does.
+
+    Raises:
+        KeyboardInterrupt: by a signal; its text says so in a line.
+    """
+    found = Ending()
+    if threading.current_thread() is not threading.main_thread():
+        yield found
+        return
+    signals, over = 0, threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal signals
+        signals += 1
+        if found.ask is None or signals > 1:
+            raise KeyboardInterrupt(TOLD)
+        found.ask()
+
+    def watch() -> None:
+        while os.read(reading, 1)[0] not in SIGNALS:
+            pass
+        if found.ask is not None and not over.wait(grace_s):
+            os.kill(os.getpid(), signal.SIGINT)
+        if not over.wait(LAST_S):
+            logs.tell(TOLD, logging.WARNING)
+            os._exit(INTERRUPTED)
+
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    # told by the kernel, so that the watch hears of a signal while the main thread does not
+    waked = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    before = {each: signal.signal(each, handle) for each in SIGNALS}
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        signal.set_wakeup_fd(waked)
+        os.write(writing, bytes([signal.SIGTERM]))
+        watching.join()
+        os.close(reading)
+        os.close(writing)
 
 
 def not_interrupted(record: logging.LogRecord) -> bool:
