@@ -122,8 +122,8 @@ class AlertLog:
             )
             trail = Trail(connection)
             key = f"{alert_id}/{trail.number + 1}"
-            trail.add(alert_id, moment, who, state.value, why, notice=key)
-            post(connection, alert_id, CHANGED, key, moment, state=state)
+            notice = post(connection, alert_id, CHANGED, key, moment, state=state)
+            trail.add(alert_id, moment, who, state.value, why, **notice)
 
     def unveil(self, alert_id: str, who: str, why: str, at: datetime | None = None) -> str:
         """Whose alert it is, by a name that was not shown; the trail says who asked, and why.
@@ -163,8 +163,8 @@ class AlertLog:
             there = select(OUTBOX.c.number).where(OUTBOX.c.key == key)
             if connection.execute(there).first() is None:
                 why = f"to {', '.join(to)}"
-                Trail(connection).add(alert_id, at, JOB, ESCALATED, why, notice=key)
-                post(connection, alert_id, ESCALATED, key, at, to=list(to))
+                notice = post(connection, alert_id, ESCALATED, key, at, to=list(to))
+                Trail(connection).add(alert_id, at, JOB, ESCALATED, why, **notice)
 
     def find(
         self,

@@ -77,6 +77,6 @@ def post_letter(log: AlertLog, letter: Letter, at: datetime) -> bool:
             return False
         digests = {name: hashlib.sha256(file).hexdigest() for name, file in letter.files.items()}
         why = f"to {letter.to}"
-        Trail(connection).add(OF_NO_ALERT, at, JOB, LETTER, why, notice=letter.key, files=digests)
-        post(connection, OF_NO_ALERT, LETTER, letter.key, at, **letter.plain())
+        notice = post(connection, OF_NO_ALERT, LETTER, letter.key, at, **letter.plain())
+        Trail(connection).add(OF_NO_ALERT, at, JOB, LETTER, why, **notice, files=digests)
     return True

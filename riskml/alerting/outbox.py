@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,13 +12,17 @@ from sqlalchemy.engine import Connection
 
 from riskml.alerting.log_tables import OUTBOX
 from riskml.alerting.messages import TRACE
+from riskml.alerting.sightings import content_digest
 from riskml.monitoring.tracing import parent
+
+NOTICE, SEAL = "notice", "notice_seal"
+"""What the entry of the trail that tells of a notice says of it: its key, and its digest."""
 
 
 def post(
     connection: Connection, alert_id: str, kind: str, key: str, at: datetime, **content: Any
-) -> None:
-    """Put by what people are to be told, once a key."""
+) -> dict[str, str]:
+    """Put by what people are to be told, once a key; gives what the trail has to say of it."""
     values = {
         "key": key,
         "alert_id": alert_id,
@@ -26,6 +31,13 @@ def post(
         "created_at": at,
     }
     connection.execute(insert(OUTBOX), [values])
+    return {NOTICE: key, SEAL: sealed_notice(values)}
+
+
+def sealed_notice(row: Mapping[str, Any]) -> str:
+    """The digest of a row of the outbox."""
+    names = ("key", "alert_id", "kind", "content", "created_at")
+    return content_digest(row[name] for name in names)
 
 
 def _trace() -> dict[str, str]:

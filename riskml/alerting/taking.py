@@ -139,6 +139,10 @@ def _log(
     key = f"{alert_id}/{decision.severity}"
     if decision.rule == REMINDER:
         key += f"/{trail.number + 1}"
+    notice = {}
+    if decision.notice is not None:
+        window_id = sighting.window_id
+        notice = post(connection, alert_id, decision.notice, key, at, window_id=window_id)
     trail.add(
         alert_id,
         at,
@@ -155,10 +159,8 @@ def _log(
         first_seen=sighting.window_start.astimezone(UTC).isoformat(),
         last_seen=sighting.window_end.astimezone(UTC).isoformat(),
         seal=sealed({**values, **about}),
-        **({} if decision.notice is None else {"notice": key}),
+        **notice,
     )
-    if decision.notice is not None:
-        post(connection, alert_id, decision.notice, key, at, window_id=sighting.window_id)
 
 
 def _seen_again(

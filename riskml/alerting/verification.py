@@ -12,8 +12,10 @@ from sqlalchemy.engine import Connection
 
 from riskml.alerting.alert_log import AlertLog
 from riskml.alerting.log_tables import ALERTS, OUTBOX, SIGHTINGS
+from riskml.alerting.outbox import NOTICE, SEAL, sealed_notice
 from riskml.alerting.sightings import sealed
 from riskml.alerting.states import AlertState, Severity
+from riskml.alerting.suppression import REMINDER
 from riskml.alerting.taking import RAISED, SEEN
 from riskml.alerting.trail import JOB, START, Entry, entries
 from riskml.core.errors import DataError
@@ -64,7 +66,7 @@ def _verified(log: AlertLog, head: str | None) -> Verified:
     faults: list[str] = []
     told: dict[str, dict[str, Any]] = {}
     seals: dict[tuple[str, str], str] = {}
-    notices: set[str] = set()
+    notices: dict[str, str | None] = {}
     before, number, met = START, 0, head in (None, _head(0, START))
     with log.reading() as connection:
         for entry in entries(connection):
@@ -103,9 +105,13 @@ def _verified(log: AlertLog, head: str | None) -> Verified:
             elif seal != sealed(dict(row)):
                 faults.append(f"window {row['window_id']} was changed")
         faults += [f"window {window_id} was taken out" for window_id, _ in seals]
-        posted = set(connection.execute(select(OUTBOX.c.key)).scalars())
-        faults += [f"notice {key} was taken out" for key in sorted(notices - posted)]
-        faults += [f"notice {key} is not in the trail" for key in sorted(posted - notices)]
+        for row in connection.execute(select(*OUTBOX.c)).mappings():
+            key = row["key"]
+            if key not in notices:
+                faults.append(f"notice {key} is not in the trail")
+            elif notices.pop(key) not in (None, sealed_notice(dict(row))):
+                faults.append(f"notice {key} was changed")
+        faults += [f"notice {key} was taken out" for key in notices]
     return Verified(number, alerts, _head(number, before), tuple(faults[:SHOWN]), len(faults))
 
 
@@ -121,22 +127,27 @@ def _peers(connection: Connection) -> set[tuple[str, str | None]]:
 
 def _replay(
     told: dict[str, dict[str, Any]], seals: dict[tuple[str, str], str], entry: Entry
-) -> set[str]:
-    """What an entry says that its alert is from now on; gives the keys of its notices."""
+) -> dict[str, str | None]:
+    """What an entry says that its alert is from now on; gives its notice's key and seal.
+
+    The entries of an older riskml have no seals of notices.
+    """
     content = json.loads(entry.content)
     if entry.who == JOB and entry.what in (RAISED, SEEN):
         seals[content["window_id"], content["model_version"]] = content["seal"]
         known = told.get(entry.alert_id)
         severity = Severity(content["severity"])
         if known is None:
-            known = {"count": 0, "risk": 0.0, "severity": severity}
+            known = {"count": 0, "risk": 0.0, "severity": severity, "notified_at": None}
             known |= {name: content[name] for name in ("user_id", "signature")}
             known |= {name: datetime.fromisoformat(content[name]) for name in SPAN}
+        is_told = NOTICE in content and entry.why != REMINDER
         first, last = (datetime.fromisoformat(content[name]) for name in SPAN)
         told[entry.alert_id] = {
             **known,
             "first_seen": min(known["first_seen"], first),
             "last_seen": max(known["last_seen"], last),
+            "notified_at": entry.at if is_told else known["notified_at"],
             "state": content["state"],
             "count": known["count"] + 1,
             "risk": max(known["risk"], content["risk"]),
@@ -144,4 +155,4 @@ def _replay(
         }
     elif entry.what in set(AlertState) and entry.alert_id in told:
         told[entry.alert_id]["state"] = entry.what
-    return {content["notice"]} if "notice" in content else set()
+    return {content[NOTICE]: content.get(SEAL)} if NOTICE in content else {}

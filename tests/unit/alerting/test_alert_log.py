@@ -15,10 +15,12 @@ from sqlalchemy import select, text
 from riskml.alerting.alert_log import AlertLog
 from riskml.alerting.log_tables import METADATA, OUTBOX
 from riskml.alerting.migrating import VERSIONS
+from riskml.alerting.outbox import post
 from riskml.alerting.sightings import Sighting
 from riskml.alerting.states import AlertState, Severity
 from riskml.alerting.suppression import Caps, Suppression
 from riskml.alerting.taking import alert_name
+from riskml.alerting.trail import Trail
 from riskml.alerting.verification import verify
 from riskml.core.errors import DataError
 
@@ -160,12 +162,16 @@ TAMPERED = {
     "UPDATE riskml_alert_log SET peer = 'board'": "peer of alert",
     "UPDATE riskml_alert_log SET signature = 'x'": "signature of alert",
     "UPDATE riskml_alert_log SET last_seen = '2020-01-01 00:00:00.000000'": "last_seen of alert",
+    "UPDATE riskml_alert_log SET notified_at = NULL": "notified_at of alert",
     "UPDATE riskml_alert_sightings SET reasons = '[]'": "was changed",
     "UPDATE riskml_alert_sightings SET event_ids = NULL": "was changed",
     "UPDATE riskml_alert_sightings SET rule = 'repeat'": "was changed",
     "UPDATE riskml_alert_sightings SET told = false": "was changed",
     "DELETE FROM riskml_alert_outbox": "was taken out",
     "UPDATE riskml_alert_outbox SET key = 'x' WHERE kind = 'changed'": "is not in the trail",
+    "UPDATE riskml_alert_outbox SET kind = 'digest' WHERE kind = 'trigger'": "was changed",
+    "UPDATE riskml_alert_outbox SET content = '{}' WHERE kind = 'changed'": "was changed",
+    "UPDATE riskml_alert_outbox SET alert_id = 'x'": "was changed",
     "DELETE FROM riskml_alert_sightings WHERE rule = 'repeat'": "was taken out",
     "UPDATE riskml_alert_trail SET who = 'lee' WHERE number = 3": "entry 3",
     "UPDATE riskml_alert_trail SET content = '{\"risk\": 1}' WHERE number = 3": "entry 3",
@@ -186,6 +192,25 @@ def test_tampering_shows(log: AlertLog, statement: str) -> None:
             _disarm(log, connection)
         connection.execute(text(statement.replace(":", "\\:")))
     assert any(TAMPERED[statement] in fault for fault in verify(log).faults)
+
+
+def test_when_people_were_told_is_in_the_trail(log: AlertLog) -> None:
+    """Of a first window and of one that is graver; a reminder is no news."""
+    rules = Suppression(remind=timedelta(hours=1))
+    assert log.take([sighting(0)], rules, NOON).told == 1
+    assert log.take([sighting(1)], rules, NOON + timedelta(hours=2)).rules == {"reminder": 1}
+    assert verify(log).faults == ()
+    assert log.take([sighting(2, risk=99.0)], rules, NOON + timedelta(hours=3)).told == 1
+    assert verify(log).faults == ()
+
+
+def test_a_log_of_an_older_riskml_has_no_seals_of_notices(log: AlertLog) -> None:
+    log.take([sighting(0)])
+    with log.alone("no") as connection:
+        key = "report/week"
+        post(connection, "", "letter", key, NOON, to="kim")
+        Trail(connection).add("", NOON, "riskml", "letter", "to kim", notice=key)
+    assert verify(log).faults == ()
 
 
 def test_a_time_that_is_none_shows(log: AlertLog) -> None:
