@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -14,6 +13,7 @@ from statistics import median
 import polars as pl
 
 from riskml.core.errors import DataError
+from riskml.core.text_files import replace_text
 
 FORMAT = 1
 KEPT_DAYS = 400
@@ -111,12 +111,7 @@ class BatchReference:
     def save(self, path: Path) -> None:
         """Write as JSON; the file appears whole or stays as it was."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(path.name + ".part")
-        with unfinished.open("w") as file:
-            file.write(self.to_json(indent=1))
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
+        replace_text(path, self.to_json(indent=1))
 
     @staticmethod
     def load(path: Path) -> BatchReference | None:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from riskml.core.errors import ConfigError, DataError, reading
+from riskml.core.text_files import replace_text
 
 FORMAT = 1
 STATE, EXTRACTOR, LOCK, WORK = "state.json", "extractor", ".lock", ".work"
@@ -152,12 +152,8 @@ class Increments:
         if state.first_times == state.run:
             (self.out / FIRST_TIMES).mkdir(exist_ok=True)
             (work / f"{FIRST_TIMES}.parquet").rename(self.first_times(state.run))
-        draft = self.out / f"{STATE}.draft"
-        with draft.open("w") as file:
-            file.write(json.dumps({"format": FORMAT, **asdict(state)}, indent=1, default=str))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self.out / STATE)
+        kept = {"format": FORMAT, **asdict(state)}
+        replace_text(self.out / STATE, json.dumps(kept, indent=1, default=str))
         self.state = state
         self._tidy(state)
 

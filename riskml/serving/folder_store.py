@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ import polars as pl
 
 from riskml.core.errors import DataError, reading
 from riskml.core.schema import TIMESTAMP
+from riskml.core.text_files import replace_text
 from riskml.serving.standing import Files
 from riskml.serving.stores import ALERT_COLUMNS, CHAMPION, JobBusyError, Output
 
@@ -123,12 +123,8 @@ class FolderStore:
 
     def _count(self, version: str, entry: dict[str, Any]) -> None:
         state = {**self._state, version: entry}
-        draft = self._folder / f"{STATE}.draft"
-        with draft.open("w") as file:
-            file.write(json.dumps({"format": FORMAT, "versions": state}, indent=1))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._folder / STATE)
+        kept = {"format": FORMAT, "versions": state}
+        replace_text(self._folder / STATE, json.dumps(kept, indent=1))
         self._state = state
         self._remove_old(version)
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from riskml.core.errors import DataError, reading
+from riskml.core.text_files import replace_text
 
 FORMAT, POLL_S, SYNCS = 1, 0.05, 16
 STATE, LOCK = "state.json", ".lock"
@@ -118,10 +119,8 @@ class FolderHome:
         new = [self.folder / name for name in written]
         with ThreadPoolExecutor(SYNCS) as pool:  # a disk takes many at once as fast as one
             list(pool.map(_to_disk, [p for folder in new for p in (*folder.iterdir(), folder)]))
-        draft = self.folder / f"{STATE}.draft"
-        draft.write_text(json.dumps({"format": FORMAT, **noted, "counted": list(counted)}))
-        _to_disk(draft)
-        draft.replace(self.folder / STATE)
+        kept = {"format": FORMAT, **noted, "counted": list(counted)}
+        replace_text(self.folder / STATE, json.dumps(kept))
         _to_disk(self.folder)
         self._tidy(counted)
 

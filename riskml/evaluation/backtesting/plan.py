@@ -11,6 +11,7 @@ from typing import Any
 
 from riskml import __version__
 from riskml.core.errors import ConfigError, require
+from riskml.core.text_files import replace_text
 from riskml.evaluation.backtesting.parts import DRAFT
 from riskml.evaluation.backtesting.units import Job, Make, Unit, check_name
 from riskml.models.base import Detector
@@ -84,8 +85,6 @@ def begin(folder: Path, plan: dict[str, Any]) -> None:
                 "folder, or give what it was begun with"
             )
     else:
-        draft = note.with_name(note.name + DRAFT)
-        draft.write_text(json.dumps(plan, indent=1, ensure_ascii=False))
-        draft.replace(note)
+        replace_text(note, json.dumps(plan, indent=1, ensure_ascii=False))
     for draft in folder.glob(f"fold-*/*{DRAFT}"):
         shutil.rmtree(draft)  # of a unit that was killed
