@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from riskml.alerting.channels import Channel, secret_of
 from riskml.alerting.messages import AlertMessage, subject_of
 from riskml.alerting.posting import link_to, post, reach, require_address, require_link
+from riskml.core.redaction import shortened
 
 PAGERDUTY = "https://events.pagerduty.com/v2/enqueue"
 
@@ -162,8 +163,7 @@ class PagerDuty(Channel):
 
 
 def _slack(text: str, kind: str, most: int) -> dict[str, Any]:
-    cut = text if len(text) <= most else text[: most - 1] + "…"
-    return {"type": kind, "text": cut}
+    return {"type": kind, "text": shortened(text, most)}
 
 
 def _unmarked(text: str) -> str:

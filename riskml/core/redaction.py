@@ -41,6 +41,15 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "�" for character in text)
 
 
+def shortened(text: str, most: int) -> str:
+    """The text in so many characters at most.
+
+    >>> shortened("alice.liddell", 6)
+    'alice…'
+    """
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def without_quoted(text: str) -> str:
     """A message of others, which may quote the log; what it quotes is left out while hiding.
 

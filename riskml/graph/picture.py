@@ -12,7 +12,7 @@ from matplotlib.patches import FancyBboxPatch, PathPatch
 from matplotlib.path import Path as Curve
 
 from riskml.core.errors import ConfigError
-from riskml.core.redaction import printable
+from riskml.core.redaction import printable, shortened
 from riskml.graph.drawing import COLOURS, WORDS, Box, Drawing, draw
 from riskml.graph.neighbourhood import Neighbourhood
 
@@ -100,8 +100,7 @@ def _box(axes: Axes, box: Box, y: float) -> None:
     )
     lines = [(box.title, 10.0, "bold"), *((words, 8.5, "normal") for words in box.lines)]
     for number, (text, size, weight) in enumerate(lines):
-        room = int(width * 138 / size)
-        shown = text if len(text) <= room else text[: room - 1] + "…"
+        shown = shortened(text, int(width * 138 / size))
         down = (number - (len(lines) - 1) / 2) * _LINE
         place = (left + 0.1, y + down)
         axes.text(*place, _safe(shown), fontsize=size, weight=weight, va="center")

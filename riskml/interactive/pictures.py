@@ -11,7 +11,7 @@ from matplotlib.dates import AutoDateLocator, DateFormatter
 from matplotlib.figure import Figure
 
 from riskml.core.errors import DataError, did_you_mean
-from riskml.core.redaction import printable
+from riskml.core.redaction import printable, shortened
 from riskml.core.schema import TIME_ZONE
 from riskml.evaluation.reporting.plots import MARK, NORMAL, RISKY, Drawing
 from riskml.features.local_time import LOCAL_TIME, with_local_time
@@ -189,5 +189,4 @@ def _clock(label: str, events: pl.DataFrame, zone: str) -> str:
 
 
 def _short(name: str) -> str:
-    text = printable(name)
-    return text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"
+    return shortened(printable(name), LONGEST_NAME)

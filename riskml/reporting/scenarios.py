@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from riskml.core.redaction import printable
+from riskml.core.redaction import printable, shortened
 from riskml.reporting.words import Words
 
 COMPARED = ("peer_percentile_", "percentile_", "change_", "trend_")
@@ -45,5 +45,4 @@ def _column(name: str, words: Words) -> str:
 
 
 def _short(name: str) -> str:
-    text = printable(name)
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    return shortened(printable(name), LONGEST)

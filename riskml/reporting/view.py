@@ -9,6 +9,7 @@ import polars as pl
 
 from riskml.alerting.page.veil import Veil
 from riskml.alerting.verification import Verified
+from riskml.core.redaction import shortened
 from riskml.evaluation.reporting.blocks import Cell, KeyNumber
 from riskml.reporting.drift_file import DriftFile
 from riskml.reporting.log_facts import LogFacts
@@ -98,4 +99,4 @@ class View:
 
 def shorten(name: str) -> str:
     """A name as long as a column bears."""
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    return shortened(name, LONGEST_NAME)

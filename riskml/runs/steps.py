@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -28,6 +28,7 @@ from riskml.evaluation.outputs import (
 )
 from riskml.evaluation.reporting.printed import print_alerts, print_findings, print_table
 from riskml.evaluation.reporting.report import HTML, MARKDOWN, write_report
+from riskml.export.manifest import describe
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.preparation import PreparedWindows, prepare
 from riskml.runs.assembly import (
@@ -170,12 +171,8 @@ def config_fingerprint(cfg: DictConfig) -> str:
 
 def hashes(folder: Path) -> dict[str, str]:
     """SHA-256 of each file in a folder, by its name."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            with path.open("rb") as file:
-                found[str(path.relative_to(folder))] = file_digest(file, "sha256").hexdigest()
-    return found
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): describe(path)["sha256"] for path in files}
 
 
 def report(run: Run, comparison: Comparison) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from riskml.core.redaction import shortened
 from riskml.core.types import LOG_RATIO, RANK, RARITY, SHARE, Feature, FeatureKind, FloatArray
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -99,4 +100,4 @@ def _weekday(turn: float) -> str:
 
 def shorten(name: str) -> str:
     """A name for a sentence: not longer than a line bears."""
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    return shortened(name, LONGEST_NAME)

@@ -17,7 +17,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from riskml.core.redaction import printable
+from riskml.core.redaction import printable, shortened
 from riskml.evaluation.comparison import Comparison
 from riskml.evaluation.evaluator import Evaluation
 from riskml.evaluation.reporting.curves import (
@@ -219,7 +219,8 @@ def risk_over_time(evaluations: Sequence[Evaluation], users: int = 8) -> Figure:
             )
     axes.set_ylim(-5, ROW * len(top))
     axes.set_yticks([place * ROW + 50 for place in range(len(top))])
-    axes.set_yticklabels([_short(user) for user in reversed(top)], parse_math=False)
+    names = [shortened(printable(user), LONGEST_NAME) for user in reversed(top)]
+    axes.set_yticklabels(names, parse_math=False)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     _dates(axes, 7)
@@ -235,8 +236,3 @@ def _dates(axes: Axes, most: int) -> None:
     axes.set_xticks(days, [f"{moment:%d %b}" for moment in moments])
     years = [(EPOCH + timedelta(days=end)).year for end in (first, last)]
     axes.set_xlabel(" to ".join(map(str, dict.fromkeys(years))), fontsize=9)
-
-
-def _short(name: str) -> str:
-    text = printable(name)
-    return text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"
