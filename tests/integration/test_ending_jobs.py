@@ -26,8 +26,8 @@ pytestmark = pytest.mark.slow
 COUNT = 300
 WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 LOCKS = {
-    "load": "SELECT pg_advisory_xact_lock(hashtextextended('riskml', 1))",
-    "score": "SELECT pg_advisory_xact_lock(hashtextextended('riskml_score', 1))",
+    "load": "SELECT pg_advisory_xact_lock(hashtextextended('riskml', 0))",
+    "score": "SELECT pg_advisory_xact_lock(hashtextextended('riskml_score', 0))",
     "stream": "LOCK TABLE riskml_scores IN EXCLUSIVE MODE",
 }
 STORED = {
