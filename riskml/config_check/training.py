@@ -26,7 +26,7 @@ def train(checks: Checks) -> None:
 
     def composed() -> str:
         kept.append(_composed(root / "conf", checks.overrides))
-        return f"conf and {len(checks.overrides)} settings of the command line are understood"
+        return f"conf and the command line's settings ({len(checks.overrides)}) are understood"
 
     remedy = "set RISKML_ROOT to the folder of train.py and conf, or go there"
     if not (root / "conf" / "train.yaml").is_file():

@@ -18,7 +18,7 @@ import polars as pl
 
 from riskml.core.cards import card, table
 from riskml.core.errors import ConfigError, DataError, did_you_mean, require
-from riskml.evaluation.checks.findings import OK
+from riskml.evaluation.checks.findings import OK, gathered
 from riskml.evaluation.comparison import About, Comparison, Fold, Row, rows_of
 from riskml.evaluation.evaluator import Evaluation, evaluate_detector
 from riskml.evaluation.explained import SHOWN_ALERTS, events_behind, explain_alerts
@@ -253,7 +253,8 @@ def evaluate(
         with_intervals(rows_of(evaluations), resamples),
         alerts.frame.with_columns(fold),
         events_behind(shown, windows.log.dataset, windows.extractor).with_columns(fold),
-        findings=tuple(finding for each in evaluations for finding in each.findings),
+        # what was found of the data comes with each detector
+        findings=gathered([(0, each.findings) for each in evaluations]),
     )
     return Report(comparison, dict(detectors), windows, explainer, alerts)
 

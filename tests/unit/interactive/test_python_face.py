@@ -149,6 +149,12 @@ def test_a_fitted_detector_is_not_fitted_again(windows: riskml.LogWindows) -> No
     assert report.metrics["fit_seconds"] is None
 
 
+def test_what_was_found_of_the_data_is_said_once(report: riskml.Report) -> None:
+    found = [(each.trap, each.detector) for each in report.comparison.findings]
+    assert len(report.detectors) == 2 and any(detector is None for _, detector in found)
+    assert len(found) == len(set(found))
+
+
 def test_what_is_easily_mixed_up_is_told(windows: riskml.LogWindows) -> None:
     detector: Any = riskml.NeighboursDetector()
     with pytest.raises(DataError, match=r"give one, such as windows\.train"):
