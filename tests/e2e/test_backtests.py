@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import psutil
 import pytest
 from command_line import interrupt, last_run, once, read_json, reads, run, start, wait_for
 from polars.testing import assert_frame_equal
@@ -88,6 +90,30 @@ def test_folds_are_told_and_written(whole: Path) -> None:
     assert set(alerts["fold"]) == {0, 1}
     assert len(parts(whole)) == UNITS
     assert not list(evaluated(whole).glob("parts/*/*/*.ckpt"))
+
+
+def hears_ctrl_c(pid: int) -> bool:
+    found = re.search(r"^SigBlk:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert found is not None
+    return not int(found[1], 16) >> (signal.SIGINT - 1) & 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="shows no masks of signals")
+def test_workers_never_hear_ctrl_c(log: Path, tmp_path: Path) -> None:
+    """From their first moment: amid their imports each would print a traceback."""
+    process = start(
+        "evaluate.py", tmp_path / "outputs", *reads(log), *COMMAND, "backtest.workers=2"
+    )
+
+    def workers() -> list[int]:
+        children = psutil.Process(process.pid).children()
+        return [one.pid for one in children if "spawn_main" in " ".join(one.cmdline())]
+
+    wait_for(process, lambda: len(workers()) == 2)
+    assert [hears_ctrl_c(pid) for pid in workers()] == [False, False]
+    output = interrupt(process)
+    assert process.returncode == 130
+    assert "go on with: python evaluate.py resume=" in output and "Traceback" not in output
 
 
 def test_stopped_and_killed_in_two_processes_and_gone_on_with_equals_one_go_in_one(

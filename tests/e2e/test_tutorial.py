@@ -19,9 +19,22 @@ MADE_HERE = re.compile(r"\b[0-9a-f]{12}\b|\b[0-9a-f]{16}\b|(?<=\d )\d+\.\d\d \d+
 """Ids of this very model, and seconds at the end of a row."""
 
 
+NUMBER = re.compile(r"\d+\.\d+")
+ANOTHER_CPU = 0.02
+"""What a network learns differs by so much, as the last bit of a product does."""
+
+
 def alike(line: str) -> str:
     """A line without what differs from run to run."""
     return MADE_HERE.sub("", " ".join(line.split()))
+
+
+def says_the_same(shown: str, printed: str) -> bool:
+    """Whether the lines have the same words and about the same numbers."""
+    pairs = zip(NUMBER.findall(shown), NUMBER.findall(printed), strict=False)
+    return NUMBER.sub("", shown) == NUMBER.sub("", printed) and all(
+        abs(float(a) - float(b)) < ANOTHER_CPU for a, b in pairs
+    )
 
 
 def test_a_newcomer_gets_what_the_page_shows(tmp_path: Path) -> None:
@@ -57,9 +70,8 @@ def test_a_newcomer_gets_what_the_page_shows(tmp_path: Path) -> None:
     for i, (language, text) in enumerate(blocks[1:], 1):
         last = last if language == "text" else i
         for line in text.splitlines() if language == "text" else []:
-            assert alike(line) in printed[last], f"{line!r} is not among\n" + "\n".join(
-                printed[last]
-            )
+            found = any(says_the_same(alike(line), other) for other in printed[last])
+            assert found, f"{line!r} is not among\n" + "\n".join(printed[last])
             compared += 1
     assert compared > 30
     assert (tmp_path / "outputs" / "first" / "report.html").is_file()

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.reduction import ForkingPickler
@@ -91,6 +92,7 @@ def _start(unit: Unit) -> _Lane:
 @contextmanager
 def _ctrl_c_waits() -> Iterator[None]:
     """Processes that start now never see Ctrl-C, not even amid their imports; here it is late."""
+    resource_tracker.ensure_running()  # its start, with the first of them, would let it through
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
