@@ -140,7 +140,8 @@ def _checked(
     if report.rejected.is_empty():
         return log, report.warnings
     rejected = pl.concat([log.rejected, report.rejected]).sort("file", "row", maintain_order=True)
-    kept = log.only(report.kept)
+    # accepted events are cut already
+    kept = replace(log, events=log.events.select("event_id")).only(report.kept)
     return replace(kept, events=report.accepted, rejected=rejected), report.warnings
 
 
