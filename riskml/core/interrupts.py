@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from types import FrameType
 
 from riskml.core import logs
@@ -88,6 +89,35 @@ def ending(grace_s: float = 0.0) -> Iterator[Ending]:
         watching.join()
         os.close(reading)
         os.close(writing)
+
+
+@contextmanager
+def ctrl_c_waits() -> Iterator[None]:
+    """A Ctrl-C takes effect at the end of what runs within, which starts other processes.
+
+    A process that is interrupted amid its imports prints a traceback, and so does one whose parent
+    is, while it tells it what to do. Those that are started within keep Ctrl-C waiting until they
+    let it through (`let_ctrl_c_through`).
+    """
+    resource_tracker.ensure_running()  # its start, with the first of them, would let it through
+    heard: list[int] = []
+    main = threading.current_thread() is threading.main_thread()
+    # another thread, of a library, may take a signal that this one blocks
+    handler = signal.signal(signal.SIGINT, lambda *_: heard.append(1)) if main else None
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if main:
+            signal.signal(signal.SIGINT, handler)
+        if heard:
+            signal.raise_signal(signal.SIGINT)
+
+
+def let_ctrl_c_through() -> None:
+    """Take Ctrl-C from here on, and one that has waited at once."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def not_interrupted(record: logging.LogRecord) -> bool:

@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 
 from riskml.core.environment import environment
 from riskml.core.errors import ConfigError, DataError, require
+from riskml.core.interrupts import ctrl_c_waits
 
 T = TypeVar("T")
 
@@ -77,7 +78,8 @@ class Processes(Engine):
             self._open.enter_context(environment(ONE_THREAD))
             self._pool = ProcessPoolExecutor(self.workers, get_context("spawn"), obey_parent)
             self._open.callback(self._pool.shutdown, cancel_futures=True)
-        waiting = [self._pool.submit(work, bucket) for bucket in buckets]
+        with ctrl_c_waits():
+            waiting = [self._pool.submit(work, bucket) for bucket in buckets]
         try:
             for future in as_completed(waiting):
                 yield future.result()

@@ -10,6 +10,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
@@ -161,7 +162,9 @@ def start(script: str, outputs: Path, *overrides: str) -> Process:
 
 def wait_for(process: Process, happened: Callable[[], bool]) -> None:
     """Watch a running process until something is seen to have happened."""
+    given_up = time.monotonic() + PATIENCE_S
     while not happened():
+        assert time.monotonic() < given_up, "nothing happened"
         with contextlib.suppress(subprocess.TimeoutExpired):
             raise AssertionError(f"ended too early:\n{process.communicate(0.05)}")
 

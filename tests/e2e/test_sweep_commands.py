@@ -182,7 +182,7 @@ def test_workers_and_commands_share_a_study(log: Path, tmp_path: Path) -> None:
 def test_ctrl_c_marks_the_trial_and_says_so(log: Path, tmp_path: Path) -> None:
     outputs = tmp_path / "outputs"
     endless = ("model.training.max_epochs=100000", "model.training.patience=100000")
-    more = ("sweep.keep=0", "logger=none", "sweep.workers=2")
+    more = ("sweep.keep=0", "sweep.pruner=none", "logger=none", "sweep.workers=2")
     process = start("train.py", outputs, *command(log, *AE, *endless, *more))
     wait_for(
         process,

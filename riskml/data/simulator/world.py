@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from riskml.core.errors import ConfigError
+from riskml.core.interrupts import ctrl_c_waits
 from riskml.data.simulator.day import DayMaker
 from riskml.data.simulator.incidents import Attacks, plan_attacks
 from riskml.data.simulator.plan import make_plan
@@ -127,8 +128,13 @@ def _days(
     ]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _begin_worker, (settings, str(folder))) as pool:
-        for days in pool.map(_write_chunk, chunks):
-            yield from days
+        with ctrl_c_waits():
+            written = pool.map(_write_chunk, chunks)
+        try:
+            for days in written:
+                yield from days
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 _worker: dict[str, Any] = {}

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
-import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.reduction import ForkingPickler
 
 from riskml.core.environment import environment
 from riskml.core.errors import ConfigError, DataError, RiskmlError
+from riskml.core.interrupts import ctrl_c_waits
 from riskml.evaluation.backtesting.units import Job, Unit, Worker
 from riskml.features.engines import ONE_THREAD, obey_parent
 
@@ -48,7 +47,7 @@ def work_in_lanes(
     waiting = list(units)
     lanes: list[_Lane] = []
     try:
-        with environment(ONE_THREAD), _ctrl_c_waits():
+        with environment(ONE_THREAD), ctrl_c_waits():
             for _ in range(min(workers, len(waiting))):
                 lanes.append(_start(_next(waiting, None, lanes)))
         for lane in lanes:
@@ -87,17 +86,6 @@ def _start(unit: Unit) -> _Lane:
     process.start()
     theirs.close()
     return _Lane(process, ours, unit)
-
-
-@contextmanager
-def _ctrl_c_waits() -> Iterator[None]:
-    """Processes that start now never see Ctrl-C, not even amid their imports; here it is late."""
-    resource_tracker.ensure_running()  # its start, with the first of them, would let it through
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _next(waiting: list[Unit], fold: int | None, lanes: Sequence[_Lane]) -> Unit:

@@ -14,6 +14,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from riskml.core.errors import ConfigError, DataError
+from riskml.core.interrupts import ctrl_c_waits
 from riskml.runs.assembly import build_detector, build_threshold, model_config
 from riskml.runs.context import Run, start_run
 from riskml.runs.fitting import check_device
@@ -173,8 +174,9 @@ def _processes(text: str, run_id: str, count: int) -> Iterator[list[BaseProcess]
         for i in range(count)
     ]
     try:
-        for process in processes:
-            process.start()
+        with ctrl_c_waits():
+            for process in processes:
+                process.start()
         yield processes
     finally:
         # a terminal has told them of Ctrl-C, too; otherwise they are told here

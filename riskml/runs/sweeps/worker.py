@@ -16,7 +16,7 @@ from optuna.trial import Trial
 from rich.console import Console
 
 from riskml.core.errors import RiskmlError
-from riskml.core.interrupts import quiet_interrupts
+from riskml.core.interrupts import let_ctrl_c_through, quiet_interrupts
 from riskml.core.redaction import printable
 from riskml.core.targets import check_targets
 from riskml.runs.assembly import build_dataset, build_tracker
@@ -169,15 +169,16 @@ def work_apart(text: str, run_id: str) -> None:
         text: YAML of the config, with the study's name in it.
         run_id: of the sweep's MLflow run; empty where it is not tracked.
     """
-    be_quiet()
-    quiet_interrupts()
-    cfg = OmegaConf.create(text)
-    assert isinstance(cfg, DictConfig)
-    check_targets(cfg)
-    settings = read_settings(cfg)
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // settings.workers))
-    tracker = build_tracker(cfg)
     try:
+        let_ctrl_c_through()
+        be_quiet()
+        quiet_interrupts()
+        cfg = OmegaConf.create(text)
+        assert isinstance(cfg, DictConfig)
+        check_targets(cfg)
+        settings = read_settings(cfg)
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // settings.workers))
+        tracker = build_tracker(cfg)
         if run_id:
             tracker.join(run_id)
         study = open_study(open_storage(storage_url(settings)), str(cfg.sweep.study), settings)
