@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from operator import index
+from typing import Any, overload
 
 import polars as pl
 
@@ -94,7 +95,15 @@ class Alerts:
     def __len__(self) -> int:
         return len(self.frame)
 
-    def __getitem__(self, i: int) -> Alert:
+    @overload
+    def __getitem__(self, i: int) -> Alert: ...
+
+    @overload
+    def __getitem__(self, i: slice) -> Alerts: ...
+
+    def __getitem__(self, i: int | slice) -> Alert | Alerts:
+        if isinstance(i, slice):
+            return Alerts(self.frame[i], self.explanations[i], self.windows)
         return self.explain(i)
 
     def __iter__(self) -> Iterator[Alert]:
@@ -108,7 +117,14 @@ class Alerts:
 
         Raises:
             IndexError: there is no such alert.
+            TypeError: `i` is no place.
         """
+        try:
+            i = index(i)
+        except TypeError:
+            raise TypeError(
+                f"no alert {i!r}: give its place, 0 is the riskiest, or ask `of_user`"
+            ) from None
         if not -len(self) <= i < len(self):
             raise IndexError(f"no alert {i}: there are {len(self)}, the first is 0")
         row = self.frame.row(i, named=True)

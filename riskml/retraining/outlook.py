@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from functools import cached_property
 from pathlib import Path
 
@@ -114,21 +114,32 @@ class Outlook:
             "lost; bring them back, or train and register another champion"
         )
 
-    def check_later(self, since: datetime) -> None:
-        """That there is something to watch a challenger on.
-
-        Args:
-            since: the first moment that it has not learnt from.
+    def check_grown(self) -> None:
+        """That there is something in the log that the champion does not know.
 
         Raises:
-            DataError: nothing has come since.
+            DataError: there is nothing; a challenger would learn no more.
+        """
+        known = known_until(self.bundle)
+        if known is not None:
+            self.check_later(known + timedelta.resolution, "that the champion does not know")
+
+    def check_later(self, since: datetime, what: str) -> None:
+        """That events have come since.
+
+        Args:
+            since: the first moment that they are needed from.
+            what: they are needed for, in words.
+
+        Raises:
+            DataError: there are none.
         """
         last = self.events["timestamp"].max()
         if isinstance(last, datetime) and last >= since:
             return
         raise DataError(
-            f"the log has nothing from {since:%Y-%m-%d %H:%M} to {self.now:%Y-%m-%d %H:%M} to "
-            "watch the challenger on: see that new events arrive; a later step looks again"
+            f"the log has nothing from {since:%Y-%m-%d %H:%M} to {self.now:%Y-%m-%d %H:%M} {what}: "
+            "see that new events arrive; a later step looks again"
         )
 
     def held(self, share: float) -> pl.DataFrame:

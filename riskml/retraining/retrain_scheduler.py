@@ -24,7 +24,7 @@ from riskml.export.registry import CHALLENGER, CHAMPION, Registered, Registry
 from riskml.retraining.challenger import Challenge, challenger_config, read_config
 from riskml.retraining.decisions import ENDS, Decision, Decisions, What
 from riskml.retraining.outlook import Outlook
-from riskml.retraining.policy import DRIFT, RetrainPolicy, reasons
+from riskml.retraining.policy import AGE, DRIFT, RetrainPolicy, reasons
 from riskml.retraining.shadow import watch
 from riskml.retraining.snapshot import log_behind
 from riskml.runs.assembly import build_dataset
@@ -80,7 +80,7 @@ class RetrainScheduler:
             RetrainLockedError: another step of this model is at work.
             ConfigError: there is no champion, its settings are not known, or somebody asks while
                 a challenger is watched.
-            DataError: the log, or the alert log, cannot be read.
+            DataError: the log, or the alert log, cannot be read, or the log has not grown.
         """
         with self.decisions.alone():
             history = self.decisions.history()
@@ -132,6 +132,8 @@ class RetrainScheduler:
             why = reasons(self.policy, facts)
             if not why:
                 return None
+            if [*why] == [AGE]:
+                outlook.check_grown()
             told = "; ".join(f"{name}: {text}" for name, text in why.items())
             wait = _wait(history, self.policy)
             if wait is not None and now < wait and not asked:
@@ -192,7 +194,7 @@ class RetrainScheduler:
             return None
         with tempfile.TemporaryDirectory(prefix="riskml-retrain-") as draft:
             outlook = self.outlook(champion, now, Path(draft))
-            outlook.check_later(since)
+            outlook.check_later(since, "to watch the challenger on")
             address = f"models:/{champion.name}/{version}"
             challenger = load_bundle(self.registry.fetch(address, Path(draft) / CHALLENGER))
             found = watch(

@@ -22,7 +22,7 @@ def url() -> Iterator[str]:
     process, port, *_ = started(BUNDLE)
     yield f"http://127.0.0.1:{port}"
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    assert process.wait(120) == 0
 
 
 def test_what_the_page_offers_works(url: str, browser: object) -> None:

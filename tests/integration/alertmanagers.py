@@ -30,7 +30,7 @@ def running_alertmanager(folder: Path) -> Iterator[str]:
         [PROGRAM, *words, f"--web.listen-address={place}"], stderr=subprocess.DEVNULL
     )
     try:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 90
         while True:
             try:
                 requests.get(f"http://{place}/-/ready", timeout=1).raise_for_status()

@@ -28,7 +28,7 @@ def redis_url(tmp_path: Path) -> Iterator[str]:
         port = free.getsockname()[1]
     process = subprocess.Popen([server, "--port", str(port), "--save", "", "--dir", str(tmp_path)])
     try:
-        given_up = time.monotonic() + 20
+        given_up = time.monotonic() + 60
         while True:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 OLD = Path(__file__).parents[1] / "data" / "bundles" / "format_3"
 CANARY = "canary-8f3a9c1e"
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 SECRETS = {
     "RISKML_SERVE_TOKEN": f"{CANARY}-token-of-more-than-32-characters",
     "RISKML_GRAFANA_TOKEN": f"{CANARY}-grafana",

@@ -155,7 +155,7 @@ def test_bundles_are_exchanged_and_the_end_comes_without_a_lost_request(tmp_path
             exchange(link, broken)
             wait_for(lambda number=number: refused(port) >= number)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
         load.stop.set()
         for thread in threads:
             thread.join()

@@ -79,7 +79,7 @@ def test_a_broker_that_dies_and_a_database_that_hangs_up_are_waited_for(
     send(broker, events[COUNT // 2 :])
     wait_until(lambda: events_of(url) >= COUNT)
     process.terminate()
-    process.join(30)
+    process.join(120)
     assert process.exitcode == 0
     assert rows_of(engine)["n_events"].sum() == COUNT
 

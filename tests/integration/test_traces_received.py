@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 OLD = Path(__file__).parents[1] / "data" / "bundles" / "format_3"
 CALLER = "0af7651916cd43dd8448eb211c80319c"
 TOKEN = "a-token-of-more-than-32-characters"
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 
 
 @dataclass

@@ -107,6 +107,10 @@ def test_an_alert_has_its_reasons_and_its_own_events(report: riskml.Report) -> N
     assert {alert.user_id for alert in own} == {HOSTILE}
     with pytest.raises(IndexError, match="there are"):
         report.alerts.explain(len(report.alerts))
+    with pytest.raises(TypeError, match="no alert 'u17': give its place"):
+        report.alerts.explain("u17")  # type: ignore[arg-type]
+    few = report.alerts[1:3]
+    assert [str(alert) for alert in few] == [str(report.alerts[i]) for i in (1, 2)]
     with pytest.raises(DataError, match="no alert of user"):
         report.alerts.of_user("nobody")
 

@@ -42,7 +42,14 @@ def test_a_moment_that_the_champion_knows_already_says_nothing_of_the_log() -> N
 
 def test_a_log_without_later_days_is_nothing_to_watch_a_challenger_on() -> None:
     now = KNOWN + timedelta(days=2)
-    outlook(KNOWN, now).check_later(KNOWN)
+    outlook(KNOWN, now).check_later(KNOWN, "to watch it on")
     for last in (KNOWN - timedelta(seconds=1), None):
         with pytest.raises(DataError, match="the log has nothing from 2024-05-01 00:00 to 2024-05"):
-            outlook(last, now).check_later(KNOWN)
+            outlook(last, now).check_later(KNOWN, "to watch it on")
+
+
+def test_a_log_that_has_not_grown_is_nothing_to_learn_from() -> None:
+    now = KNOWN + timedelta(days=90)
+    outlook(KNOWN + timedelta(seconds=1), now).check_grown()
+    with pytest.raises(DataError, match=r"nothing from .* that the champion does not know: see"):
+        outlook(KNOWN, now).check_grown()
