@@ -15,13 +15,14 @@ import numpy as np
 import polars as pl
 
 from riskml.core.cards import card
-from riskml.core.errors import BundleError, DataError, reading
+from riskml.core.errors import BundleError, reading
 from riskml.core.schema import TIMESTAMP
 from riskml.core.types import PEER, UNKNOWN_ACTION, FloatArray, Windows
 from riskml.export.checks import check_content
 from riskml.export.contract import INPUT_SCHEMA, OUTPUT_SCHEMA, input_schema, output_schema
+from riskml.export.given_events import read_events
 from riskml.export.graphs import Graph, load_graph, save_graph
-from riskml.export.manifest import about_now, read_manifest, write_manifest
+from riskml.export.manifest import about_now, check_place, read_manifest, write_manifest
 from riskml.export.seal import KEY_VARIABLE, SIGNATURE, bundle_key
 from riskml.features.extractor import FeatureExtractor
 from riskml.features.profile import Profile
@@ -112,24 +113,26 @@ class Bundle:
 
     def score(
         self,
-        events: pl.DataFrame,
+        events: Any,
         profile: Profile | None = None,
         alerting: Alerting | None = None,
     ) -> pl.DataFrame:
         """Windows of the events with score, p_value, risk, alert and learning.
 
-        Open windows are given as they stand.
+        Open windows are given as they stand, those that were open before the events as well.
 
         Args:
-            events: later than those that the profile knows.
+            events: later than those that the profile knows; a Polars or a pandas frame with
+                user_id, timestamp (with a zone), action and whatever else the features read.
+                Of the event schema the other columns may be missing.
             profile: what is known of users; the one that training has left unless given.
             alerting: what decides about alerts, likewise; `alerts` gives the next one.
 
         Raises:
-            DataError: there are no events, or a time zone is not known.
+            DataError: there are no events, a column is missing, a value is not of its kind, or a
+                time zone is not known.
         """
-        if events.is_empty():
-            raise DataError("there are no events to score")
+        events = read_events(events, self.extractor.reads())
         known = self.profile if profile is None else profile
         windows, _ = self.extractor.transform(events, known, open_windows=True)
         scores = self.score_windows(windows)
@@ -176,7 +179,7 @@ def export_bundle(
     """Write a bundle in one step: the folder is either whole or not there.
 
     Args:
-        folder: of the bundle; an older one there is replaced.
+        folder: of the bundle; an older bundle there is replaced, and nothing else.
         detector: fitted; one that remembers, after the last closed window that the profile knows.
         extractor: fitted.
         calibration: score → risk; beside the graph, so that it can change without a new export.
@@ -190,8 +193,9 @@ def export_bundle(
         further: files that it is not scored with, by name: their text.
 
     Raises:
-        BundleError: the detector cannot be exported.
+        BundleError: the detector cannot be exported, or something else is in its place.
     """
+    check_place(folder)
     key = bundle_key()
     draft = folder.with_name(folder.name + ".draft")
     shutil.rmtree(draft, ignore_errors=True)

@@ -30,6 +30,20 @@ Files = dict[str, dict[str, Any]]
 """By name: `sha256`, and `size` in bytes where the format has it."""
 
 
+def check_place(folder: Path) -> None:
+    """Refuse to put a bundle in place of anything but an older bundle or nothing.
+
+    Raises:
+        BundleError: a file or another folder is there.
+    """
+    nothing = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    if not folder.name or not (nothing or (folder / MANIFEST).is_file()):
+        raise BundleError(
+            f"{folder} holds something else than a bundle, which the export would replace: give a "
+            "new folder"
+        )
+
+
 def write_manifest(folder: Path, content: dict[str, Any], key: bytes | None = None) -> None:
     """Describe every file that is in the folder, and seal it.
 

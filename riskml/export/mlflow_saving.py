@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from riskml.core.errors import DataError
-from riskml.core.schema import EVENT_SCHEMA, REQUIRED_COLUMNS, TIME_ZONE, TIMESTAMP
+from riskml.core.schema import EVENT_SCHEMA, REQUIRED_COLUMNS, TIME_ZONE
 from riskml.core.types import UNKNOWN_ACTION
 from riskml.export.bundle import Bundle
 from riskml.export.contract import scored_columns
@@ -105,45 +104,10 @@ def scored_rows(bundle: Bundle, table: pandas.DataFrame) -> pandas.DataFrame:
     Raises:
         DataError: a column is missing, or a value is not of its kind.
     """
-    scored = bundle.score(read_events(pl.from_pandas(table), bundle.extractor.reads()))
+    scored = bundle.score(table)
     times = [pl.col(name).dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ") for name in ("start", "end")]
     wanted = scored.select(*scored_columns()).with_columns(pl.col("score").cast(pl.Float64), *times)
     return wanted.to_pandas()
-
-
-def read_events(table: pl.DataFrame, reads: list[str]) -> pl.DataFrame:
-    """Events of the schema, each column of its kind; optional ones that are not there are null.
-
-    Raises:
-        DataError: a column is missing, or a value is not of its kind.
-    """
-    found = []
-    for name in (*reads, TIME_ZONE):
-        kind = EVENT_SCHEMA.get(name, pl.String() if name == TIME_ZONE else None)
-        if name in table.columns:
-            found.append(_column(table[name], kind))
-        elif name in ("event_id", *REQUIRED_COLUMNS) or kind is None:
-            raise DataError(f"events have no column '{name}'")
-        elif name != TIME_ZONE:
-            found.append(pl.Series(name, [None] * len(table), kind))
-    return pl.DataFrame(found)
-
-
-def _column(values: pl.Series, kind: pl.DataType | None) -> pl.Series:
-    name = values.name
-    try:
-        if kind is None:
-            read = values
-        elif kind == TIMESTAMP and values.dtype == pl.String:
-            read = values.str.to_datetime(time_unit="us", time_zone="UTC")
-        else:
-            read = values.cast(kind)
-    except pl.exceptions.PolarsError as error:
-        form = "ISO 8601 with its offset from UTC" if kind == TIMESTAMP else str(kind)
-        raise DataError(f"column '{name}' holds what is not {form}") from error
-    if name in ("event_id", *REQUIRED_COLUMNS) and read.null_count():
-        raise DataError(f"column '{name}' is missing in row {read.is_null().arg_max()}")
-    return read
 
 
 def _moment(text: str) -> Any:

@@ -14,8 +14,8 @@ from riskml.core.cards import card, table
 from riskml.core.schema import time_span
 from riskml.data.batch_checks import BatchChecks
 from riskml.data.datasets import Dataset, load_dataset
+from riskml.data.frames import NAME as FRAME
 from riskml.data.sources import CsvSource, FrameSource, JsonLinesSource, LogSource, ParquetSource
-from riskml.data.sources.frame import NAME as FRAME
 from riskml.data.sources.json_lines import SUFFIXES as JSON
 from riskml.data.splits import PERIOD, PERIODS, TimeSplit
 

@@ -6,13 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import polars as pl
-
 from riskml.core.errors import DataError
 from riskml.data.event_mapping import LogTable
+from riskml.data.frames import NAME, as_frame, is_frame
 from riskml.data.sources.base import MappedSource, no_rejected, origin
-
-NAME = "frame"
 
 
 @dataclass(frozen=True)
@@ -41,11 +38,11 @@ class FrameSource(MappedSource):
         Raises:
             DataError: it is none.
         """
-        frame = self.frame
-        if not isinstance(frame, pl.DataFrame):
-            if not (hasattr(frame, "columns") and hasattr(frame, "items")):
-                raise DataError(f"a log is a path or a frame, not {type(frame).__name__}")
-            frame = pl.from_pandas(frame)
+        if not is_frame(self.frame):
+            raise DataError(
+                f"a log is a path, or a Polars or pandas frame, not {type(self.frame).__name__}"
+            )
+        frame = as_frame(self.frame)
         for first in range(0, max(len(frame), 1), rows):
             part = frame[first : first + rows]
             # rows are counted from 1, as in files

@@ -89,7 +89,7 @@ ETHICS = (
 LOAD = """import riskml
 
 bundle = riskml.load("bundle")  # every file is checked against its SHA-256 first
-scored = bundle.score(events)   # a Polars frame with event_id, user_id, timestamp, action, ..."""
+scored = bundle.score(events)   # a Polars or pandas frame: user_id, timestamp, action, ..."""
 
 
 def model_card(

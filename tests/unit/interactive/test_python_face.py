@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from hydra import compose, initialize_config_dir
 from odd_log import HOSTILE, events
 
 import riskml
-from riskml.core.errors import ConfigError, DataError
+from riskml.core.errors import BundleError, ConfigError, DataError
+from riskml.export.bundle import Bundle
 from riskml.features.extractor import FeatureExtractor
 from riskml.interactive.windows import usual_extractor
 from riskml.runs.assembly import build_extractor, build_scoring, build_threshold
@@ -143,6 +145,61 @@ def test_saved_and_exported_it_scores_the_same(
     assert bundle.score(later)["risk"].is_between(0, 100).all()
 
 
+def test_an_export_replaces_bundles_and_nothing_else(
+    report: riskml.Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = report.save(tmp_path / "report")
+    monkeypatch.chdir(tmp_path / "report")
+    for place in (tmp_path / "report", saved, Path()):
+        with pytest.raises(BundleError, match="holds something else than a bundle"):
+            report.export(place)
+    assert saved.is_file() and [path.name for path in tmp_path.iterdir()] == ["report"]
+    (tmp_path / "bundle").mkdir()
+    for _ in range(2):
+        riskml.load(report.export(tmp_path / "bundle"))
+
+
+def test_a_bundle_scores_events_as_people_have_them(bundle: Bundle) -> None:
+    later = events().tail(60).with_columns(pl.col("timestamp") + pl.duration(days=7))
+    whole = riskml.read_log(events().with_columns(pl.col("timestamp") + pl.duration(days=7)))
+    scored = bundle.score(whole.events.tail(60))
+    pandas = later.to_pandas()
+    pandas["mixed"] = [1, "a"] * 30
+    text = later.with_columns(pl.col("timestamp").dt.strftime("%Y-%m-%dT%H:%M:%S%.f%z"))
+    for frame in (later, pandas, text):
+        assert bundle.score(frame).equals(scored)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda later: later.drop("action"), "no column 'action'"),
+        (lambda later: later.rename({"user_id": "user"}), "did you mean 'user'"),
+        (lambda later: later.with_columns(user_id=None), "'user_id' is missing in row 0"),
+        (
+            lambda later: later.with_columns(pl.col("timestamp").dt.replace_time_zone(None)),
+            "without its zone in row 0: '2024",
+        ),
+        (
+            lambda later: later.with_columns(
+                pl.when(pl.int_range(pl.len()) != 3).then("timestamp").alias("timestamp")
+            ),
+            "'timestamp' is missing in row 3",
+        ),
+        (lambda later: later.with_columns(timestamp=pl.lit("soon")), "no time in row 0: 'soon'"),
+        (lambda later: later.with_columns(success=pl.lit("soon")), "'success' holds what is not"),
+        (lambda later: later.clear(), "no events"),
+        (lambda later: later.to_dicts(), r"not list: .*\.events"),
+        (riskml.read_log, r"not Log: .*\.events"),
+    ],
+)
+def test_events_that_cannot_be_scored_say_why(
+    bundle: Bundle, change: Callable[[pl.DataFrame], object], told: str
+) -> None:
+    with pytest.raises(DataError, match=told):
+        bundle.score(change(events()))
+
+
 def test_a_fitted_detector_is_not_fitted_again(windows: riskml.LogWindows) -> None:
     detector = riskml.NeighboursDetector(neighbours=3).fit(windows.train)
     before = detector.decision_scores_
@@ -247,7 +304,7 @@ def test_columns_have_other_names_and_rows_may_be_bad() -> None:
 
 @pytest.mark.parametrize("nothing", [7, [1, 2], None])
 def test_what_is_no_log_is_refused(nothing: object) -> None:
-    with pytest.raises(DataError, match="a log is a path or a frame"):
+    with pytest.raises(DataError, match="a log is a path, or a Polars"):
         riskml.read_log(nothing)
 
 
