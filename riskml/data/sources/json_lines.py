@@ -80,7 +80,8 @@ class JsonLinesSource(MappedSource):
             first = pl.concat(rejected).row(0, named=True)
             raise DataError(
                 f"{path.name} holds no JSON record: {first['file']} row {first['row']}, "
-                f"{first['rule']} ({first['reason']})"
+                f"{first['rule']} ({first['reason']}); give a JSON object a line, or an "
+                "array of them"
             )
         found = find_fields(pl.concat(texts))
         named = [name for name in self.columns.values() if name is not None]

@@ -19,6 +19,9 @@ from riskml.data.text_lines import line_chunks
 
 NEVER = pl.lit(False)
 INVALID_JSON = RowRule("invalid_json", "the line is no JSON text, or is cut off", NEVER)
+INVALID_DOCUMENT = RowRule(
+    INVALID_JSON.name, "the array or object that begins here is no JSON text, or is cut off", NEVER
+)
 NO_OBJECT = RowRule("not_an_object", "a record must be a JSON object with named fields", NEVER)
 UNREADABLE_FILE = RowRule("unreadable_file", "the file is damaged and was left out", NEVER)
 
@@ -26,6 +29,9 @@ MAX_NESTING = 1_000
 """Brackets of a record from which on it does not help to find out which fields there are."""
 
 MAX_FIELDS = 300
+
+BEGINNING = 100
+"""Lines in which a file shows whether it is one document."""
 
 
 @dataclass(frozen=True)
@@ -65,20 +71,21 @@ def read_records(
         DataError: the file cannot be read or is damaged.
     """
     chunks: Iterator[pl.DataFrame] = filter(len, map(_filled, line_chunks(file, rows, "JSON")))
-    head = list(islice(chunks, 1))
+    head: list[pl.DataFrame] = []
+    while sum(map(len, head)) < BEGINNING and (more := list(islice(chunks, 1))):
+        head += more
     if not head:
         return
-    start = str(head[0]["text"][0]).strip()
-    is_document = start.startswith("[") or start == "{"
-    if is_document and _is_json(connection, start):  # a line like others, unless it is the only one
-        head += islice(chunks, 1)
-        is_document = sum(map(len, head)) == 1
+    begin = pl.concat(head)["text"].head(BEGINNING).str.strip_chars().to_list()
+    is_document = begin[0].startswith("[") or begin[0] == "{"
+    if is_document and len(begin) > 1:
+        is_document = not _are_lines(connection, begin)
     if is_document:
         head, chunks = [_document(pl.concat([*head, *chunks]))], iter(())
-    count = 0
+    count, invalid = 0, INVALID_DOCUMENT if is_document else INVALID_JSON
     for chunk in chain(head, chunks):
         lines = _kinds(connection, chunk, list_key, is_document)
-        records, count = _records(connection, lines, name, list_key, count)
+        records, count = _records(connection, lines, name, list_key, count, invalid)
         yield records
 
 
@@ -91,8 +98,18 @@ def _document(lines: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _is_json(connection: duckdb.DuckDBPyConnection, text: str) -> bool:
-    return bool(connection.execute("SELECT json_valid(?)", [text]).fetchall()[0][0])
+def _are_lines(connection: duckdb.DuckDBPyConnection, begin: list[str]) -> bool:
+    """Whether a file is no document but lines of JSON, though the first of them looks like one.
+
+    It is where something follows a whole value that cannot follow it within a document.
+    """
+    valid = connection.execute("SELECT [json_valid(x) FOR x IN ?::VARCHAR[]]", [begin])
+    (whole,) = valid.fetchall()[0]
+    pairs = zip(whole, begin, begin[1:], strict=False)
+    return whole[0] or any(
+        is_whole and text[0] in "{[" and not after.startswith((",", "]", "}"))
+        for is_whole, text, after in pairs
+    )
 
 
 def _filled(chunk: pl.DataFrame) -> pl.DataFrame:
@@ -133,6 +150,7 @@ def _records(
     name: str,
     list_key: str | None,
     count: int,
+    invalid: RowRule,
 ) -> tuple[Records, int]:
     """The records of some lines, and how many there have been in arrays so far."""
     kind = pl.col("kind")
@@ -141,7 +159,7 @@ def _records(
     )
     rejected = pl.concat(
         [
-            set_apart(lines.filter(kind.is_null()), name, INVALID_JSON),
+            set_apart(lines.filter(kind.is_null()), name, invalid),
             set_apart(lines.filter(kind == "OTHER"), name, NO_OBJECT),
             set_apart(inside.filter(kind != "OBJECT"), name, NO_OBJECT),
         ]

@@ -96,6 +96,33 @@ def test_an_array_in_the_first_of_many_lines_is_set_apart(tmp_path: Path, rows: 
     assert rules(log) == [("log.jsonl", 2, "not_an_object")]
 
 
+@pytest.mark.parametrize("rows", [1, 2, 200])
+@pytest.mark.parametrize("cut", ["[1", "[", '[{"a": 1},', "{", '[{"a": [{'])
+def test_a_first_line_that_is_cut_costs_itself_alone(tmp_path: Path, cut: str, rows: int) -> None:
+    path = write_lines(tmp_path / "log.jsonl", [cut, cut, *(record() for _ in range(4)), cut])
+    log = check_batches(JsonLinesSource(path, COLUMNS, max_rejected_share=0.5), rows)
+    assert [row for _, row, _ in rules(log)] == [1, 2, 7]
+    assert len(log.events) == 4
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[\n{}\n, {}\n]",
+        '[{"a":\n{}\n},\n{}\n]',
+        '[{"a": [\n{},\n{}\n]}\n,\n{}\n]',
+        "\n\n[\n\n{}\n\n,{}\n\n]\n",
+    ],
+)
+def test_a_document_may_have_whole_objects_on_its_lines(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "log.json"
+    path.write_text(text.replace("{}", json.dumps(record())))
+    log = JsonLinesSource(path, COLUMNS, max_rejected_share=0.9, default_action="x").load()
+    assert {row.split(":")[0] for row in log.events["event_id"]} == {"log.json"}
+    assert set(log.events["event_id"]) <= {"log.json:1", "log.json:2"}
+    assert "invalid_json" not in log.rejected["rule"]
+
+
 def test_one_damaged_file_of_many_is_set_apart(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
