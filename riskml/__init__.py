@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
@@ -134,7 +135,10 @@ def load(bundle: Path | str, runtime: str | None = None) -> Bundle:
 
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
-        raise AttributeError(f"module 'riskml' has no attribute '{name}'")
+        # with `obj` Python tells the nearest name
+        raise AttributeError(
+            f"module 'riskml' has no attribute '{name}'", name=name, obj=sys.modules[__name__]
+        )
     try:
         value = getattr(import_module(_HOMES[name]), name)
     except ModuleNotFoundError as error:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from numbers import Real
 from typing import Any
 
-from riskml.core.errors import ConfigError, require
+from riskml.core.errors import ConfigError, did_you_mean, require
 
 LISTS = ("Sequence", "list", "tuple", "Iterable", "Collection")
 SETTINGS = ("Mapping", "dict")
@@ -46,11 +47,32 @@ def check_kind(where: str, parameter: inspect.Parameter, value: Any) -> None:
         require(where, value, fits, "must be a word")
 
 
+def check_arguments(
+    built: Callable[..., Any], given: Mapping[str, Any], also: Iterable[str] = ()
+) -> None:
+    """Refuse arguments that `built` does not take, and values that are not of their kind.
+
+    Args:
+        built: a class or a function.
+        given: arguments by name.
+        also: names that are valid besides, for the message.
+
+    Raises:
+        ConfigError: names the argument and what is near it.
+    """
+    taken = inspect.signature(built).parameters
+    for name, value in given.items():
+        if name not in taken:
+            raise ConfigError(f"no setting '{name}': {did_you_mean(name, {*taken, *also})}")
+        check_kind(name, taken[name], value)
+
+
 def _check_number(where: str, kind: str, value: Any) -> None:
     if value is None:
         return
-    fits = isinstance(value, (int, float)) and not isinstance(value, bool)
-    require(where, value, fits, "must be a number")
+    fits = isinstance(value, Real) and not isinstance(value, bool)
+    # "5" would look like the number that it is not
+    require(where, value, fits, f"must be a number{', not text' * isinstance(value, str)}")
     if kind == "int":
         require(where, value, float(value).is_integer(), "must be a whole number")
 

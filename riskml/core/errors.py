@@ -30,17 +30,17 @@ MANY, FEW = 40, 10
 """More valid names than anybody reads in an error, and as many as are shown then."""
 
 
-def did_you_mean(name: str, valid: Iterable[str]) -> str:
+def did_you_mean(name: object, valid: Iterable[str]) -> str:
     """End of an error message: the nearest valid name, then all of them, or the nearest of many.
 
     >>> did_you_mean("sesion", ["session", "block"])
     "did you mean 'session'? Valid: block, session"
     """
-    names = sorted(valid)
-    near = difflib.get_close_matches(name, names, n=1)
+    given, names = str(name), sorted(map(str, valid))
+    near = difflib.get_close_matches(given, names, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
     if len(names) > MANY:
-        nearest = difflib.get_close_matches(name, names, n=FEW, cutoff=0)
+        nearest = difflib.get_close_matches(given, names, n=FEW, cutoff=0)
         return f"{hint}Valid: {', '.join(nearest)}, … ({len(names)} in all)"
     return f"{hint}Valid: {', '.join(names)}"
 

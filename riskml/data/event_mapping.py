@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from riskml.core.errors import ConfigError, DataError, did_you_mean
+from riskml.core.errors import ConfigError, DataError, did_you_mean, require
 from riskml.core.redaction import shown
 from riskml.core.schema import EVENT_SCHEMA, REQUIRED_COLUMNS, TIME_ZONE, is_truth
 from riskml.data import quality, quarantine
@@ -126,6 +126,8 @@ class EventMapping:
                 raise ConfigError(
                     f"columns.{column}: no such event column; {did_you_mean(column, valid)}"
                 )
+            fits = named is None or isinstance(named, str)
+            require(f"columns.{column}", named, fits, "must be the name of a column of the log")
             if named is not None and is_truth(named):
                 raise ConfigError(
                     f"columns.{column}={named}: '{named}' is a truth column (its name begins with "

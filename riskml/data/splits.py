@@ -92,7 +92,7 @@ class TimeSplit:
 
     @staticmethod
     def _length(value: float, span: timedelta) -> timedelta:
-        return span * value if value < 1 else timedelta(days=value)
+        return span * value if value < 1 else timedelta(days=float(value))
 
     @staticmethod
     def _cut(instant: datetime, first: datetime, last: datetime) -> datetime:

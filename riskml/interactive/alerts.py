@@ -103,6 +103,7 @@ class Alerts:
 
     def __getitem__(self, i: int | slice) -> Alert | Alerts:
         if isinstance(i, slice):
+            _ = range(len(self))[i]  # Polars would take the names of columns as well
             return Alerts(self.frame[i], self.explanations[i], self.windows)
         return self.explain(i)
 

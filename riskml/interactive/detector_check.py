@@ -12,7 +12,7 @@ import numpy as np
 from riskml.core.cards import card, table
 from riskml.core.errors import RiskmlError
 from riskml.core.types import FloatArray, Windows
-from riskml.interactive.windows import LogWindows
+from riskml.interactive.windows import LogWindows, check_detectors, check_windows
 from riskml.models.base import Detector
 
 SUFFIXES = (".json", ".safetensors", ".parquet")
@@ -56,7 +56,13 @@ def check_detector(detector: Detector, windows: LogWindows) -> DetectorCheck:
     Args:
         detector: fitted or not; it is left as it is.
         windows: of `riskml.extract`; few, since it is fitted twice.
+
+    Raises:
+        ConfigError: it is no detector.
+        DataError: windows are not those of all periods.
     """
+    check_detectors([detector])
+    check_windows(windows, "check_detector")
     problems: dict[str, str] = {}
     kind, settings = type(detector), detector.get_params(deep=False)
     fitted = kind(**settings)

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from riskml.core.arguments import check_arguments
 from riskml.core.cards import card, table
+from riskml.core.errors import ConfigError, DataError, require
 from riskml.core.schema import time_span
 from riskml.data.batch_checks import BatchChecks
 from riskml.data.datasets import Dataset, load_dataset
 from riskml.data.frames import NAME as FRAME
 from riskml.data.sources import CsvSource, FrameSource, JsonLinesSource, LogSource, ParquetSource
 from riskml.data.sources.json_lines import SUFFIXES as JSON
+from riskml.data.sources.parquet import SUFFIXES as PARQUET
 from riskml.data.splits import PERIOD, PERIODS, TimeSplit
 
 if TYPE_CHECKING:
@@ -131,14 +134,27 @@ def read_log(
         DataError: no such log, or one that cannot be used; the message says why.
         ConfigError: a setting is wrong.
     """
+    check_arguments(TimeSplit, {"test": test, "calibration": calibration})
+    example = 'must be names by event column, such as {"user_id": "who"}'
+    require("columns", columns, columns is None or isinstance(columns, Mapping), example)
     if hasattr(source, "load"):
         name = type(source).__name__
+        if columns or settings:
+            given = ", ".join([*(["columns"] if columns else []), *settings])
+            raise ConfigError(f"{given}: give what a source needs to {name} itself")
     else:
         kind: type[LogSource] = FrameSource
         name = FRAME
+        if isinstance(source, str) and "://" in source:
+            raise DataError(
+                "a log is a path or a frame, not a URL: a database is read by "
+                "riskml.data.sources.DatabaseSource, anything else has to be downloaded first"
+            )
         if isinstance(source, str | Path):
             kind, name = _kind(Path(source)), Path(source).name
-        source = kind(source, columns=columns or {}, time_zone=time_zone, **settings)  # type: ignore[call-arg]
+        settings = {"columns": columns or {}, "time_zone": time_zone, **settings}
+        check_arguments(kind, settings, also=("test", "calibration"))
+        source = kind(source, **settings)  # type: ignore[call-arg]
     dataset = load_dataset(source, TimeSplit(test, calibration), checks=BatchChecks())
     return Log(dataset, name, {} if time_zone is None else {"time_zone": time_zone})
 
@@ -147,7 +163,22 @@ def _kind(path: Path) -> type[LogSource]:
     name = path.name.lower()
     if name.endswith(CSV):
         return CsvSource
-    return JsonLinesSource if name.endswith(JSON) else ParquetSource
+    if path.is_dir():
+        inside = [file.name.lower() for file in path.rglob("*")]
+        is_json = any(each.endswith(JSON) for each in inside)
+        return JsonLinesSource if is_json and not any(map(_is_parquet, inside)) else ParquetSource
+    if name.endswith(JSON):
+        return JsonLinesSource
+    if path.is_file() and not _is_parquet(name) and path.open("rb").read(4) != b"PAR1":
+        raise DataError(
+            f"{path}: its name does not tell what it is; let it end in .csv, .jsonl or .parquet, "
+            f"or give a source, such as riskml.data.sources.CsvSource({path.name!r})"
+        )
+    return ParquetSource
+
+
+def _is_parquet(name: str) -> bool:
+    return name.endswith(PARQUET)
 
 
 def simulate(
@@ -174,9 +205,13 @@ def simulate(
         ConfigError: a setting is out of range.
     """
     from riskml.data.simulated import SimulatedSource
+    from riskml.data.simulator import SimulationSettings
 
+    given = {"users": users, "days": days, "tier": tier, "seed": seed, **settings}
+    check_arguments(SimulationSettings, given, also=("test", "calibration"))
     test = days // 3 if test is None else test
     calibration = days // 6 if calibration is None else calibration
+    check_arguments(TimeSplit, {"test": test, "calibration": calibration})
     with tempfile.TemporaryDirectory() as cache:
         source = SimulatedSource(users, days, tier, seed, cache, test_days=test, **settings)
         dataset = load_dataset(source, TimeSplit(test, calibration), checks=BatchChecks())

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, DateFormatter
 from matplotlib.figure import Figure
 
-from riskml.core.errors import DataError, did_you_mean
+from riskml.core.errors import DataError, did_you_mean, require
 from riskml.core.redaction import printable, shortened
 from riskml.core.schema import TIME_ZONE
 from riskml.evaluation.reporting.plots import MARK, NORMAL, RISKY, Drawing
@@ -36,7 +36,9 @@ def hours(events: pl.DataFrame, zone: str, by: str, rows: int) -> Drawing:
 
     Raises:
         DataError: there is no such column.
+        ConfigError: there are to be no rows.
     """
+    require("rows", rows, isinstance(rows, int) and rows >= 1, "must be at least 1")
     if by == WEEKDAY:
         value = pl.col(LOCAL_TIME).dt.to_string("%A")
         names = list(WEEKDAYS)

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from riskml.core.arguments import check_arguments
 from riskml.core.cards import card, table
-from riskml.core.errors import ConfigError, DataError, did_you_mean, require
+from riskml.core.errors import ConfigError, did_you_mean, require
 from riskml.evaluation.checks.findings import OK, gathered
 from riskml.evaluation.comparison import About, Comparison, Fold, Row, rows_of
 from riskml.evaluation.evaluator import Evaluation, evaluate_detector
@@ -26,7 +27,7 @@ from riskml.evaluation.measures.intervals import with_intervals
 from riskml.evaluation.outputs import alerts_table
 from riskml.interactive.alerts import Alerts
 from riskml.interactive.leaving import write_bundle
-from riskml.interactive.windows import LogWindows, check_user
+from riskml.interactive.windows import LogWindows, check_detectors, check_user, check_windows
 from riskml.models.base import Detector
 from riskml.scoring.explain import Explainer
 from riskml.scoring.settings import ScoringSettings
@@ -222,11 +223,19 @@ def evaluate(
         DataError: a detector cannot be used on these windows.
         ConfigError: a setting is wrong.
     """
-    if not isinstance(windows, LogWindows):
-        kind = type(windows).__name__
-        raise DataError(f"evaluate needs the windows of all periods, of riskml.extract, not {kind}")
+    check_windows(windows, "evaluate")
+    check_arguments(evaluate, {"alerts_per_day": alerts_per_day, "resamples": resamples})
+    fits = threshold is None or hasattr(threshold, "start")
+    require("threshold", threshold, fits, "must be a rule of riskml.scoring.thresholds")
+    fits = scoring is None or isinstance(scoring, ScoringSettings)
+    require("scoring", scoring, fits, "must be riskml.scoring.settings.ScoringSettings")
     if isinstance(detectors, Detector):
         detectors = {type(detectors).__name__: detectors}
+    if not isinstance(detectors, Mapping):
+        example = "{'mine': riskml.NeighboursDetector()}"
+        kind = type(detectors).__name__
+        raise ConfigError(f"detectors are one, or several by name: {example}, not {kind}")
+    check_detectors(detectors.values())
     require("detectors", list(detectors), len(detectors) > 0, "must name at least one")
     rule = threshold or DailyBudget(alerts_per_day, adapt=True)
     scoring = scoring or ScoringSettings()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from riskml.core.arguments import check_arguments
 from riskml.core.cards import card, table
 from riskml.core.errors import ConfigError, DataError, did_you_mean
 from riskml.core.redaction import shown
@@ -21,6 +22,7 @@ from riskml.features.time_of_day import TimeOfDayFeatures
 from riskml.features.volume import VolumeFeatures
 from riskml.features.windows import WINDOWINGS
 from riskml.interactive.logs import Log
+from riskml.models.base import Detector
 
 if TYPE_CHECKING:
     from riskml.evaluation.reporting.plots import Drawing
@@ -108,6 +110,31 @@ class LogWindows:
         return timeline(self.log.events, self.extractor.time_zone, self.keys(), user_id)
 
 
+def check_windows(windows: object, asked: str) -> None:
+    """Refuse what is not the windows of all periods.
+
+    Raises:
+        DataError: naming who asked.
+    """
+    if not isinstance(windows, LogWindows):
+        kind = type(windows).__name__
+        raise DataError(f"{asked} needs the windows of all periods, of riskml.extract, not {kind}")
+
+
+def check_detectors(detectors: Iterable[object]) -> None:
+    """Refuse what is no detector, such as its class.
+
+    Raises:
+        ConfigError: with an example.
+    """
+    for each in detectors:
+        if not isinstance(each, Detector):
+            what = f"the class {each.__name__}" if isinstance(each, type) else type(each).__name__
+            raise ConfigError(
+                f"a detector is an object, such as riskml.NeighboursDetector(), not {what}"
+            )
+
+
 def check_user(user_id: str, log: Log) -> None:
     """Refuse a user who is not in the log.
 
@@ -150,8 +177,11 @@ def extract(
     if extractor is None:
         given = {"peers": peers, "novelty": novelty, "event_times": event_times}
         given = {**given, "time_zone": time_zone}
+        check_arguments(extract, {**given, "seed": seed})
         own = {name: value for name, value in given.items() if value is not None}
         extractor = usual_extractor(window, seed=seed, **{**log.suits, **own})
+    if not isinstance(extractor, FeatureExtractor):
+        raise ConfigError(f"extractor must be a FeatureExtractor, not {type(extractor).__name__}")
     fitted = extractor.fit(log.dataset.train_events)
     return LogWindows(log, fitted, prepare(log.dataset, fitted))
 

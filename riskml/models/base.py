@@ -197,12 +197,13 @@ def read_detector(folder: Path, kind: type[D]) -> tuple[D, dict[str, Any]]:
     return detector, state
 
 
-def load_detector(folder: Path) -> Detector:
+def load_detector(folder: Path | str) -> Detector:
     """Load a detector of whatever kind the folder holds.
 
     Raises:
         BundleError: unreadable, or of a kind that is not on the allowlist.
     """
+    folder = Path(folder)
     with reading(folder / STATE_FILE):
         name = str(json.loads((folder / STATE_FILE).read_text())["detector"])
     if name not in ALLOWED:

@@ -17,7 +17,7 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from riskml.core.errors import ConfigError, reading
+from riskml.core.errors import ConfigError, reading, require
 from riskml.core.types import FeatureSpec, FloatArray, Windows
 from riskml.features.scaling import FeatureScaler
 from riskml.models.base import Detector, read_state, write_state
@@ -67,6 +67,8 @@ class DeepDetector(SteppingModule, Detector):
     ) -> None:
         super().__init__()
         self.expect(contamination, kinds)
+        fits = training is None or isinstance(training, TrainingSettings)
+        require("training", training, fits, "must be TrainingSettings(max_epochs=...)")
         self.training_settings = training or TrainingSettings()
         self.users_: dict[str, int] = {}
 

@@ -12,6 +12,7 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
 
+from riskml.core.arguments import check_arguments
 from riskml.core.errors import ConfigError, RiskmlError, require
 from riskml.models.batches import TOGETHER, Batch
 from riskml.models.networks import DetectorNetwork
@@ -51,6 +52,7 @@ class TrainingSettings:
     max_steps: int = 2000
 
     def __post_init__(self) -> None:
+        check_arguments(type(self), vars(self))
         for name in ("batch_size", "score_batch_size", "patience", "max_steps"):
             value = getattr(self, name)
             require(f"training.{name}", value, value >= 1, "must be at least 1")

@@ -53,7 +53,7 @@ def test_what_fits(name: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("width", "wide", r"^model\.width=wide must be a number$"),
+        ("width", "wide", r"^model\.width=wide must be a number, not text$"),
         ("layers", 1, r"^model\.layers=1 must be a list$"),
         ("layers", "12", r"^model\.layers=12 must be a list$"),
         ("layers", None, r"^model\.layers=None must be a list$"),

@@ -16,6 +16,7 @@ from odd_log import HOSTILE, events
 
 import riskml
 from riskml.core.errors import BundleError, ConfigError, DataError
+from riskml.data.sources import FrameSource
 from riskml.export.bundle import Bundle
 from riskml.features.extractor import FeatureExtractor
 from riskml.interactive.windows import usual_extractor
@@ -230,6 +231,89 @@ def test_what_is_easily_mixed_up_is_told(windows: riskml.LogWindows) -> None:
         riskml.simulate(tier="heavy")
     with pytest.raises(ConfigError, match="must name at least one"):
         riskml.evaluate({}, windows)
+
+
+@pytest.mark.parametrize(
+    ("ask", "told"),
+    [
+        (lambda: riskml.read_log(events(), defualt_action="x"), "did you mean 'default_action'"),
+        (lambda: riskml.read_log(events(), calibraton=0.1), "did you mean 'calibration'"),
+        (lambda: riskml.read_log(events(), columns=["who"]), r"columns=.* names by event column"),
+        (lambda: riskml.read_log(events(), columns={"user_id": 3}), r"columns\.user_id=3 must be"),
+        (lambda: riskml.read_log(events(), time_zone=3), "time_zone=3 must be a word"),
+        (lambda: riskml.read_log(events(), test="10"), "test=10 must be a number, not text"),
+        (lambda: riskml.read_log(FrameSource(events()), columns={"user_id": "who"}), "to FrameS"),
+        (lambda: riskml.simulate(users="20"), "users=20 must be a number, not text"),
+        (lambda: riskml.simulate(positiv_rate=0.1), "did you mean 'positive_rate'"),
+        (lambda: riskml.simulate(days=30.5), "days=30.5 must be a whole number"),
+        (lambda: riskml.VAEDetector(training={"max_epochs": 3}), "must be TrainingSettings"),
+        (
+            lambda: riskml.TrainingSettings(max_epochs="3"),
+            "max_epochs=3 must be a number, not",
+        ),
+        (lambda: riskml.check_detector(riskml.NeighboursDetector, None), "not the class Neigh"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named(ask: Any, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        ask()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"detectors": None}, "by name: .* not NoneType"),
+        ({"detectors": [riskml.NeighboursDetector()]}, "by name: .* not list"),
+        ({"detectors": {"mine": riskml.NeighboursDetector}}, "not the class NeighboursDetector"),
+        ({"alerts_per_day": "5"}, "alerts_per_day=5 must be a number, not text"),
+        ({"threshold": "daily"}, "threshold=daily must be a rule"),
+        ({"scoring": "mean"}, "scoring=mean must be"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_named(
+    windows: riskml.LogWindows, given: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        riskml.evaluate(**{"detectors": riskml.NeighboursDetector(), "windows": windows, **given})
+    with pytest.raises(ConfigError, match="novelty=action must be a list"):
+        riskml.extract(windows.log, novelty="action")
+    with pytest.raises(ConfigError, match="no window '5'"):
+        riskml.extract(windows.log, window=5)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="rows=0 must be at least 1"):
+        windows.log.plot_hours("action", rows=0)
+    with pytest.raises(DataError, match="no user 7"):
+        windows.plot_user(7)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="windows of all periods"):
+        riskml.check_detector(riskml.NeighboursDetector(), windows.test)  # type: ignore[arg-type]
+
+
+def test_numbers_may_be_those_of_numpy() -> None:
+    assert len(riskml.read_log(events(), test=np.int64(10), calibration=np.float32(8)))
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_file_is_known_by_its_name_or_refused(tmp_path: Path, folder: bool) -> None:
+    path = tmp_path / "part.ndjson"
+    events().with_columns(pl.col("timestamp").dt.to_string("iso:strict")).write_ndjson(path)
+    assert len(riskml.read_log(tmp_path if folder else path)) == len(events())
+    events().write_parquet(tmp_path / "part.000")
+    assert len(riskml.read_log(tmp_path / "part.000")) == len(events())
+    events().write_csv(tmp_path / "access.log")
+    with pytest.raises(DataError, match=r"access\.log: .*\.csv.*CsvSource\('access\.log'\)"):
+        riskml.read_log(tmp_path / "access.log")
+    with pytest.raises(DataError, match=r"not a URL: .*DatabaseSource"):
+        riskml.read_log("sqlite:///log.db")
+
+
+def test_columns_of_pandas_may_hold_values_of_several_types() -> None:
+    frame = events().to_pandas().astype({"timestamp": object})
+    frame["mixed"] = [1, "a"] * (len(frame) // 2) + [None] * (len(frame) % 2)
+    frame.loc[3, "timestamp"] = "soon"
+    log = riskml.read_log(frame)
+    assert log.rejected.select("row", "rule").rows() == [(4, "unparsable_timestamp")]
+    assert log.events["mixed"][:2].to_list() == ["1", "a"]
+    with pytest.raises(DataError, match="two columns 'mixed'"):
+        riskml.read_log(frame[[*frame, "mixed"]])
 
 
 # ---- pictures
