@@ -111,12 +111,16 @@ def step(
 
     if bool(asked.strip()) != bool(who.strip()):
         raise ConfigError("--asked and --who go together: the trail says who asked, and why")
+    now = datetime.now(UTC)
+    if until is not None and until > now:
+        # a challenger would be watched until then, and no other be trained before
+        raise ConfigError(f"--until {until.isoformat()} lies in the future")
     policy = RetrainPolicy() if file is None else read_policy(file)
     scheduler = _scheduler(name, url, store, policy, out, feedback)
     # what a training tells people is no answer for programs
     with exporting(metrics, "retrain") as put, redirect_stdout(sys.stderr):
         try:
-            decision = scheduler.step(until or datetime.now(UTC), asked.strip(), who.strip())
+            decision = scheduler.step(until or now, asked.strip(), who.strip())
         except RetrainLockedError as error:
             logs.tell(f"error: {error}")
             ctx.exit(BUSY)

@@ -35,6 +35,12 @@ def test_who_asks_says_why(log: AlertLog) -> None:
         assert result.exit_code == 2 and "--asked and --who go together" in result.stderr
 
 
+def test_days_that_are_yet_to_come_are_refused(log: AlertLog) -> None:
+    result = retrain("step", "logins", "--until", "2999-01-01")
+    assert result.exit_code == 2
+    assert "--until 2999-01-01T00:00:00+00:00 lies in the future" in result.stderr
+
+
 def test_a_model_without_a_champion_is_told(log: AlertLog) -> None:
     result = retrain("step", "logins")
     assert result.exit_code == 2
