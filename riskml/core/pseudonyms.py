@@ -101,6 +101,19 @@ class Pseudonyms:
         """The keyed hash of any other value, such as a host, as short as a pseudonym."""
         return "h_" + self._digest(b"value", text.encode()).hex()[:DIGITS]
 
+    def marks(self) -> tuple[str, ...]:
+        """Tell key and store from others, and nothing else: what was stored with any is ours.
+
+        The first is to be kept. A store that has users is also ours by the mark of the key alone,
+        which was all that was kept before stores had marks of their own.
+        """
+        key = self.of_value("the key that events are stored with")
+        if self.store is None:
+            return (key,)
+        salt, filled = self.store.own(self._digest(b"store", b""), self._digest(b"key", b""))
+        mark = f"{key}/{self._digest(b'store', salt).hex()[:DIGITS]}"
+        return (mark, key) if filled else (mark,)
+
     def _pseudonym(self, user: str, salt: bytes) -> str:
         return PREFIX + self._digest(b"user", salt + user.encode()).hex()[:DIGITS]
 
@@ -132,6 +145,13 @@ class SaltStore:
             )
             known = dict(connection.execute("SELECT handle, salt FROM salts"))
         return {handle: known[handle] for handle in wanted}
+
+    def own(self, handle: bytes, key_mark: bytes) -> tuple[bytes, bool]:
+        """The salt of the store itself, made at the first call; whether it has others."""
+        mine = self.salts([handle], key_mark)[handle]
+        with self._open(key_mark) as connection:
+            (n,) = connection.execute("SELECT count(*) FROM salts").fetchone()
+        return mine, n > 1
 
     def find(self, handle: bytes, key_mark: bytes) -> bytes | None:
         """The salt of a handle, None if there is none."""

@@ -169,7 +169,7 @@ class IncrementalLoader:
         maker = BatchMaker(self._mapping, self._source.name, self._source.columns, hide)
         self._source.check(maker.event_id)
         with database_errors("the event store cannot be used"), self._store.engine.begin() as begun:
-            self._ledger.prepare(begun, None if hide is None else hide.mark)
+            self._ledger.prepare(begun, () if hide is None else hide.marks())
         with (
             database_errors("the event store refused the rows"),
             self._ledger.exclusively(self._wait),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -73,12 +73,13 @@ class LoadLedger:
         self._late = late_table(store.name)
         self._pipelines = pipeline_table()
 
-    def prepare(self, connection: Connection, key_mark: str | None = None) -> None:
+    def prepare(self, connection: Connection, key_marks: Sequence[str] = ()) -> None:
         """Make the tables and the pipeline's rows, if they are not there.
 
         Args:
             connection: in a transaction.
-            key_mark: of the key that pseudonyms are made with, None without pseudonyms.
+            key_marks: of the key and the store that pseudonyms are made with; none without
+                pseudonyms.
 
         Raises:
             DataError: the pipeline has been reading another table, or storing other ids.
@@ -99,19 +100,23 @@ class LoadLedger:
                 f"pipeline '{self.pipeline}' reads the table '{source}', not '{self._source}'; "
                 "give another table its own pipeline"
             )
-        self._check_key(connection, key_mark)
+        self._check_key(connection, key_marks)
 
-    def _check_key(self, connection: Connection, key_mark: str | None) -> None:
-        """Ids that are made in two ways would let every event in twice."""
+    def _check_key(self, connection: Connection, key_marks: Sequence[str]) -> None:
+        """Ids made in two ways would let every event in twice, and give users two names."""
         mine = self._pipelines.c.pipeline == self.pipeline
         begun = self.read(connection).last_run is not None
         old = connection.execute(select(self._pipelines.c.key_mark).where(mine)).scalar()
-        if begun and old != key_mark:
-            changed = "without pseudonyms" if old is None else "with pseudonyms of another key"
+        if begun and old not in (key_marks or (None,)):
+            before = "without pseudonyms"
+            if old is not None:
+                before = "with pseudonyms of another key or store (--pseudonym-store)"
             raise DataError(
-                f"pipeline '{self.pipeline}' has been loading {changed}, and the same event would "
-                "be stored twice. Load as before, or into another table by another pipeline"
+                f"pipeline '{self.pipeline}' has been loading {before}: events would be stored "
+                "twice, or users have two names. Load as before, or into another table by another "
+                "pipeline"
             )
+        key_mark = key_marks[0] if key_marks else None
         row = {"pipeline": self.pipeline, "key_mark": key_mark}
         if not self._insert_new(connection, self._pipelines, [row]):
             connection.execute(update(self._pipelines).where(mine).values(key_mark=key_mark))

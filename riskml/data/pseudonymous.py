@@ -190,10 +190,9 @@ class PseudonymousBatches:
             texts.name, [None if text is None else of_value(text) for text in texts], pl.String
         )
 
-    @property
-    def mark(self) -> str:
-        """Tells one key from another, and tells nothing else."""
-        return self._rules.pseudonyms.of_value("the key that events are stored with")
+    def marks(self) -> tuple[str, ...]:
+        """What tells this key and store from others (`Pseudonyms.marks`)."""
+        return self._rules.pseudonyms.marks()
 
 
 def _mapped(column: str, mapping: Mapping[str, str], keep_others: bool = False) -> pl.Expr:

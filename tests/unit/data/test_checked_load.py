@@ -178,6 +178,33 @@ def test_a_pipeline_goes_on_with_the_key_it_began_with(
         other.loader(pseudonyms=PseudonymousLog()).run()
 
 
+def test_a_pipeline_goes_on_with_the_store_it_began_with(case: Case, tmp_path: Path) -> None:
+    case.arrive(range(4))
+    first, second = (PseudonymousLog(store=tmp_path / name) for name in ("a.db", "b.db"))
+    case.loader(pseudonyms=first).run()
+    for names in (PseudonymousLog(), second):
+        with pytest.raises(DataError, match="another key or store"):
+            case.loader(pseudonyms=names).run()
+    case.arrive([4])
+    assert case.loader(pseudonyms=first).run().loaded == 1
+    assert len(set(case.stored("user_id"))) == 3, "three users, three names"
+
+
+def test_a_store_whose_pipeline_knows_it_by_the_key_alone_goes_on(
+    case: Case, tmp_path: Path
+) -> None:
+    """As pipelines were begun before stores had marks."""
+    case.arrive(range(4))
+    names = PseudonymousLog(store=tmp_path / "a.db")
+    case.loader(pseudonyms=names).run()
+    (mark,) = case.stored("key_mark", "riskml_pipelines")
+    with case.store.begin() as connection:
+        of_key = {"mark": mark.partition("/")[0]}
+        connection.execute(text("UPDATE riskml_pipelines SET key_mark = :mark"), of_key)
+    case.loader(pseudonyms=names).run()
+    assert case.stored("key_mark", "riskml_pipelines") == [mark]
+
+
 def test_a_batch_of_old_rows_updates_nothing(case: Case) -> None:
     case.arrive([0, 1])
     case.loader(checks=BatchChecks()).run()
