@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,10 +19,11 @@ from riskml.alerting.states import AlertState, Severity
 from riskml.alerting.suppression import REMINDER
 from riskml.alerting.taking import RAISED, SEEN
 from riskml.alerting.trail import JOB, START, Entry, entries
-from riskml.core.errors import DataError
+from riskml.core.errors import ConfigError, DataError
 from riskml.core.redaction import printable
 
 SHOWN = 20
+HEAD = re.compile(r"0:|[1-9][0-9]*:[0-9a-f]{64}")
 SPAN = ("first_seen", "last_seen")
 
 
@@ -53,8 +55,14 @@ def verify(log: AlertLog, head: str | None = None) -> Verified:
         head: that an earlier call gave; the chain must still go through it.
 
     Raises:
+        ConfigError: `head` is none, such as one that was cut off.
         DataError: the database cannot be read.
     """
+    if head is not None and not HEAD.fullmatch(head):
+        raise ConfigError(
+            f"--head {printable(head)!r} is no head: give all of what riskml alerts verify printed "
+            "after 'head', a number, a colon and 64 digits"
+        )
     try:
         return _verified(log, head)
     except ValueError as error:  # a time in SQLite can be any text

@@ -22,7 +22,7 @@ from riskml.alerting.suppression import Caps, Suppression
 from riskml.alerting.taking import alert_name
 from riskml.alerting.trail import Trail
 from riskml.alerting.verification import verify
-from riskml.core.errors import DataError
+from riskml.core.errors import ConfigError, DataError
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
@@ -152,7 +152,20 @@ def test_an_untouched_log_has_no_faults_and_a_head_that_stays_in_the_chain(log: 
     assert (early.faults, early.entries, early.alerts) == ((), 3, 2)
     log.change(alert_name(sighting(0)), AlertState.ACKNOWLEDGED, "kim")
     assert verify(log, early.head).faults == ()
-    assert "does not go through" in verify(log, "3:0000").faults[0]
+    assert "does not go through" in verify(log, f"3:{'0' * 64}").faults[0]
+
+
+@pytest.mark.parametrize("head", ["", "3:0000", "3", f"x3:{'0' * 64}"])
+def test_what_is_no_head_is_no_sign_of_tampering(log: AlertLog, head: str) -> None:
+    log.take([sighting(0)])
+    with pytest.raises(ConfigError, match="is no head"):
+        verify(log, head)
+
+
+def test_the_head_of_a_log_without_entries_stays_in_the_chain(log: AlertLog) -> None:
+    head = verify(log).head
+    log.take([sighting(0)])
+    assert verify(log, head).faults == ()
 
 
 TAMPERED = {
