@@ -181,17 +181,15 @@ def test_a_stream_without_its_state_tells_again_what_a_database_has_lost(tmp_pat
 
 
 def test_a_password_changes_by_two_roles_that_take_turns(
-    postgresql: Any, new_database: Callable[[], str]
+    postgresql: Any, new_database: Callable[[], str], tmp_path: Path
 ) -> None:
     url = new_database()
     roles = documented("The database")
-    for line in ("riskml_a", "riskml_b"):
-        assert line in roles
+    assert "riskml_a" in roles and "riskml_b" in roles
     statements = "".join(re.findall(r'psql "\$PGURL" <<SQL\n(.*?)SQL\n', roles, re.S))
-    name = make_url(url).database
     with create_engine(url, isolation_level="AUTOCOMMIT").connect() as connection:
-        for statement in filter(str.strip, statements.replace("risk;", f"{name};").split(";")):
-            connection.execute(text(statement.replace("DATABASE risk", f"DATABASE {name}")))
+        for statement in filter(str.strip, statements.split(";")):
+            connection.execute(text(statement))
     first, second = (make_url(url).set(username=f"riskml_{each}") for each in "ab")
     for each in (first, second):
         plain = each.render_as_string(hide_password=False)
@@ -208,6 +206,12 @@ def test_a_password_changes_by_two_roles_that_take_turns(
             str(OLD / "events.parquet"),
         )
         score_into(plain)
+    run(documented("Back up"), url, tmp_path)
+    wipe(postgresql, url)
+    run(documented("Restore"), url, tmp_path)
+    for each in (first, second):  # what they make from now on belongs to both
+        with create_engine(each).connect() as connection:
+            assert connection.execute(text("SELECT current_user")).scalar_one() == "riskml"
     postgresql.psql("ALTER ROLE riskml_a NOLOGIN;")
     result = CliRunner().invoke(
         main, ["alerts", "verify", "--log", first.render_as_string(hide_password=False)]
