@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from riskml.alerting.alert_log import AlertLog
 from riskml.alerting.feedback import FeedbackStore, Judgement, Verdict
-from riskml.alerting.states import AlertState
+from riskml.alerting.states import AlertState, check_change
 
 VERDICTS = {
     AlertState.RESOLVED: Verdict.TRUE_INCIDENT,
@@ -23,7 +23,10 @@ def give_verdict(
     why: str = "",
     store: FeedbackStore | None = None,
 ) -> int:
-    """Give an alert a state, and store what that says of each of its windows.
+    """Store what a state says of each of an alert's windows, and give it to the alert.
+
+    In this order: where the verdicts cannot be stored the alert is as it was, and whoever gave the
+    state gives it again. The other way round nobody could, since the state would be there already.
 
     Args:
         log: that has the alert.
@@ -37,15 +40,16 @@ def give_verdict(
         How many new verdicts were stored.
 
     Raises:
-        DataError: as `AlertLog.change` and `FeedbackStore.add`; where the latter does, the state
-            has changed.
+        DataError: as `AlertLog.change` and `FeedbackStore.add`; the state has not changed.
     """
+    verdict, stored = VERDICTS.get(state), 0
+    if store is not None and verdict is not None:
+        found = log.history(alert_id)
+        check_change(alert_id, AlertState(found.alert["state"]), state)
+        now = datetime.now(UTC)
+        stored = store.add(
+            Judgement(w["window_id"], w["user_id"], verdict, who, now, w["model_version"], why)
+            for w in found.sightings
+        )
     log.change(alert_id, state, who, why)
-    verdict = VERDICTS.get(state)
-    if store is None or verdict is None:
-        return 0
-    now = datetime.now(UTC)
-    return store.add(
-        Judgement(each["window_id"], each["user_id"], verdict, who, now, each["model_version"], why)
-        for each in log.history(alert_id).sightings
-    )
+    return stored

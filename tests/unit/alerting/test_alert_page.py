@@ -198,6 +198,26 @@ def test_a_verdict_is_in_the_trail_and_teaches(page: Served, store: FeedbackStor
     assert verify(page.log).faults == ()
 
 
+def test_a_verdict_that_was_not_stored_can_be_given_again(
+    page: Served, store: FeedbackStore
+) -> None:
+    kim = page.browser("kim")
+    kim.give(name_of("bob"), "resolved")
+    with store.engine.begin() as connection:
+        stop = "SELECT RAISE(ABORT, 'the disk is full')"
+        connection.exec_driver_sql(
+            f"CREATE TRIGGER full BEFORE INSERT ON verdicts BEGIN {stop}; END"
+        )
+    refused = kim.give(ANN, "false_alarm", "on call")
+    assert refused.status_code == 503 and "the disk is full" in refused.text
+    assert page.log.history(ANN).alert["state"] == "open"
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER full")
+    assert kim.give(ANN, "false_alarm", "on call").status_code == 200
+    assert page.log.history(ANN).alert["state"] == "false_alarm"
+    assert "ann/2024-05-01" in store.latest()["window_id"].to_list()
+
+
 # ---- names
 
 
