@@ -17,6 +17,7 @@ from riskml.alerting.log_tables import ALERTS
 from riskml.alerting.page.veil import PSEUDONYM, Veil
 from riskml.alerting.verification import verify
 from riskml.core.pseudonyms import Pseudonyms
+from riskml.core.text_files import replace_bytes
 from riskml.data.pseudonymous import Names
 from riskml.evaluation.reporting.blocks import Document
 from riskml.evaluation.reporting.html import render_html
@@ -65,11 +66,11 @@ class Report:
         return found if self.pdf is None else {**found, f"{self.name}.pdf": self.pdf}
 
     def write(self, folder: Path) -> list[Path]:
-        """Write the files; the folder is made."""
+        """Write the files, each in one step; the folder is made."""
         folder.mkdir(parents=True, exist_ok=True)
         paths = [folder / name for name in self.files]
         for path, content in zip(paths, self.files.values(), strict=True):
-            path.write_bytes(content)
+            replace_bytes(path, content)
         return paths
 
 

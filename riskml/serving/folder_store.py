@@ -7,8 +7,8 @@
     open/version=<v>/batch=000001.parquet        windows that may still grow, of the last run
     standing/version=<v>/batch=000001/           where the job stands
 
-Files that `state.json` does not count are removed by the next run, so a kill at any moment leaves
-a batch that is done or one that never was.
+Files that `state.json` does not count are removed by the next run, so a kill at any moment, or a
+full disk, leaves a batch that is done or one that never was.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ import polars as pl
 
 from riskml.core.errors import DataError, reading
 from riskml.core.schema import TIMESTAMP
-from riskml.core.text_files import replace_text
+from riskml.core.text_files import replace_bytes, replace_text
 from riskml.serving.standing import Files
 from riskml.serving.stores import ALERT_COLUMNS, CHAMPION, JobBusyError, Output
 
@@ -116,7 +117,7 @@ class FolderStore:
         for name, content in output.files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+            replace_bytes(path, content)
         self._count(version, {"batch": output.batch, "open": open_batch, "role": role})
         known.update(new["digest"])
         return len(new)
@@ -168,7 +169,9 @@ class FolderStore:
             return
         path = self._room(room, version) / f"batch={batch:06d}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
-        rows.write_parquet(path)
+        content = BytesIO()  # of a full disk Polars tells riddles
+        rows.write_parquet(content)
+        replace_bytes(path, content.getvalue())
 
     def _standing(self, version: str, batch: int) -> Path:
         return self._room(STANDING, version) / f"batch={batch:06d}"

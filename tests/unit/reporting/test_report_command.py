@@ -64,6 +64,17 @@ def test_html_alone_needs_no_weasyprint(
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["risk-week-2024-05-12.en.html"]
 
 
+def test_a_full_disk_leaves_the_report_of_before(url: str, tmp_path: Path) -> None:
+    words, file = ("--ending", "2024-05-12", "--html-only"), "risk-week-2024-05-12.en.html"
+    assert report(url, tmp_path, *words).exit_code == 0
+    before = (tmp_path / file).read_bytes()
+    (tmp_path / f"{file}.draft").symlink_to("/dev/full")
+    done = report(url, tmp_path, *words)
+    assert done.exit_code == 2
+    assert f"error: {tmp_path / file}: No space left on device" in done.output
+    assert (tmp_path / file).read_bytes() == before
+
+
 def test_where_scores_are_may_come_from_the_environment(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

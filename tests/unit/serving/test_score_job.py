@@ -131,6 +131,21 @@ def test_both_stores_hold_the_same(run: Run, tmp_path: Path) -> None:
     assert alerts["window_id"].sort().to_list() == mine.filter("alert")["window_id"].to_list()
 
 
+def test_a_full_disk_is_told_and_leaves_the_batch_to_the_next_run(
+    run: Run, bundle: Bundle, tmp_path: Path
+) -> None:
+    folder = tmp_path / "scores" / "scores" / f"version={version_of(bundle.manifest)}"
+    folder.mkdir(parents=True)
+    (folder / "batch=000001.parquet.draft").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device") as refused:
+        run()
+    assert refused.value.filename == str(folder / "batch=000001.parquet")
+    assert not (tmp_path / "scores" / "state.json").exists()
+    run()
+    run(out=tmp_path / "whole")
+    assert_frame_equal(read(tmp_path / "scores"), read(tmp_path / "whole"))
+
+
 def test_files_in_any_order_of_time(run: Run, log: pl.DataFrame, tmp_path: Path) -> None:
     run()
     shuffled = log.sample(fraction=1, shuffle=True, seed=3)
