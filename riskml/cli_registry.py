@@ -46,7 +46,7 @@ def register(folder: Path, name: str, alias: str | None, as_json: bool, store: s
 
     The same bundle again, as its seal tells, is the version that it was.
     """
-    opened = _open(store)
+    opened = _open(store, makes=True)
     made = opened.register(folder, name, alias)
     if as_json:
         told = asdict(made) | {"champion": opened.champion(name)}
@@ -117,10 +117,10 @@ def fetch(address: str, out: Path, link: Path | None, as_json: bool, store: str 
         click.echo(f"{address} is in {folder}")
 
 
-def _open(store: str | None) -> Registry:
+def _open(store: str | None, makes: bool = False) -> Registry:
     from riskml.export.registry import Registry
 
-    return Registry(store)
+    return Registry(store, makes)
 
 
 def point(link: Path, folder: Path) -> None:

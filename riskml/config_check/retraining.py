@@ -9,7 +9,6 @@ from riskml.config_check import places
 from riskml.config_check.findings import Checks
 from riskml.config_check.shared import alert_log, feedback, metrics
 from riskml.config_check.training import log_of
-from riskml.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -42,11 +41,7 @@ def _champion(checks: Checks, name: str, kept: list[DictConfig]) -> str:
     from riskml.runs.context import CONFIG_FILE
 
     store = str(checks.values.get("store") or told_uri() or STORE)
-    if store.startswith(SQLITE):
-        file = Path(store.removeprefix(SQLITE))
-        if not file.exists():
-            raise ConfigError(f"there is no file {file}")  # asking would make it
-    elif checks.offline:
+    if checks.offline and not store.startswith(SQLITE):
         return places.NOT_ASKED
     registry = Registry(store)
     found = registry.version(name, CHAMPION)

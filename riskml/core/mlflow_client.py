@@ -55,6 +55,20 @@ def connect(tracking_uri: str) -> MlflowClient:
             ) from error
 
 
+def require_store(tracking_uri: str) -> None:
+    """Refuse a store in a file that is not there: asking it would make it.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    file = Path(tracking_uri.removeprefix(SQLITE).partition("?")[0])
+    if tracking_uri.startswith(SQLITE) and not file.exists():
+        raise ConfigError(
+            f"there is no file {file} (the MLflow store): name the store that has the models by "
+            "MLFLOW_TRACKING_URI or --store (`riskml registry register` makes one)"
+        )
+
+
 def reach(tracking_uri: str) -> None:
     """Ask once: MLflow itself tries for minutes before it gives up.
 

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from riskml.core.errors import BundleError, ConfigError, did_you_mean
-from riskml.core.mlflow_client import SQLITE, asking, connect, experiment_id, told_uri
+from riskml.core.mlflow_client import (
+    SQLITE,
+    asking,
+    connect,
+    experiment_id,
+    require_store,
+    told_uri,
+)
 from riskml.export.bundle import REQUIRED, Bundle, load_bundle
 from riskml.export.manifest import read_manifest
 from riskml.export.seal import SEAL, bundle_key
@@ -60,14 +67,17 @@ class Registry:
     Args:
         store: its URI; None: what MLflow was told (`mlflow.set_tracking_uri`,
             `MLFLOW_TRACKING_URI`), else `outputs/mlflow.db`.
+        makes: whether a store in a file that is not there is made; who only looks makes none.
 
     Raises:
-        ConfigError: MLflow is not installed.
+        ConfigError: MLflow is not installed, or there is no store.
     """
 
-    def __init__(self, store: str | None = None) -> None:
+    def __init__(self, store: str | None = None, makes: bool = False) -> None:
         try:
             self.store = store or told_uri() or STORE
+            if not makes:
+                require_store(self.store)
             self._client = connect(self.store)
         except ModuleNotFoundError as error:
             remedy = "pip install 'riskml[train]', or give the folder of a bundle"

@@ -45,7 +45,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def registry(place: Path) -> Registry:
     """Version 1 is the champion, 2 the challenger."""
-    made = Registry(f"sqlite:///{place}/mlflow.db")
+    made = Registry(f"sqlite:///{place}/mlflow.db", makes=True)
     first = made.register(GRAPH, NAME, CHAMPION)
     second = made.register(NATIVE, NAME, CHALLENGER)
     assert (first.version, first.aliases, first.new) == ("1", (CHAMPION,), True)

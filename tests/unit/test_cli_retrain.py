@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from riskml.alerting.alert_log import AlertLog
 from riskml.cli import main
+from riskml.export.registry import Registry
 from riskml.retraining.decisions import Decisions, What
 
 AT = datetime(2024, 5, 2, 4, 15, tzinfo=UTC)
@@ -23,6 +24,12 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AlertLog:
     monkeypatch.setenv("RISKML_ALERTS_URL", str(made.engine.url))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     return made
+
+
+@pytest.fixture
+def registry(log: AlertLog) -> Registry:
+    """Has no model."""
+    return Registry(makes=True)
 
 
 def retrain(*words: str) -> Result:
@@ -41,7 +48,7 @@ def test_days_that_are_yet_to_come_are_refused(log: AlertLog) -> None:
     assert "--until 2999-01-01T00:00:00+00:00 lies in the future" in result.stderr
 
 
-def test_a_model_without_a_champion_is_told(log: AlertLog) -> None:
+def test_a_model_without_a_champion_is_told(registry: Registry) -> None:
     result = retrain("step", "logins")
     assert result.exit_code == 2
     assert result.stderr.startswith("error: models:/logins@champion: ")
@@ -50,7 +57,26 @@ def test_a_model_without_a_champion_is_told(log: AlertLog) -> None:
     assert result.exit_code == 2 and "there is no promotion to roll back" in result.stderr
 
 
-def test_what_is_no_name_and_what_is_no_store(log: AlertLog, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        "retrain step logins",
+        "registry list",
+        "registry alias logins 1 champion",
+        "registry fetch models:/logins@champion --out {place}/out",
+    ],
+)
+def test_who_looks_into_a_registry_makes_none(log: AlertLog, tmp_path: Path, command: str) -> None:
+    file = tmp_path / "elsewhere" / "mlflow.db"
+    words = command.format(place=tmp_path).split()
+    result = CliRunner().invoke(main, [*words, "--store", f"sqlite:///{file}"])
+    assert result.exit_code == 2
+    assert f"there is no file {file} (the MLflow store)" in result.stderr
+    assert not file.parent.exists()
+
+
+@pytest.mark.usefixtures("registry")
+def test_what_is_no_name_and_what_is_no_store(tmp_path: Path) -> None:
     result = retrain("step", "a/b")
     assert result.exit_code == 2 and "'a/b' is no name of a model" in result.stderr
     (tmp_path / "notes.txt").write_text("no database " * 100)
@@ -64,6 +90,7 @@ def test_an_alert_log_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert result.exit_code == 2 and "riskml alerts init makes it" in result.stderr
 
 
+@pytest.mark.usefixtures("registry")
 def test_another_step_is_at_work(log: AlertLog) -> None:
     with Decisions(log, "logins").alone():
         result = retrain("step", "logins")
