@@ -12,6 +12,7 @@ from matplotlib.patches import FancyBboxPatch, PathPatch
 from matplotlib.path import Path as Curve
 
 from riskml.core.errors import ConfigError
+from riskml.core.letters import lettered
 from riskml.core.redaction import printable, shortened
 from riskml.graph.drawing import COLOURS, WORDS, Box, Drawing, draw
 from riskml.graph.neighbourhood import Neighbourhood
@@ -35,7 +36,7 @@ def save_picture(found: Neighbourhood, path: Path) -> None:
     if path.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"--picture {path}: its name must end with .png or .svg")
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture(found).savefig(path, dpi=130)
+    lettered(picture(found)).savefig(path, dpi=130)
 
 
 def picture(found: Neighbourhood) -> Figure:

@@ -17,6 +17,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from riskml.core.letters import lettered
 from riskml.core.redaction import printable, shortened
 from riskml.evaluation.comparison import Comparison
 from riskml.evaluation.evaluator import Evaluation
@@ -62,7 +63,7 @@ class Drawing:
         """The picture as one element, the same letters for the same figure."""
         out = io.StringIO()
         with matplotlib.rc_context({"svg.hashsalt": "riskml"}):
-            self.figure.savefig(out, format="svg", metadata={"Date": None})
+            lettered(self.figure).savefig(out, format="svg", metadata={"Date": None})
         return OUTSIDE.sub("", out.getvalue()).strip()
 
     def _repr_html_(self) -> str:
@@ -139,7 +140,7 @@ def save_plots(plots: Mapping[str, Drawing], folder: Path) -> list[Path]:
     paths = []
     for name, plot in plots.items():
         paths.append(folder / f"{name}.png")
-        plot.figure.savefig(paths[-1], dpi=160)
+        lettered(plot.figure).savefig(paths[-1], dpi=160)
         plot.figure.set_layout_engine("none")  # places are found; the report draws it once more
     return paths
 
