@@ -54,7 +54,10 @@ for path in sorted(bundle_folder.iterdir()):
     print(f"{path.stat().st_size / 1024:8.1f} KiB  {path.name}")
 
 # %% [markdown]
-# Loading checks every hash first. A bundle scores raw events: here those of the next day.
+# Loading checks every hash first. A bundle scores raw events, such as those of the next day.
+# Friday's windows, to which an event could still come when the log ended, are given once more with
+# them. The threshold is set anew for each day, by the scores before it: so a night that reaches
+# into Saturday may be no alert with a risk at which Friday's windows are.
 
 # %%
 bundle = riskml.load(bundle_folder)
@@ -76,12 +79,13 @@ scored.sort("risk", descending=True).select("user_id", "start", "n_events", "ris
 
 # %%
 def riskml_command(*words: object) -> str:
-    """Run a command as a scheduler would; what it prints."""
+    """Run a command as a scheduler would; gives its result, and shows what it says."""
     shown = " ".join(str(word).replace(str(work), ".") for word in words)
     print(f"$ riskml {shown}")
     command = [sys.executable, "-m", "riskml.cli", *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    print(done.stderr, end="")
     return done.stdout
 
 
@@ -139,8 +143,8 @@ for alert in alerts.sort("risk", descending=True).head(3).iter_rows(named=True):
 
 # %%
 place = f"sqlite:///{work / 'alerts.db'}"
-print(riskml_command("alerts", "init", "--log", place))
-print(riskml_command("alerts", "take", "--from", work / "scores", "--log", place))
+riskml_command("alerts", "init", "--log", place)
+riskml_command("alerts", "take", "--from", work / "scores", "--log", place)
 print(riskml_command("alerts", "list", "--log", place))
 
 # %% [markdown]

@@ -43,12 +43,17 @@ def value_sentence(feature: Feature, value: float, low: float, high: float) -> s
         return f"{shorten(what)}: {_times(value)} × {mean}, usually {usual} ×"
     if feature.unit == RARITY:
         return f"{meaning}: 1 in {_odds(value)}, usually 1 in {_range(_odds, low, high)}"
-    unit = f" {_UNITS.get(feature.unit, feature.unit)}" if feature.unit else ""
-    return f"{meaning}: {_number(value)}{unit}, usually {_range(_number, low, high)}"
+    number = _number(value)
+    unit = f" {_unit(feature.unit, number)}" if feature.unit else ""
+    return f"{meaning}: {number}{unit}, usually {_range(_number, low, high)}"
 
 
-_UNITS = {"d": "days"}
 _TELLING_RATIO = float(np.log(100))
+
+
+def _unit(unit: str, number: str) -> str:
+    days = "day" if number == "1" else "days"
+    return days if unit == "d" else unit
 
 
 def _range(write: Callable[[float], str], low: float, high: float) -> str:

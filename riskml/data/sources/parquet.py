@@ -101,4 +101,7 @@ def _collect(scan: pl.LazyFrame, name: str, rows: int) -> Iterator[pl.DataFrame]
 
 def _unreadable(name: str, error: BaseException) -> DataError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return DataError(f"{name} cannot be read as a Parquet file: {reason}")
+    return DataError(
+        f"{name} cannot be read as a Parquet file: {reason}; CSV is read with data=csv, JSON with "
+        "data=jsonl"
+    )

@@ -232,6 +232,7 @@ def test_little_known_users_are_compared_with_everyone(user: str) -> None:
             "events: over 100 × the own mean of 30 days, usually 0.5–2 ×",
         ),
         ("longest absence", "d", 12, "longest absence: 12 days, usually 0–1"),
+        ("longest absence", "d", 1, "longest absence: 1 day, usually 0–1"),
         (
             "resources never met by anybody before",
             "",
