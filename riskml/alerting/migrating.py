@@ -21,7 +21,7 @@ def migrate(engine: Engine) -> str:
 
     Raises:
         ConfigError: Alembic is not installed.
-        DataError: the database refused.
+        DataError: the database refused, or has the tables of a newer riskml.
     """
     try:
         from alembic import command
@@ -34,6 +34,7 @@ def migrate(engine: Engine) -> str:
         database_errors("the database refused the alert log's tables"),
         engine.begin() as connection,
     ):
+        _refuse_newer(_version(connection))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     return NEWEST
@@ -45,14 +46,29 @@ def check_migrated(connection: Connection) -> None:
     Raises:
         DataError: says what to do.
     """
-    found = None
-    if connection.dialect.has_table(connection, VERSIONS):
-        query = f"SELECT version_num FROM {VERSIONS}"  # noqa: S608  a constant
-        found = connection.exec_driver_sql(query).scalar()
+    found = _version(connection)
     if found is None:
         raise DataError("the database has no alert log: riskml alerts init makes it")
+    _refuse_newer(found)
     if found != NEWEST:
         raise DataError(
             f"the alert log has tables of version {found}, this riskml needs {NEWEST}: "
-            "riskml alerts init brings older ones up to date"
+            "riskml alerts init brings them up to date"
+        )
+
+
+def _version(connection: Connection) -> str | None:
+    """Of the tables; None where there are none."""
+    if not connection.dialect.has_table(connection, VERSIONS):
+        return None
+    query = f"SELECT version_num FROM {VERSIONS}"  # noqa: S608  a constant
+    found = connection.exec_driver_sql(query).scalar()
+    return None if found is None else str(found)
+
+
+def _refuse_newer(found: str | None) -> None:
+    if found is not None and found > NEWEST:
+        raise DataError(
+            f"the alert log has tables of version {found}, this riskml knows {NEWEST}: take the "
+            "riskml that made them, or restore a dump of before (docs/operations.md, Upgrade)"
         )

@@ -73,6 +73,18 @@ def test_tables_are_those_of_the_code_and_made_once(log: AlertLog) -> None:
         assert compare_metadata(context, METADATA) == []
 
 
+def test_tables_of_a_newer_riskml_are_refused_and_left(log: AlertLog) -> None:
+    """As after a roll-back without the dump of before (docs/operations.md, Upgrade)."""
+    with log.engine.begin() as connection:
+        connection.execute(text(f"UPDATE {VERSIONS} SET version_num = '9999'"))
+    for look in (log.migrate, log.find):
+        with pytest.raises(DataError, match=r"version 9999, this riskml knows .* restore a dump"):
+            look()
+    with log.engine.connect() as connection:
+        query = text(f"SELECT version_num FROM {VERSIONS}")
+        assert connection.execute(query).scalar_one() == "9999"
+
+
 def test_repeats_are_counted_and_people_told_once(log: AlertLog) -> None:
     first = log.take([sighting(0)], at=NOON)
     assert (first.new, first.alerts, first.told) == (1, 1, 1)
