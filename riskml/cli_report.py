@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,17 +113,20 @@ def report(
         naming = Naming(str(who), str(why))
     elif who or why:
         raise ConfigError("--who and --why say who is shown names: give --names, too")
+    today = datetime.now(UTC).date()
+    if ending is not None and ending.date() > today:
+        # mailed once, it would keep the whole one from being sent
+        raise ConfigError(f"--ending {ending.date()} is yet to come: give a day that is over")
     if to and channels_file is None:
         raise ConfigError("--email needs --channels FILE with a channel of kind email, which sends")
     channel = None if channels_file is None else _email_channel(channels_file, via)
     log = AlertLog(url)
     with log.reading():
         pass  # tables that are not there should say so now
-    today = datetime.now(UTC).date()
     period = (
         last_whole(Length(length), today)
         if ending is None
-        else Period(Length(length), date(ending.year, ending.month, ending.day))
+        else Period(Length(length), ending.date())
     )
     generator = ReportGenerator(
         log,

@@ -29,6 +29,7 @@ def report(url: str, out: Path, *more: str) -> Result:
     [
         (("--names",), "--names needs --who and --why"),
         (("--names", "--who", " ", "--why", "x"), "--names needs --who and --why"),
+        (("--ending", "2999-01-01"), "--ending 2999-01-01 is yet to come"),
         (("--who", "kim"), "give --names, too"),
         (("--email", "a@a.example"), "--email needs --channels FILE"),
         (("--scores", "nowhere"), "--scores nowhere: no scores there"),
