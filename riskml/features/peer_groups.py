@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -83,12 +84,16 @@ class PeerGroups:
         if groups < 2:
             return self
         from sklearn.cluster import KMeans
+        from sklearn.exceptions import ConvergenceWarning
 
         shares = np.zeros((len(users), n_actions))
         place = counts[USER].rle_id().to_numpy()
         shares[place, counts[TOKEN].to_numpy()] = counts["len"].to_numpy()
         shares /= shares.sum(axis=1, keepdims=True)
-        found = KMeans(groups, n_init=4, random_state=self.seed).fit_predict(np.sqrt(shares))
+        with warnings.catch_warnings():
+            # users who do the same are one group, however many there may be: no fault
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            found = KMeans(groups, n_init=4, random_state=self.seed).fit_predict(np.sqrt(shares))
         self.users = users.to_numpy()
         self.group_of = (found + 1).astype(np.int32)
         return self

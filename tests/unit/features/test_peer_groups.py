@@ -45,6 +45,15 @@ def test_too_few_users_for_groups() -> None:
     assert groups_of(made, ["user0", "user1"]) == [NO_GROUP] * 2
 
 
+@pytest.mark.filterwarnings("error")
+def test_users_who_all_do_the_same_are_one_group_without_a_warning() -> None:
+    users = [f"u{i}" for i in range(20)]
+    peers = PeerGroups(groups=2)
+    events = table(users, [ZERO] * 20, ["login"] * 20)
+    made = extractor(UserDayWindows(), peers=peers).fit(events)
+    assert len(set(groups_of(made, users))) == 1
+
+
 def test_groups_that_the_log_names() -> None:
     events = table(list("abcd"), [ZERO] * 4, role=["sales", "it", None, "sales"])
     made = extractor(UserDayWindows(), peers=PeerGroups("role")).fit(events)
