@@ -61,8 +61,16 @@ def report(checks: Checks) -> None:
 
 def _channels(checks: Checks, parameter: str = "file", mails: bool = False) -> None:
     """That the file is understood, and that each channel can be told; of mails only those."""
-    file = checks.needed(parameter, "give --channels FILE (conf/alerting/channels.yaml)")
+    file, remedy = (
+        checks.values.get(parameter),
+        "give --channels FILE (conf/alerting/channels.yaml)",
+    )
+    if file is None and not mails:  # people may look at the page alone
+        told = "nobody is told, and riskml alerts deliver does not start"
+        checks.add(Level.WARNING, parameter, told, remedy)
+        return
     if file is None:
+        checks.needed(parameter, remedy)
         return
     found: dict[str, Channel] = {}
 

@@ -176,6 +176,16 @@ def test_channels_need_their_secrets(monkeypatch: pytest.MonkeyPatch, log: str) 
     assert found(*words)["--channels channels.desk"][0] == "ok"
 
 
+def test_without_channels_nobody_is_told(log: str) -> None:
+    """Which is no error for the page alone, but one for a report that is to be mailed."""
+    assert found("alerts", "--log", log)["--channels"] == (
+        "warning",
+        "nobody is told, and riskml alerts deliver does not start",
+    )
+    words = ("report", "--log", log, "--email", "audit@a.example")
+    assert found(*words)["--channels"] == ("error", "is not set")
+
+
 def test_a_channel_that_does_not_answer(tmp_path: Path, log: str) -> None:
     file = tmp_path / "channels.yaml"
     file.write_text(
