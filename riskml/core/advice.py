@@ -37,6 +37,8 @@ def explain(error: BaseException) -> str:
     texts = [str(error)]
     if isinstance(error, OverrideParseException) and error.override not in texts[0]:
         texts.insert(0, f"Error parsing override '{error.override}':")
+    if isinstance(error, OverrideParseException) and _is_no_override(error.override):
+        return f"{error.override}: no setting; write name=value, without blanks, such as model=vae"
     if isinstance(error, OverrideParseException) and (quoted := _in_quotes(error.override)):
         return f"{error.override}: such a value must stand in quotes, write {quoted}"
     if isinstance(error.__cause__, OmegaConfBaseException):
@@ -45,6 +47,11 @@ def explain(error: BaseException) -> str:
     text = " ".join(line for line in lines if line and not line.startswith(_NOISE))
     key = _FULL_KEY.search("\n".join(texts))
     return f"{key[1]}: {text}" if key else text
+
+
+def _is_no_override(given: str) -> bool:
+    """A word without `=`, or an `=` that stands alone; `~name` takes a setting away."""
+    return not given.startswith("~") and not all(given.partition("=")[:2])
 
 
 def _in_quotes(override: str) -> str | None:

@@ -87,6 +87,7 @@ def test_completion(run: Any) -> None:
         (["modle=vae", "sed=1"], "Could not override 'modle'"),
         (["experimnt=long"], "experimnt: there is no such setting; did you mean 'experiment'?"),
         (["model=vae,autoencoder"], "To sweep over it, add --multirun"),
+        (["seed", "=", "1"], "seed: no setting; write name=value, without blanks"),
         (["seed==1"], """seed==1: such a value must stand in quotes, write "seed='=1'\""""),
         (["seed=a;b"], """seed=a;b: such a value must stand in quotes, write "seed='a;b'\""""),
         (["seed=a/ö, it's"], "such a value must stand in quotes, write \"seed='a/ö, it\\'s'\""),
