@@ -124,13 +124,11 @@ class Bundle:
         Args:
             events: later than those that the profile knows; a Polars or a pandas frame with
                 user_id, timestamp (with a zone), action and whatever else the features read.
-                Of the event schema the other columns may be missing.
             profile: what is known of users; the one that training has left unless given.
             alerting: what decides about alerts, likewise; `alerts` gives the next one.
 
         Raises:
-            DataError: there are no events, a column is missing, a value is not of its kind, or a
-                time zone is not known.
+            DataError: no events, a column is missing, a value is not of its kind, no such zone.
         """
         events = read_events(events, self.extractor.reads())
         known = self.profile if profile is None else profile
