@@ -34,7 +34,7 @@ NAME, START_S = "benchmark", 300.0
 def mlflow_server(bundle: Path) -> Iterator[tuple[int, int, float]]:
     """`mlflow models serve`: its process, its port, and seconds until it answered."""
     with tempfile.TemporaryDirectory() as folder:
-        registry = Registry(f"sqlite:///{folder}/mlflow.db")
+        registry = Registry(f"sqlite:///{folder}/mlflow.db", makes=True)
         registry.register(bundle, NAME, CHAMPION)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
