@@ -70,6 +70,7 @@ def test_the_same_again_is_the_same(store: FeedbackStore, url: str) -> None:
 def test_who_reads_verdicts_makes_no_store(command: str, tmp_path: Path) -> None:
     places = {name: f"sqlite:///{tmp_path / name}.db" for name in ("typo", "log", "mlflow")}
     AlertLog(places["log"]).migrate()
+    (tmp_path / "mlflow.db").touch()
     result = CliRunner().invoke(main, command.format(**places).split())
     assert result.exit_code == 2
     assert result.stderr.splitlines()[-1] == (
