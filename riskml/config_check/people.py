@@ -61,16 +61,13 @@ def report(checks: Checks) -> None:
 
 def _channels(checks: Checks, parameter: str = "file", mails: bool = False) -> None:
     """That the file is understood, and that each channel can be told; of mails only those."""
-    file, remedy = (
-        checks.values.get(parameter),
-        "give --channels FILE (conf/alerting/channels.yaml)",
-    )
-    if file is None and not mails:  # people may look at the page alone
+    remedy = "give --channels FILE (conf/alerting/channels.yaml)"
+    if checks.values.get(parameter) is None and not mails:  # people may look at the page alone
         told = "nobody is told, and riskml alerts deliver does not start"
         checks.add(Level.WARNING, parameter, told, remedy)
         return
+    file = checks.needed(parameter, remedy)
     if file is None:
-        checks.needed(parameter, remedy)
         return
     found: dict[str, Channel] = {}
 

@@ -13,7 +13,7 @@ from statistics import median
 import polars as pl
 
 from riskml.core.errors import DataError
-from riskml.core.text_files import replace_text
+from riskml.core.replacing import replace_text
 
 FORMAT = 1
 KEPT_DAYS = 400

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from riskml.core.errors import ConfigError, DataError, reading
-from riskml.core.text_files import replace_text
+from riskml.core.replacing import replace_text
 
 FORMAT = 1
 STATE, EXTRACTOR, LOCK, WORK = "state.json", "extractor", ".lock", ".work"

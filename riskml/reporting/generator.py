@@ -17,7 +17,7 @@ from riskml.alerting.log_tables import ALERTS
 from riskml.alerting.page.veil import PSEUDONYM, Veil
 from riskml.alerting.verification import verify
 from riskml.core.pseudonyms import Pseudonyms
-from riskml.core.text_files import replace_bytes
+from riskml.core.replacing import replace_bytes
 from riskml.data.pseudonymous import Names
 from riskml.evaluation.reporting.blocks import Document
 from riskml.evaluation.reporting.html import render_html

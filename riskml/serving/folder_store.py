@@ -27,8 +27,8 @@ from typing import Any
 import polars as pl
 
 from riskml.core.errors import DataError, reading
+from riskml.core.replacing import replace_bytes, replace_text
 from riskml.core.schema import TIMESTAMP
-from riskml.core.text_files import replace_bytes, replace_text
 from riskml.serving.standing import Files
 from riskml.serving.stores import ALERT_COLUMNS, CHAMPION, JobBusyError, Output
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from riskml.core.errors import DataError, reading
-from riskml.core.text_files import replace_text
+from riskml.core.replacing import replace_text
 
 FORMAT, POLL_S, SYNCS = 1, 0.05, 16
 STATE, LOCK = "state.json", ".lock"

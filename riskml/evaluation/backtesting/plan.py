@@ -11,7 +11,7 @@ from typing import Any
 
 from riskml import __version__
 from riskml.core.errors import ConfigError, require
-from riskml.core.text_files import replace_text
+from riskml.core.replacing import replace_text
 from riskml.evaluation.backtesting.parts import DRAFT
 from riskml.evaluation.backtesting.units import Job, Make, Unit, check_name
 from riskml.models.base import Detector

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from riskml.core.text_files import replace_bytes, replace_text
+from riskml.core.replacing import replace_bytes, replace_text
 
 
 def test_the_new_one_takes_the_place_of_the_old(tmp_path: Path) -> None:
